@@ -1,0 +1,10 @@
+"""The one exception that means "the input is at fault, not the program".
+
+The command line prints its message as a single line and exits with code 2; in
+Python it is an ordinary ``ValueError``. A message names the file, key or
+argument, says what is wrong with it, and what to do.
+"""
+
+
+class InputError(ValueError):
+    """A file, argument or configuration key that asrlib cannot use."""
