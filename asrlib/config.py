@@ -1,0 +1,321 @@
+"""Configuration: dataclasses, and the YAML they are read from.
+
+The kit's own form mirrors the dataclasses below, section by section; every key has
+a default. A key of the wrong type is an error that names it; an unknown key is a
+warning, so that a file from a newer version still loads. Lesson 09.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from asrlib.contextnet import BlockConfig, ContextNetEncoder, standard_blocks
+from asrlib.errors import InputError
+from asrlib.text import KINDS
+from asrlib.transducer import JointNetwork, PredictionNetwork, Transducer
+
+_SHIPPED = Path(__file__).parent / "configs"
+
+
+@dataclass
+class FeatureConfig:
+    """Lesson 01."""
+
+    sample_rate: int = 16000
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+    mels: int = 80
+    preemphasis: float = 0.97
+    normalize_signal: bool = False
+    normalize: str = "utterance"
+    log_floor: float = 1e-6
+
+
+@dataclass
+class AugmentConfig:
+    """What is done to training utterances. Ranges are [low, high], drawn for each utterance."""
+
+    time_masks: int = 10
+    time_fraction: float = 0.05
+    time_width: int | None = None
+    freq_masks: int = 1
+    freq_width: int = 27
+    speed: list[float] | None = None
+    warp: list[float] | None = None
+    noise_probability: float = 0.0
+    noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 40.0])
+    channel_db: float = 0.0
+    room_probability: float = 0.0
+
+
+@dataclass
+class TokenizerConfig:
+    """``vocabulary`` counts blank, and matters for word pieces only. Lesson 05."""
+
+    kind: str = "wordpieces"
+    vocabulary: int = 1000
+    model_type: str = "unigram"
+    normalize: bool = True
+
+
+@dataclass
+class EncoderConfig:
+    """``blocks`` overrides what the other keys describe. Lesson 04."""
+
+    variant: str = "paper"
+    alpha: float = 1.0
+    kernel: int = 5
+    activation: str = "swish"
+    downsampling: str = "progressive"
+    padding: str = "same"
+    se: str | int = "global"
+    blocks: list[BlockConfig] | None = None
+
+    def build(self, mels: int) -> ContextNetEncoder:
+        blocks = self.blocks or standard_blocks(self.kernel, self.activation, self.padding, self.se, self.downsampling)
+        return ContextNetEncoder(mels, blocks, self.alpha, self.variant)
+
+
+@dataclass
+class PredictionConfig:
+    embed_dim: int = 640
+    units: int = 640
+    layers: int = 1
+    layer_norm: bool = True
+    dropout: float = 0.0
+
+
+@dataclass
+class JointConfig:
+    dim: int = 640
+    activation: str = "tanh"
+
+
+@dataclass
+class TrainingConfig:
+    """``schedule``: ``transformer`` is min(max_lr, factor · d^-0.5 · min(s^-0.5, s · warmup^-1.5)) with
+    d the prediction network's width; ``one_cycle`` rises to ``max_lr`` over ``warmup_steps``
+    and falls to zero along a cosine. Lesson 09.
+    """
+
+    ctc_weight: float = 0.0
+    epochs: int = 100
+    max_steps: int | None = None
+    batch_seconds: float = 120.0
+    accumulate: int = 1
+    schedule: str = "transformer"
+    max_lr: float = 2.5e-3
+    warmup_steps: int = 15000
+    schedule_factor: float = 1.0
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
+    eps: float = 1e-9
+    l2: float = 1e-6
+    weight_noise: float = 0.0
+    weight_noise_start: int = 0
+    average: float = 0.0
+    clip_norm: float = 5.0
+    precision: str = "no"
+    evaluate_every: int = 1000
+    checkpoint_every: int = 500
+    log_every: int = 50
+    seed: int = 0
+
+
+@dataclass
+class DecodingConfig:
+    """``beam`` 0 is greedy; ``max_symbols`` bounds the labels a frame may emit. Lesson 11."""
+
+    beam: int = 0
+    max_symbols: int = 5
+
+
+@dataclass
+class Config:
+    """Everything that defines a recogniser and its training."""
+
+    name: str = "contextnet"
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    prediction: PredictionConfig | None = field(default_factory=PredictionConfig)
+    joint: JointConfig | None = field(default_factory=JointConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def shipped_configs() -> list[str]:
+    """Names that ``load_config`` knows without a file."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.yml"))
+
+
+def load_config(name_or_path: str | Path) -> Config:
+    """The shipped configuration of that name, or a YAML file's.
+
+    Raises ``InputError`` naming the file and key for anything it cannot use; warns
+    about unknown keys.
+    """
+    name = str(name_or_path)
+    if name in shipped_configs():
+        return parse_config((_SHIPPED / f"{name}.yml").read_text(encoding="utf-8"), name)
+    path = Path(name_or_path)
+    if not path.is_file():
+        hint = f"; shipped configurations are {', '.join(shipped_configs())}"
+        raise InputError(f"there is no configuration file {path}{hint}")
+    try:
+        return parse_config(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a UTF-8 text file") from None
+
+
+def parse_config(text: str, where: str) -> Config:
+    """A configuration from YAML text; ``where`` is named in messages."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: expected sections such as features and encoder, found {type(content).__name__}")
+    config = _parse(Config, content, where, "")
+    _check(config, where)
+    return config
+
+
+def override(config: Config, assignments: list[str]) -> Config:
+    """``training.max_lr=0.001`` and the like (``asrlib train --set``), values read as YAML."""
+    content = config.to_dict()
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise InputError(f"--set {assignment}: expected key=value, such as training.max_lr=0.001")
+        *sections, last = key.strip().split(".")
+        node = content
+        for section in sections:
+            node = node.get(section) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            raise InputError(f"--set {assignment}: there is no key {key.strip()!r}")
+        try:
+            node[last] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set {assignment}: {value!r} is not a YAML value") from None
+    config = _parse(Config, content, "--set", "")
+    _check(config, "--set")
+    return config
+
+
+def _parse(cls: type, content: dict[str, Any], where: str, prefix: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    unknown = [prefix + str(key) for key in content if key not in hints]
+    if unknown:
+        warnings.warn(f"{where}: unknown key {', '.join(unknown)} ignored", stacklevel=2)
+    values = {k: _convert(hints[k], v, where, prefix + k) for k, v in content.items() if k in hints}
+    missing = [f.name for f in dataclasses.fields(cls)
+               if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and f.name not in values]
+    if missing:
+        raise InputError(f"{where}: key {prefix}{missing[0]} is missing")
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+    if value is None and type(None) in options:
+        return None
+    for option in options:
+        if dataclasses.is_dataclass(option):
+            if isinstance(value, dict):
+                return _parse(option, value, where, key + ".")
+        elif typing.get_origin(option) is list:
+            if isinstance(value, list):
+                return [_convert(typing.get_args(option)[0], item, where, f"{key}[{i}]") for i, item in enumerate(value)]
+        elif option is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        elif option is float and isinstance(value, str):
+            # YAML 1.1 reads 1e-9, without a point, as text
+            try:
+                return float(value)
+            except ValueError:
+                continue
+        elif option is bool and isinstance(value, bool):
+            return value
+        elif option in (int, str) and isinstance(value, option) and not isinstance(value, bool):
+            return value
+    expected = " or ".join("nothing" if o is type(None) else "a section" if dataclasses.is_dataclass(o)
+                           else getattr(o, "__name__", str(o)) for o in options)
+    raise InputError(f"{where}: key {key} is {value!r}; expected {expected}")
+
+
+def _check(config: Config, where: str) -> None:
+    """Values that have the right type and still make no sense."""
+    training, tokenizer = config.training, config.tokenizer
+    positive = {
+        "features.sample_rate": config.features.sample_rate,
+        "features.mels": config.features.mels,
+        "encoder.alpha": config.encoder.alpha,
+        "training.batch_seconds": training.batch_seconds,
+        "training.epochs": training.epochs,
+        "training.max_lr": training.max_lr,
+        "training.accumulate": training.accumulate,
+        "training.evaluate_every": training.evaluate_every,
+        "training.checkpoint_every": training.checkpoint_every,
+        "training.log_every": training.log_every,
+        "decoding.max_symbols": config.decoding.max_symbols,
+    }
+    for key, value in positive.items():
+        if value <= 0:
+            raise InputError(f"{where}: key {key} is {value}; it must be positive")
+    choices = {
+        "tokenizer.kind": (tokenizer.kind, KINDS),
+        "tokenizer.model_type": (tokenizer.model_type, ("unigram", "bpe")),
+        "training.schedule": (training.schedule, ("transformer", "one_cycle")),
+        "training.precision": (training.precision, ("no", "bf16", "fp16")),
+    }
+    for key, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise InputError(f"{where}: key {key} is {value!r}; use one of {', '.join(allowed)}")
+    if (config.prediction is None) != (config.joint is None):
+        raise InputError(f"{where}: prediction and joint go together; leave both out for a pure CTC model")
+    if config.joint is None and training.ctc_weight != 1:
+        raise InputError(f"{where}: without prediction and joint, training.ctc_weight must be 1, not {training.ctc_weight}")
+    if not 0 <= training.ctc_weight <= 1:
+        raise InputError(f"{where}: key training.ctc_weight is {training.ctc_weight}; it must be between 0 and 1")
+    for key in ("speed", "warp"):
+        bounds = getattr(config.augment, key)
+        if bounds is not None and not (len(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
+            raise InputError(f"{where}: key augment.{key} is {bounds}; expected [low, high], both positive")
+    try:
+        config.encoder.build(config.features.mels)
+    except InputError as error:
+        raise InputError(f"{where}: encoder: {error}") from None
+
+
+def build_model(config: Config, vocabulary: int | None = None) -> nn.Module:
+    """The network of a configuration, with ``.encoder``, ``.prediction``, ``.joint``, ``.ctc_head``.
+
+    ``vocabulary`` is the number of labels with blank; by default the configuration's.
+    """
+    vocabulary = vocabulary or config.tokenizer.vocabulary
+    encoder = config.encoder.build(config.features.mels)
+    ctc_head = nn.Linear(encoder.dim, vocabulary) if config.training.ctc_weight > 0 else None
+    if config.joint is None:
+        return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0)
+    p = config.prediction
+    prediction = PredictionNetwork(vocabulary, 0, p.embed_dim, p.units, p.layers, p.layer_norm, p.dropout)
+    joint = JointNetwork(encoder.dim, prediction.dim, config.joint.dim, vocabulary, config.joint.activation)
+    return Transducer(encoder, prediction, joint, ctc_head, ctc_weight=config.training.ctc_weight)

@@ -1,0 +1,197 @@
+"""From waveform to log-mel features: framing, STFT, mel filters, log, normalisation.
+
+Lesson 01 derives every step. Conventions, the same as TensorFlowASR's so that
+its configurations mean the same thing here:
+
+- frames are not centred: ``frames = 1 + (samples - window) // hop``, so a frame
+  never looks past its own window and features can be streamed;
+- the periodic Hann window is zero-padded at its end to the next power of two;
+- power spectrum, HTK mel scale, unnormalised triangles, natural log of
+  ``x + log_floor``.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from asrlib.errors import InputError
+
+NORMALIZATIONS = ("none", "utterance", "bin")
+
+
+def hz_to_mel(hz: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """HTK mel scale: 2595 · log10(1 + f / 700 Hz). Lesson 01."""
+    return 2595.0 * torch.log10(1.0 + hz / 700.0)
+
+
+def mel_to_hz(mel: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Inverse of ``hz_to_mel``."""
+    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+
+
+def mel_filters(
+    sample_rate: int, fft_size: int, mels: int, low_hz: float = 0.0, high_hz: float | None = None
+) -> Float[Tensor, "bins mels"]:
+    """Triangular filters, evenly spaced in mel between ``low_hz`` and ``high_hz``
+    (default: half the sample rate), each peaking at 1. Lesson 01.
+    """
+    high_hz = high_hz or sample_rate / 2
+    if not 0 <= low_hz < high_hz <= sample_rate / 2:
+        raise InputError(f"mel filters from {low_hz} to {high_hz} Hz do not fit in 0 to {sample_rate / 2} Hz")
+    frequency = torch.linspace(0, sample_rate / 2, fft_size // 2 + 1, dtype=torch.float64)
+    ends = hz_to_mel(torch.tensor([low_hz, high_hz], dtype=torch.float64))
+    edges = mel_to_hz(torch.linspace(float(ends[0]), float(ends[1]), mels + 2, dtype=torch.float64))
+    return _triangles(frequency[:, None], edges).float()
+
+
+def _triangles(frequency: Tensor, edges: Tensor) -> Tensor:
+    """Rise from edge m to edge m + 1, fall to edge m + 2."""
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    rise = (frequency - left) / (centre - left)
+    fall = (right - frequency) / (right - centre)
+    return torch.minimum(rise, fall).clamp(min=0)
+
+
+def warp_filters(filters: Float[Tensor, "bins mels"], warp: Float[Tensor, "batch"]) -> Float[Tensor, "batch bins mels"]:
+    """The same filters read at stretched frequencies, one factor an utterance.
+
+    A factor above 1 moves every filter down in frequency, as if the vocal tract
+    were shorter (Jaitly & Hinton 2013, vocal tract length perturbation). Linear
+    interpolation between neighbouring FFT bins; filters warped past half the
+    sample rate keep what is left of them. Lesson 01.
+    """
+    bins = filters.shape[0]
+    position = torch.arange(bins, device=filters.device) / warp[:, None]
+    lower = position.long().clamp(max=bins - 1)
+    upper = (lower + 1).clamp(max=bins - 1)
+    fraction = (position - lower).clamp(0, 1)[..., None]
+    return filters[lower] * (1 - fraction) + filters[upper] * fraction
+
+
+def frame_count(samples: int | Tensor, window: int, hop: int) -> int | Tensor:
+    """Frames in ``samples`` samples; a signal shorter than a window is one frame."""
+    if isinstance(samples, Tensor):
+        return 1 + (samples - window).clamp(min=0) // hop
+    return 1 + max(samples - window, 0) // hop
+
+
+def frame(signal: Float[Tensor, "*batch samples"], window: int, hop: int) -> Float[Tensor, "*batch frames window"]:
+    """Overlapping frames (a view where the signal is long enough). Lesson 01."""
+    if signal.shape[-1] < window:
+        signal = torch.nn.functional.pad(signal, (0, window - signal.shape[-1]))
+    return signal.unfold(-1, window, hop)
+
+
+def preemphasize(signal: Float[Tensor, "*batch samples"], coefficient: float) -> Float[Tensor, "*batch samples"]:
+    """y[n] = x[n] - coefficient · x[n - 1]; the first sample stays."""
+    if not coefficient:
+        return signal
+    return torch.cat([signal[..., :1], signal[..., 1:] - coefficient * signal[..., :-1]], dim=-1)
+
+
+def log_mel(
+    waveform: Float[Tensor, "samples"],
+    sample_rate: int,
+    window_ms: float = 25.0,
+    hop_ms: float = 10.0,
+    mels: int = 80,
+    preemphasis: float = 0.97,
+    normalize_signal: bool = False,
+    normalize: str = "none",
+    log_floor: float = 1e-6,
+) -> Float[Tensor, "frames mels"]:
+    """Log-mel features of one utterance, natural log. Lesson 01.
+
+    ``waveform`` is mono in [-1, 1]; ``normalize_signal`` divides it by its peak;
+    ``normalize`` is ``"none"``, ``"utterance"`` (one mean and variance over all
+    frames and bins) or ``"bin"`` (one for each mel bin). Raises ``InputError`` for
+    an empty waveform.
+    """
+    if waveform.numel() == 0:
+        raise InputError("waveform is empty: there is nothing to compute features of")
+    front_end = FrontEnd(
+        sample_rate, window_ms, hop_ms, mels, preemphasis, normalize_signal, normalize, log_floor
+    ).to(waveform.device)
+    samples = torch.tensor([waveform.shape[0]], device=waveform.device)
+    return front_end(waveform[None], samples)[0][0]
+
+
+class FrontEnd(torch.nn.Module):
+    """``log_mel`` for padded batches, on whatever device it is moved to.
+
+    Padding is invisible: each utterance gives the features it gives alone, and
+    frames past its length are zero.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        window_ms: float = 25.0,
+        hop_ms: float = 10.0,
+        mels: int = 80,
+        preemphasis: float = 0.97,
+        normalize_signal: bool = False,
+        normalize: str = "none",
+        log_floor: float = 1e-6,
+    ):
+        super().__init__()
+        if normalize not in NORMALIZATIONS:
+            raise InputError(f"normalize is {normalize!r}; use one of {', '.join(NORMALIZATIONS)}")
+        self.sample_rate = sample_rate
+        self.window = round(sample_rate * window_ms / 1000)
+        self.hop = round(sample_rate * hop_ms / 1000)
+        if self.hop < 1 or self.window < self.hop:
+            raise InputError(
+                f"window_ms {window_ms} and hop_ms {hop_ms} give {self.window} and {self.hop} samples;"
+                " the window must be at least as long as the hop, and the hop at least one sample"
+            )
+        self.fft_size = 1 << (self.window - 1).bit_length()
+        self.preemphasis = preemphasis
+        self.normalize_signal = normalize_signal
+        self.normalize = normalize
+        self.log_floor = log_floor
+        taper, filters = _tables(sample_rate, self.window, self.fft_size, mels)
+        self.register_buffer("taper", taper, persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(
+        self,
+        waveforms: Float[Tensor, "batch samples"],
+        lengths: Int[Tensor, "batch"],
+        warp: Float[Tensor, "batch"] | None = None,
+    ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
+        """Features and their lengths in frames; ``lengths`` in samples.
+
+        ``warp`` stretches each utterance's frequency axis (see ``warp_filters``).
+        """
+        with torch.autocast(waveforms.device.type, enabled=False):  # 16 bits are too few for power spectra
+            if self.normalize_signal:
+                waveforms = waveforms / waveforms.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
+            frames = frame(preemphasize(waveforms, self.preemphasis), self.window, self.hop)
+            spectrum = torch.fft.rfft(frames * self.taper, n=self.fft_size)
+            power = spectrum.real.square() + spectrum.imag.square()
+            filters = self.filters if warp is None else warp_filters(self.filters, warp)
+            features = torch.log(power @ filters + self.log_floor)
+            counts = frame_count(lengths, self.window, self.hop)
+            mask = torch.arange(features.shape[1], device=features.device)[None, :, None] < counts[:, None, None]
+            return self._normalized(features, mask) * mask, counts
+
+    def _normalized(self, features: Tensor, mask: Tensor) -> Tensor:
+        if self.normalize == "none":
+            return features
+        dims = (1,) if self.normalize == "bin" else (1, 2)
+        count = mask.expand_as(features).sum(dims, keepdim=True)
+        mean = (features * mask).sum(dims, keepdim=True) / count
+        variance = ((features - mean).square() * mask).sum(dims, keepdim=True) / count
+        return (features - mean) / (variance.sqrt() + 1e-3)
+
+
+@lru_cache(maxsize=8)
+def _tables(sample_rate: int, window: int, fft_size: int, mels: int) -> tuple[Tensor, Tensor]:
+    taper = 0.5 - 0.5 * torch.cos(2 * math.pi * torch.arange(window, dtype=torch.float64) / window)
+    return taper.float(), mel_filters(sample_rate, fft_size, mels)

@@ -1,0 +1,182 @@
+"""From text to label numbers and back: characters, whole words, phones, word pieces.
+
+There is one blank for every tokenizer, and it is label 0. Lesson 05.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from asrlib.errors import InputError
+
+BLANK = 0
+KINDS = ("characters", "words", "phones", "wordpieces")
+
+
+def normalize_text(text: str) -> str:
+    """Lower case, NFKC, letters, digits and apostrophes alone, single spaces.
+
+    Recordings come with their own conventions (LibriSpeech in upper case, LJSpeech
+    with punctuation); training and scoring see this one form.
+    """
+    text = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
+    text = "".join(c if c.isalnum() or c == "'" else " " for c in text)
+    return " ".join(re.sub(r"(?<!\w)'+|'+(?!\w)", " ", text).split())
+
+
+class Tokenizer:
+    """A list of labels: ``encode`` text to their numbers, ``decode`` numbers to text.
+
+    ``kind`` decides what a label is. For ``phones`` the "text" is phones separated by
+    spaces. Number 0 is blank and is never produced by ``encode``; ``decode`` skips it.
+    """
+
+    def __init__(self, kind: str, labels: Sequence[str], normalize: bool = True):
+        if kind not in KINDS:
+            raise InputError(f"tokenizer kind is {kind!r}; use one of {', '.join(KINDS)}")
+        if len(set(labels)) != len(labels):
+            raise InputError("the tokenizer's labels are not all different")
+        self.kind, self.labels, self.normalize = kind, list(labels), normalize
+        self._number = {label: number for number, label in enumerate(self.labels, start=1)}
+
+    @property
+    def vocabulary(self) -> int:
+        """Labels with blank: V."""
+        return len(self.labels) + 1
+
+    def prepare(self, text: str) -> str:
+        """The form of ``text`` that is encoded and scored."""
+        return normalize_text(text) if self.normalize and self.kind != "phones" else " ".join(text.split())
+
+    def split(self, text: str) -> list[str]:
+        """The labels of a text, as strings."""
+        text = self.prepare(text)
+        return list(text) if self.kind == "characters" else text.split()
+
+    def encode(self, text: str) -> list[int]:
+        """Raises ``InputError`` for a label that is not in the vocabulary."""
+        try:
+            return [self._number[label] for label in self.split(text)]
+        except KeyError as error:
+            what = "character" if self.kind == "characters" else self.kind[:-1]
+            raise InputError(
+                f"the tokenizer does not know the {what} {error.args[0]!r} of {text!r}:"
+                " correct the transcript, or train a tokenizer on texts that have it"
+            ) from None
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        labels = [self.labels[number - 1] for number in numbers if number != BLANK]
+        return ("" if self.kind == "characters" else " ").join(labels)
+
+    def word_starts(self, numbers: Sequence[int]) -> list[int]:
+        """Positions in ``numbers`` at which a word of ``decode(numbers)`` starts."""
+        if self.kind != "characters":
+            return list(range(len(numbers)))
+        space = self._number.get(" ")
+        return [i for i, n in enumerate(numbers) if n != space and (i == 0 or numbers[i - 1] == space)]
+
+    def save(self, folder: str | Path) -> None:
+        content = {"kind": self.kind, "normalize": self.normalize, "labels": self.labels}
+        Path(folder, "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+class WordPieceTokenizer(Tokenizer):
+    """Word pieces by sentencepiece; its pieces keep their numbers, shifted by one for blank."""
+
+    def __init__(self, model: bytes, normalize: bool = True):
+        import sentencepiece
+
+        self._model = model
+        try:
+            self._pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except RuntimeError:
+            raise InputError("tokenizer.model is not a sentencepiece model") from None
+        pieces = [self._pieces.id_to_piece(i) for i in range(self._pieces.get_piece_size())]
+        super().__init__("wordpieces", pieces, normalize)
+
+    def split(self, text: str) -> list[str]:
+        return self._pieces.encode(self.prepare(text), out_type=str)
+
+    def encode(self, text: str) -> list[int]:
+        numbers = self._pieces.encode(self.prepare(text))
+        if self._pieces.unk_id() in numbers:
+            known = set("".join(self.labels)) | {" "}
+            unknown = next((c for c in self.prepare(text) if c not in known), "?")
+            raise InputError(
+                f"the tokenizer does not know the character {unknown!r} of {text!r}:"
+                " correct the transcript, or train a tokenizer on texts that have it"
+            )
+        return [number + 1 for number in numbers]
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        return self._pieces.decode([int(number) - 1 for number in numbers if number != BLANK])
+
+    def word_starts(self, numbers: Sequence[int]) -> list[int]:
+        return [i for i, n in enumerate(numbers) if i == 0 or self.labels[n - 1].startswith("▁")]
+
+    def save(self, folder: str | Path) -> None:
+        Path(folder, "tokenizer.model").write_bytes(self._model)
+        content = {"kind": self.kind, "normalize": self.normalize}
+        Path(folder, "tokenizer.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def train_tokenizer(
+    kind: str, texts: Iterable[str], vocabulary: int | None = None, model_type: str = "unigram", normalize: bool = True
+) -> Tokenizer:
+    """A tokenizer for ``texts``; ``vocabulary`` (with blank) is wanted for word pieces only.
+
+    Raises ``InputError`` where the texts are empty or too few for that vocabulary.
+    """
+    if kind != "wordpieces":
+        tokenizer = Tokenizer(kind, [], normalize)
+        labels = sorted({label for text in texts for label in tokenizer.split(text)})
+        if not labels:
+            raise InputError("there is no text to make a tokenizer of")
+        return Tokenizer(kind, labels, normalize)
+    import sentencepiece
+
+    lines = [normalize_text(text) if normalize else text for text in texts]
+    lines = [line for line in lines if line]
+    if not lines or not vocabulary:
+        raise InputError("word pieces need texts, and tokenizer.vocabulary in the configuration")
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = str(Path(folder, "tokenizer"))
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(lines),
+                model_prefix=prefix,
+                vocab_size=vocabulary - 1,
+                model_type=model_type,
+                character_coverage=1.0,
+                bos_id=-1,
+                eos_id=-1,
+                unk_id=0,
+                num_threads=1,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(f"sentencepiece cannot make {vocabulary} word pieces of these texts: {reason}") from None
+        return WordPieceTokenizer(Path(prefix + ".model").read_bytes(), normalize)
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """The tokenizer saved in a model directory."""
+    path = Path(folder, "tokenizer.json")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["kind"] == "wordpieces":
+            path = Path(folder, "tokenizer.model")
+            return WordPieceTokenizer(path.read_bytes(), content["normalize"])
+        return Tokenizer(content["kind"], content["labels"], content["normalize"])
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: this is not a complete model directory") from None
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not a tokenizer file: {error}") from None
