@@ -1,0 +1,34 @@
+"""asrlib: the library under an interactive course on end-to-end speech recognition.
+
+The modules are small and flat, one idea each; what notebooks call is gathered here.
+"""
+
+from asrlib.config import Config, build_model, load_config
+from asrlib.corpus import clips, connected_digits, load_corpus
+from asrlib.ctc import ctc_loss
+from asrlib.errors import InputError
+from asrlib.features import FrontEnd, log_mel
+from asrlib.recognizer import Hypothesis, Recognizer
+from asrlib.rnnt import joint_rnnt_loss, rnnt_align, rnnt_loss
+from asrlib.transducer import count_parameters
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "FrontEnd",
+    "Hypothesis",
+    "InputError",
+    "Recognizer",
+    "build_model",
+    "clips",
+    "connected_digits",
+    "count_parameters",
+    "ctc_loss",
+    "joint_rnnt_loss",
+    "load_config",
+    "load_corpus",
+    "log_mel",
+    "rnnt_align",
+    "rnnt_loss",
+]

@@ -1,0 +1,169 @@
+"""From a corpus to augmented, padded training batches that can be repeated exactly.
+
+Batches hold utterances of similar length (lhotse's bucketing sampler), up to a total
+of seconds. All randomness of step ``n`` comes from (seed, n): a resumed run draws the
+same numbers as one that was never interrupted. Lesson 09.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torchaudio.functional
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from asrlib import augment
+from asrlib.config import AugmentConfig
+from asrlib.errors import InputError
+from asrlib.features import FrontEnd
+from asrlib.text import Tokenizer
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+
+@dataclass
+class Batch:
+    """Padded waveforms (lengths in samples) and label numbers, with the utterances' ids."""
+
+    ids: list[str]
+    waveforms: Float[Tensor, "batch samples"]
+    lengths: Int[Tensor, "batch"]
+    targets: Int[Tensor, "batch U"]
+    target_lengths: Int[Tensor, "batch"]
+
+
+class AudioCache:
+    """Waveforms at one sample rate, kept as 16-bit numbers up to ``max_bytes``.
+
+    A small corpus is decoded once and then lives in memory; of a large one, what does
+    not fit is read from disk every time.
+    """
+
+    def __init__(self, sample_rate: int, max_bytes: int = 2_000_000_000):
+        self.sample_rate, self.room = sample_rate, max_bytes
+        self._kept: dict[str, np.ndarray] = {}
+
+    def load(self, cut: Cut) -> Tensor:
+        """float32 samples in [-1, 1]; the mean over channels."""
+        kept = self._kept.get(cut.id)
+        if kept is None:
+            from asrlib.corpus import cut_audio
+
+            samples = torch.from_numpy(cut_audio(cut))
+            if cut.sampling_rate != self.sample_rate:
+                samples = torchaudio.functional.resample(samples, cut.sampling_rate, self.sample_rate)
+            kept = (samples * 32767).round().clamp(-32768, 32767).to(torch.int16).numpy()
+            if kept.nbytes <= self.room:
+                self.room -= kept.nbytes
+                self._kept[cut.id] = kept
+        return torch.from_numpy(kept).float() / 32768
+
+
+def encode_corpus(cuts: CutSet, tokenizer: Tokenizer) -> dict[str, list[int]]:
+    """Label numbers of every cut, by id; all of them before training starts, so that a
+    transcript the tokenizer cannot encode is found at once. ``InputError`` names it.
+    """
+    encoded = {}
+    for cut in cuts:
+        try:
+            labels = tokenizer.encode(cut.supervisions[0].text)
+        except InputError as error:
+            raise InputError(f"utterance {cut.id}: {error}") from None
+        if not labels:
+            raise InputError(f"utterance {cut.id}: its transcript {cut.supervisions[0].text!r} has no labels")
+        encoded[cut.id] = labels
+    return encoded
+
+
+class BatchSampler:
+    """Lists of cuts, by epoch, the same for the same (seed, epoch, rank)."""
+
+    def __init__(self, cuts: CutSet, batch_seconds: float, seed: int, rank: int = 0, processes: int = 1):
+        self.cuts, self.batch_seconds, self.seed = cuts, batch_seconds, seed
+        self.rank, self.processes = rank, processes
+
+    def epoch(self, number: int) -> Iterator[list[Cut]]:
+        from lhotse.dataset import DynamicBucketingSampler
+
+        warnings.filterwarnings("ignore", "You are using DynamicBucketingSampler with an eagerly", UserWarning)
+        sampler = DynamicBucketingSampler(
+            self.cuts,
+            max_duration=self.batch_seconds,
+            num_buckets=min(20, max(2, len(self.cuts) // 50)),
+            shuffle=True,
+            drop_last=False,
+            seed=self.seed,
+            world_size=self.processes,
+            rank=self.rank,
+        )
+        sampler.set_epoch(number)
+        for batch in sampler:
+            yield list(batch)
+
+
+def collate(
+    cuts: Sequence[Cut], audio: AudioCache, labels: dict[str, list[int]], speed: Sequence[float] | None = None
+) -> Batch:
+    """``speed``: a factor for each cut."""
+    waveforms = [audio.load(cut) for cut in cuts]
+    if speed is not None:
+        waveforms = [augment.change_speed(w, factor) for w, factor in zip(waveforms, speed, strict=True)]
+    targets = [torch.tensor(labels[cut.id]) for cut in cuts]
+    return Batch(
+        ids=[cut.id for cut in cuts],
+        waveforms=torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True),
+        lengths=torch.tensor([w.shape[0] for w in waveforms]),
+        targets=torch.nn.utils.rnn.pad_sequence(targets, batch_first=True),
+        target_lengths=torch.tensor([t.shape[0] for t in targets]),
+    )
+
+
+def draw_speed(config: AugmentConfig, count: int, generator: torch.Generator) -> list[float] | None:
+    if config.speed is None:
+        return None
+    return augment.uniform(*config.speed, (count,), generator).tolist()
+
+
+def augmented_features(
+    waveforms: Float[Tensor, "batch samples"],
+    lengths: Int[Tensor, "batch"],
+    front_end: FrontEnd,
+    config: AugmentConfig,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
+    """Channel, room, noise; features with a warped frequency axis; SpecAugment."""
+    batch = waveforms.shape[0]
+
+    def some(probability: float) -> Tensor:
+        return (torch.rand(batch, generator=generator) < probability).float()
+
+    if config.channel_db:
+        waveforms = augment.colour_channel(
+            waveforms, augment.uniform(-config.channel_db, config.channel_db, (batch, 5), generator)
+        )
+    if config.room_probability:
+        decay = augment.uniform(0.1, 0.5, (batch,), generator)
+        wet = augment.uniform(0.05, 0.6, (batch,), generator) * some(config.room_probability)
+        waveforms = augment.reverberate(waveforms, front_end.sample_rate, decay, wet, generator)
+    if config.noise_probability:
+        snr = augment.uniform(*config.noise_snr_db, (batch,), generator)
+        snr = snr + 100.0 * (1 - some(config.noise_probability))
+        colour = augment.uniform(0.0, 2.0, (batch,), generator)
+        waveforms = augment.add_noise(waveforms, lengths, snr, colour, generator)
+    warp = None
+    if config.warp is not None:
+        warp = augment.uniform(*config.warp, (batch,), generator).to(waveforms.device)
+    features, counts = front_end(waveforms, lengths, warp)
+    features = augment.spec_augment(
+        features, counts, generator, config.time_masks, config.time_fraction, config.time_width,
+        config.freq_masks, config.freq_width,
+    )
+    return features, counts

@@ -1,0 +1,169 @@
+"""A trained model in a directory, ready to transcribe.
+
+A model directory holds ``config.yml``, ``model.safetensors``, the tokenizer and
+``metrics.json``. Lesson 00.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+import torchaudio.functional
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from asrlib import decode
+from asrlib.config import Config, build_model, load_config
+from asrlib.errors import InputError
+from asrlib.features import FrontEnd
+from asrlib.text import Tokenizer, load_tokenizer
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """``times``: the second at which each token was emitted; ``score``: natural log of the
+    path's probability; ``confidences``: each token's probability when it was emitted.
+    """
+
+    text: str
+    tokens: list[str]
+    times: list[float]
+    score: float
+    confidences: list[float]
+
+
+class Recognizer:
+    """Configuration, front end, network and tokenizer together, in evaluation mode."""
+
+    def __init__(self, config: Config, model: nn.Module, tokenizer: Tokenizer, device: str | torch.device = "cpu"):
+        self.config, self.tokenizer, self.device = config, tokenizer, torch.device(device)
+        self.model = model.to(self.device).eval()
+        self.front_end = FrontEnd(**vars(config.features)).to(self.device)
+        self.frame_seconds = config.features.hop_ms / 1000 * model.encoder.reduction
+
+    @classmethod
+    def load(cls, model_dir: str | FilePath | None = None, device: str | torch.device = "cpu") -> Recognizer:
+        """``model_dir`` None loads the digit recogniser that ships with the kit.
+
+        Raises ``InputError`` if a file of the directory is missing or damaged.
+        """
+        folder = shipped_model() if model_dir is None else FilePath(model_dir)
+        if not folder.is_dir():
+            raise InputError(f"there is no model directory {folder}")
+        for name in ("config.yml", "model.safetensors"):
+            if not (folder / name).is_file():
+                raise InputError(f"{folder / name} is missing: {folder} is not a complete model directory")
+        config = load_config(folder / "config.yml")
+        tokenizer = load_tokenizer(folder)
+        model = build_model(config, tokenizer.vocabulary)
+        try:
+            weights = safetensors.torch.load_file(folder / "model.safetensors")
+            model.load_state_dict({name: weight.float() if weight.is_floating_point() else weight
+                                   for name, weight in weights.items()})
+        except SafetensorError as error:
+            raise InputError(f"{folder / 'model.safetensors'} is damaged: {error}") from None
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{folder / 'model.safetensors'} does not fit {folder / 'config.yml'}: {reason}") from None
+        return cls(config, model, tokenizer, device)
+
+    def save(self, folder: str | FilePath, metrics: dict[str, Any], half: bool = False) -> None:
+        """Write a model directory. Each file is complete under its name or not there at all;
+        ``half`` stores the weights in 16 bits.
+        """
+        folder = FilePath(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {
+            name: (weight.half() if half and weight.is_floating_point() else weight).detach().cpu().contiguous()
+            for name, weight in self.model.state_dict().items()
+        }
+        self.tokenizer.save(folder)
+        write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
+        self.config.save(folder / "config.yml")
+        write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())
+
+    def transcribe(self, audio: Any, sample_rate: int | None = None) -> Hypothesis:
+        """One utterance: a path to an audio file, or mono samples in [-1, 1] with their rate."""
+        if isinstance(audio, (str, FilePath)):
+            from asrlib.corpus import read_audio
+
+            audio, sample_rate = read_audio(audio)
+        if sample_rate is None:
+            raise InputError("sample_rate is missing: samples alone do not say how fast they are to be played")
+        samples = torch.as_tensor(np.asarray(audio, dtype=np.float32))
+        if samples.dim() != 1 or samples.numel() == 0:
+            raise InputError(f"audio has shape {tuple(samples.shape)}; expected one row of mono samples, not empty")
+        return self.transcribe_batch([(samples, sample_rate)])[0]
+
+    @torch.no_grad()
+    def transcribe_batch(self, utterances: Sequence[tuple[Tensor, int]]) -> list[Hypothesis]:
+        """Several (samples, rate) at once; the same results as one by one."""
+        rate = self.config.features.sample_rate
+        waveforms = [
+            (w if r == rate else torchaudio.functional.resample(w, r, rate)).to(self.device) for w, r in utterances
+        ]
+        lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
+        features, counts = self.front_end(torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True), lengths)
+        encoder_out, frame_lengths = self.model.encoder(features, counts)
+        if self.model.joint is None:
+            paths = decode.greedy_ctc(self.model.ctc_head(encoder_out).log_softmax(-1), frame_lengths)
+        else:
+            paths = decode.greedy_rnnt(self.model, encoder_out, frame_lengths, self.config.decoding.max_symbols)
+        return [self._hypothesis(path) for path in paths]
+
+    def transcribe_cuts(self, cuts: CutSet, batch_seconds: float = 120.0) -> Iterable[tuple[str, Hypothesis]]:
+        """(cut id, hypothesis) for a whole corpus, batched by length, shortest first."""
+        from asrlib.corpus import cut_audio
+
+        batch: list[Any] = []
+        for cut in sorted(cuts, key=lambda c: c.duration):
+            if batch and (len(batch) + 1) * cut.duration > batch_seconds:
+                yield from self._transcribe_some(batch)
+                batch = []
+            batch.append((cut.id, torch.from_numpy(cut_audio(cut)), cut.sampling_rate))
+        if batch:
+            yield from self._transcribe_some(batch)
+
+    def _transcribe_some(self, batch: list[tuple[str, Tensor, int]]) -> list[tuple[str, Hypothesis]]:
+        hypotheses = self.transcribe_batch([(samples, rate) for _, samples, rate in batch])
+        return list(zip([name for name, _, _ in batch], hypotheses, strict=True))
+
+    def _hypothesis(self, path: decode.Path) -> Hypothesis:
+        return Hypothesis(
+            text=self.tokenizer.decode(path.labels),
+            tokens=[self.tokenizer.labels[label - 1] for label in path.labels],
+            times=[frame * self.frame_seconds for frame in path.frames],
+            score=path.score,
+            confidences=[float(np.exp(p)) for p in path.log_probs],
+        )
+
+
+def shipped_model() -> FilePath:
+    """The folder of the digit recogniser that comes with the kit."""
+    data = os.environ.get("ASRLIB_DATA") or FilePath(__file__).resolve().parent.parent / "data"
+    return FilePath(data) / "digits-model"
+
+
+def write_atomically(path: FilePath, content: bytes) -> None:
+    """The old file stays until the new one is complete."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

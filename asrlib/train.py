@@ -1,0 +1,404 @@
+"""The training loop, on accelerate: the same on a CPU, on GPUs, in several processes.
+
+A run lives in one directory, which is a model directory (the best weights so far by
+dev WER) with ``checkpoints/`` and ``tensorboard/`` beside them. Every number drawn at
+step n comes from (seed, n), so a run that was killed and resumed ends where an
+uninterrupted one ends. Lesson 09.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from asrlib.batches import AudioCache, BatchSampler, augmented_features, collate, draw_speed, encode_corpus
+from asrlib.config import Config, build_model
+from asrlib.errors import InputError
+from asrlib.features import FrontEnd
+from asrlib.metrics import ErrorRate, char_error_rate, word_error_rate
+from asrlib.recognizer import Recognizer
+from asrlib.schedules import learning_rate
+from asrlib.text import Tokenizer, load_tokenizer, train_tokenizer
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from lhotse import CutSet
+
+MAX_BAD_STEPS = 5
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint. ``batch`` counts within ``epoch``."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best_wer: float = math.inf
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(
+    config: Config,
+    cuts: CutSet,
+    out: str | Path,
+    dev_cuts: CutSet | None = None,
+    resume: bool = False,
+    init: str | Path | None = None,
+    show_progress: bool = True,
+) -> Recognizer:
+    """Train ``config`` on ``cuts``; returns the recogniser with the best weights, which
+    ``out`` holds too.
+
+    ``dev_cuts`` choose the best weights (without them, the last are kept). ``init`` is a
+    model directory whose weights to start from, wherever name and shape agree.
+    Raises ``InputError`` for data the tokenizer cannot encode, for a used ``out``
+    without ``resume``, and when the loss is not finite several times in a row.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state()  # a notebook may train twice, with different precision
+    torch.set_flush_denormal(True)  # without it a CPU step slows down 2 to 3 times as weights decay
+    settings = config.training
+    accelerator = Accelerator(mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate)
+    out = Path(out)
+    last = _last_checkpoint(out)
+    if last is not None and not resume:
+        raise InputError(f"{out} already holds a run: continue it with --resume, or choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = load_tokenizer(out) if last is not None else _tokenizer(config, cuts, init)
+    config.tokenizer.vocabulary = tokenizer.vocabulary
+    if last is not None:
+        _check_same_run(config, out)
+
+    torch.manual_seed(settings.seed)
+    model = build_model(config, tokenizer.vocabulary)
+    if init is not None and last is None:
+        _initialise(model, Path(init))
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=0.0, betas=tuple(settings.betas), eps=settings.eps, weight_decay=settings.l2, fused=True
+    )
+    model, optimizer = accelerator.prepare(model, optimizer)
+    average = WeightAverage(accelerator.unwrap_model(model), settings.average) if settings.average else None
+    progress = Progress()
+    if last is not None:
+        progress = _load_checkpoint(accelerator, last, average)
+    elif accelerator.is_main_process:
+        tokenizer.save(out)
+        config.save(out / "config.yml")
+
+    run = _Run(config, accelerator, model, optimizer, average, tokenizer, progress, out, dev_cuts)
+    run.train(cuts, show_progress)
+    return Recognizer.load(out, device=accelerator.device)
+
+
+class _Run:
+    """What the steps of one run share."""
+
+    def __init__(
+        self,
+        config: Config,
+        accelerator: Accelerator,
+        model: nn.Module,
+        optimizer: Any,
+        average: WeightAverage | None,
+        tokenizer: Tokenizer,
+        progress: Progress,
+        out: Path,
+        dev_cuts: CutSet | None,
+    ):
+        self.config, self.settings, self.accelerator = config, config.training, accelerator
+        self.model, self.optimizer, self.average, self.tokenizer = model, optimizer, average, tokenizer
+        self.progress, self.out, self.dev_cuts = progress, out, dev_cuts
+        self.front_end = FrontEnd(**vars(config.features)).to(accelerator.device)
+        self.bad_steps = 0
+
+    def train(self, cuts: CutSet, show_progress: bool) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+        from tqdm import tqdm
+
+        settings, progress, accelerator = self.settings, self.progress, self.accelerator
+        cuts = cuts.to_eager()
+        labels = encode_corpus(cuts, self.tokenizer)
+        audio = AudioCache(self.config.features.sample_rate)
+        sampler = BatchSampler(
+            cuts, settings.batch_seconds, settings.seed, accelerator.process_index, accelerator.num_processes
+        )
+        self.total_steps = settings.max_steps or settings.epochs * _count(sampler.epoch(0)) // settings.accumulate
+        main = accelerator.is_main_process
+        writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=progress.step) if main else None
+        bar = tqdm(total=self.total_steps, initial=progress.step, unit="step", disable=not (show_progress and main))
+        started, spent = time.monotonic(), progress.seconds
+        losses, utterances, since = [], 0, time.monotonic()
+        while progress.step < self.total_steps:
+            for number, batch_cuts in enumerate(sampler.epoch(progress.epoch)):
+                if number < progress.batch:
+                    continue
+                loss, stepped = self.step(batch_cuts, labels, audio)
+                progress.batch = number + 1
+                losses.append(loss)
+                utterances += len(batch_cuts)
+                if not stepped:
+                    continue
+                progress.step += 1
+                progress.seconds = spent + time.monotonic() - started
+                bar.update()
+                if progress.step % settings.log_every == 0 or progress.step == self.total_steps:
+                    point = {
+                        "step": progress.step,
+                        "loss": float(torch.stack(losses).mean()),
+                        "lr": self.optimizer.param_groups[0]["lr"],
+                        "seconds": progress.seconds,
+                        "utterances_per_second": utterances / (time.monotonic() - since),
+                    }
+                    progress.history.append(point)
+                    losses, utterances, since = [], 0, time.monotonic()
+                    bar.set_postfix(
+                        loss=f"{point['loss']:.3f}", lr=f"{point['lr']:.2e}", utt_s=f"{point['utterances_per_second']:.0f}"
+                    )
+                    if writer is not None:
+                        for key in ("loss", "lr", "utterances_per_second"):
+                            writer.add_scalar(key, point[key], progress.step)
+                if progress.step % settings.evaluate_every == 0 or progress.step == self.total_steps:
+                    wer = self.evaluate()
+                    if writer is not None and wer is not None:
+                        writer.add_scalar("dev_wer", wer, progress.step)
+                if progress.step % settings.checkpoint_every == 0 or progress.step == self.total_steps:
+                    self.save_checkpoint()
+                if progress.step >= self.total_steps:
+                    break
+            else:
+                progress.epoch, progress.batch = progress.epoch + 1, 0
+        bar.close()
+        if writer is not None:
+            writer.close()
+
+    def step(self, batch_cuts: list, labels: dict[str, list[int]], audio: AudioCache) -> tuple[Tensor, bool]:
+        """One batch; True if it completed an optimiser step (it does not while gradients accumulate)."""
+        settings, accelerator, progress = self.settings, self.accelerator, self.progress
+        seed = hash((settings.seed, progress.epoch, progress.batch, accelerator.process_index)) % 2**63
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # dropout and weight noise
+        batch = collate(batch_cuts, audio, labels, draw_speed(self.config.augment, len(batch_cuts), generator))
+        with torch.no_grad():
+            device = accelerator.device
+            features, counts = augmented_features(
+                batch.waveforms.to(device), batch.lengths.to(device), self.front_end, self.config.augment, generator
+            )
+        self.model.train()
+        rate = learning_rate(settings, progress.step, self.total_steps, self._width())
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with accelerator.accumulate(self.model), self._weight_noise():
+            loss = self.model(features, counts, batch.targets.to(device), batch.target_lengths.to(device))
+            finite = bool(accelerator.gather(torch.isfinite(loss.detach()).reshape(1)).all())
+            if finite:
+                accelerator.backward(loss)
+        if not finite:
+            self._skip(batch.ids, float(loss.detach()))
+            self.optimizer.zero_grad()
+            return torch.zeros_like(loss.detach()), accelerator.sync_gradients
+        self.bad_steps = 0
+        if accelerator.sync_gradients:
+            accelerator.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average is not None and accelerator.sync_gradients:
+            self.average.update(accelerator.unwrap_model(self.model), progress.step)
+        return loss.detach(), accelerator.sync_gradients
+
+    def _width(self) -> int:
+        return self.config.prediction.units if self.config.prediction else self.accelerator.unwrap_model(self.model).encoder.dim
+
+    def _skip(self, ids: list[str], loss: float) -> None:
+        self.bad_steps += 1
+        warnings.warn(f"step {self.progress.step}: the loss is {loss}; step skipped (utterances {', '.join(ids[:3])}, …)", stacklevel=3)
+        if self.bad_steps >= MAX_BAD_STEPS:
+            raise InputError(
+                f"the loss was not finite {MAX_BAD_STEPS} times in a row at step {self.progress.step}: lower"
+                f" training.max_lr (now {self.settings.max_lr}), raise training.warmup_steps, or train with"
+                " training.precision=no; the last checkpoint is untouched"
+            )
+
+    @contextlib.contextmanager
+    def _weight_noise(self) -> Iterator[None]:
+        """Variational noise on the prediction network (ContextNet, section 3.1): weights are
+        moved for forward and backward, and moved back before the update.
+        """
+        network = self.accelerator.unwrap_model(self.model).prediction
+        if not self.settings.weight_noise or self.progress.step < self.settings.weight_noise_start or network is None:
+            yield
+            return
+        clean = [parameter.detach().clone() for parameter in network.parameters()]
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=self.settings.weight_noise)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(network.parameters(), clean, strict=True):
+                    parameter.copy_(value)
+
+    def evaluate(self) -> float | None:
+        """Dev WER in per cent of the averaged weights; keeps them in ``out`` if they are the best."""
+        if not self.accelerator.is_main_process:
+            return None
+        model = self.accelerator.unwrap_model(self.model)
+        with self.average.applied(model) if self.average else contextlib.nullcontext():
+            recognizer = Recognizer(self.config, model, self.tokenizer, self.accelerator.device)
+            wer, metrics = None, {}
+            if self.dev_cuts is not None:
+                words, characters, _ = test(recognizer, self.dev_cuts)
+                wer = words.rate
+                metrics = {"dev_wer": wer, "dev_cer": characters.rate}
+                self.progress.history.append(
+                    {"step": self.progress.step, "dev_wer": wer, "seconds": self.progress.seconds}
+                )
+            if wer is None or wer <= self.progress.best_wer:
+                self.progress.best_wer = math.inf if wer is None else wer
+                metrics |= {"step": self.progress.step, "history": self.progress.history}
+                recognizer.save(self.out, metrics)
+        return wer
+
+    def save_checkpoint(self) -> None:
+        """Complete under its name or absent: written beside, then renamed; the previous one
+        is removed only afterwards.
+        """
+        folder = self.out / "checkpoints"
+        final = folder / f"step-{self.progress.step:08d}"
+        partial = final.with_suffix(".partial")
+        main = self.accelerator.is_main_process
+        if main:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        try:
+            self.accelerator.save_state(str(partial))
+            if main:
+                if self.average is not None:
+                    safetensors.torch.save_file(self.average.weights, partial / "average.safetensors")
+                (partial / "progress.json").write_text(json.dumps(asdict(self.progress)))
+                os.replace(partial, final)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if main:
+            for old in folder.iterdir():
+                if old != final:
+                    shutil.rmtree(old, ignore_errors=True)
+
+
+class WeightAverage:
+    """Exponential moving average of all weights and running statistics: what is evaluated and kept."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay = decay
+        self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))  # young averages forget their random start quickly
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1 - decay)
+            else:
+                self.weights[name].copy_(value)
+
+    @contextlib.contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        own = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        model.load_state_dict(self.weights)
+        try:
+            yield
+        finally:
+            model.load_state_dict(own)
+
+
+def test(recognizer: Recognizer, cuts: CutSet) -> tuple[ErrorRate, ErrorRate, list[tuple[str, str, Any]]]:
+    """(WER, CER, rows of (id, reference, hypothesis)) in the order of ``cuts``; references in the
+    tokenizer's normalised form.
+    """
+    found = dict(recognizer.transcribe_cuts(cuts))
+    rows = [(cut.id, recognizer.tokenizer.prepare(cut.supervisions[0].text), found[cut.id]) for cut in cuts]
+    references, hypotheses = [row[1] for row in rows], [row[2].text for row in rows]
+    return word_error_rate(references, hypotheses), char_error_rate(references, hypotheses), rows
+
+
+def _tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> Tokenizer:
+    settings = config.tokenizer
+    if init is not None and Path(init, "tokenizer.json").is_file():
+        tokenizer = load_tokenizer(init)
+        if tokenizer.kind == settings.kind:
+            return tokenizer
+    texts = (cut.supervisions[0].text for cut in cuts)
+    return train_tokenizer(settings.kind, texts, settings.vocabulary, settings.model_type, settings.normalize)
+
+
+def _initialise(model: nn.Module, folder: Path) -> None:
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise InputError(f"{path} is missing: there are no weights to start from")
+    own = model.state_dict()
+    fitting = {
+        name: weight.to(own[name].dtype)
+        for name, weight in safetensors.torch.load_file(path).items()
+        if name in own and own[name].shape == weight.shape
+    }
+    if not any(name.startswith("encoder.") for name in fitting):
+        raise InputError(f"{path} has no encoder weights of this configuration's shapes")
+    model.load_state_dict(own | fitting)
+
+
+def _last_checkpoint(out: Path) -> Path | None:
+    return max((out / "checkpoints").glob("step-????????"), default=None)
+
+
+def _load_checkpoint(accelerator: Accelerator, folder: Path, average: WeightAverage | None) -> Progress:
+    try:
+        accelerator.load_state(str(folder))
+        if average is not None:
+            saved = safetensors.torch.load_file(folder / "average.safetensors", device=str(accelerator.device))
+            average.weights = saved
+        return Progress(**json.loads((folder / "progress.json").read_text()))
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"checkpoint {folder} cannot be read: {reason}") from None
+
+
+def _check_same_run(config: Config, out: Path) -> None:
+    from asrlib.config import load_config
+
+    def flat(node: Any, prefix: str = "") -> dict[str, Any]:
+        if isinstance(node, dict):
+            return {k: v for key, value in node.items() for k, v in flat(value, f"{prefix}{key}.").items()}
+        return {prefix[:-1]: node}
+
+    old, new = flat(load_config(out / "config.yml").to_dict()), flat(config.to_dict())
+    free = ("training.max_steps", "training.epochs", "training.log_every", "training.evaluate_every",
+            "training.checkpoint_every")
+    changed = [key for key in new if key not in free and old.get(key) != new[key]]
+    if changed:
+        raise InputError(
+            f"{out} was started with {changed[0]} = {old.get(changed[0])!r}, and now it is {new[changed[0]]!r}:"
+            " resume with the configuration it was started with"
+        )
+
+
+def _count(iterator: Iterator) -> int:
+    return sum(1 for _ in iterator)
