@@ -1,10 +1,14 @@
 # Two commands: `make lab` opens the course, `make test` proves it.
-# PYTHON: the interpreter to build .venv with. CPU=1: take PyTorch without CUDA, where pip is set up for it.
+# PYTHON: the interpreter to build .venv with. CPU=1: PyTorch without CUDA, for a machine without an NVIDIA card.
 PYTHON ?= python3
+CPU_INDEX := https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LESSONS := $(sort $(wildcard notebooks/*.ipynb))
+# lessons whose point is a training run: executed with a short one, and only what is marked is compared
+TRAINED := notebooks/09_train_contextnet.ipynb
+NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-sanitize-with tests/nbval.cfg
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -14,13 +18,15 @@ lab: $(READY)
 	$(BIN)/jupyter lab $(ROOT) notebooks/00_start_here.ipynb $(LABFLAGS)
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q tests
+	$(NBVAL) --nbval $(filter-out $(TRAINED),$(LESSONS))
+	LESSON_STEPS=30 $(NBVAL) --nbval-lax $(filter $(TRAINED),$(LESSONS))
 
 unit: $(READY)
-	$(BIN)/python -m pytest -q -m "not slow and not browser and not notebook"
+	$(BIN)/python -m pytest -q tests -m "not slow and not browser"
 
 lint: $(READY)
-	$(BIN)/ruff check asrlib tests tools
+	$(BIN)/ruff check asrlib tests tools data
 
 # Execute every lesson again, in order, and say how long each took.
 notebooks: $(READY)
@@ -33,6 +39,7 @@ bench: $(READY)
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
+	$(if $(CPU),$(BIN)/python -m pip install -q -c constraints.txt torch torchaudio --index-url $(CPU_INDEX))
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[lab,test]"
 	touch $(READY)
 

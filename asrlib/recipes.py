@@ -1,0 +1,124 @@
+"""The training runs behind the figures that the README reports, as functions one can run again.
+
+``real`` is a folder that holds folders of recordings with ``manifest.tsv``: ``fsdd``
+(isolated digits), ``speechocean-train`` (sentences and some digit strings),
+``librispeech-251`` and ``ljspeech-385`` (sentences). Lessons 09 and 11.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asrlib.config import load_config, override
+from asrlib.corpus import connected_digits, load_corpus
+from asrlib.errors import InputError
+from asrlib.recognizer import Recognizer
+from asrlib.synth import DIGITS
+from asrlib.train import test, train
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+# utterances strung from the isolated digits of the speakers trained on, and of the one tested
+TRAIN_STRINGS, TEST_STRINGS = 4000, 200
+# how often a digit string of a real speaker is heard for each time a strung or synthetic one is
+REPEAT_STRINGS = 10
+
+
+def isolated_digits(real: Path) -> CutSet:
+    """FSDD: one digit an utterance."""
+    return load_corpus(_folder(real, "fsdd"))
+
+
+def digit_strings(real: Path) -> CutSet:
+    """The utterances of speechocean762 that are nothing but digits, as they were spoken."""
+    cuts = load_corpus(_folder(real, "speechocean-train"))
+    return cuts.filter(lambda cut: set(_words(cut)) <= set(DIGITS)).to_eager()
+
+
+def folds(real: Path) -> dict[str, list[str]]:
+    """Each FSDD speaker, with the share of the digit strings' speakers that is left out beside them:
+    every speaker of real digits is left out once.
+    """
+    left_out = sorted(_speakers(isolated_digits(real)))
+    others = sorted(_speakers(digit_strings(real)))
+    return {speaker: others[index :: len(left_out)] for index, speaker in enumerate(left_out)}
+
+
+def train_digits(
+    real: Path,
+    out: Path,
+    leave_out: str | None = None,
+    init: Path | None = None,
+    settings: Sequence[str] = (),
+    show_progress: bool = True,
+) -> dict[str, float]:
+    """Train ``contextnet-digits`` on real and synthetic digits; test it on the speakers left out.
+
+    ``leave_out`` is an FSDD speaker; their fold of ``folds`` is never trained on, and the
+    WERs on it are returned in per cent: ``strung`` (the FSDD speaker's digits in
+    sequence) and ``spoken`` (digit strings of the fold's other speakers), with the
+    ``seconds`` spent. None trains on everyone and tests nobody.
+    """
+    strings, isolated, pieces = digit_strings(real), isolated_digits(real), folds(real)
+    if leave_out is not None and leave_out not in pieces:
+        raise InputError(f"there is no FSDD speaker {leave_out!r}; choose from {', '.join(pieces)}")
+    hidden = set() if leave_out is None else {leave_out, *pieces[leave_out]}
+    speakers = [speaker for speaker in pieces if speaker not in hidden]
+    seen = strings.filter(lambda cut: cut.supervisions[0].speaker not in hidden).to_eager()
+    started = time.monotonic()
+    cuts = connected_digits(isolated, speakers, TRAIN_STRINGS, seed=0)
+    cuts = cuts + seen.repeat(REPEAT_STRINGS) + load_corpus("digits", "train")
+    config = override(load_config("contextnet-digits"), list(settings))
+    recognizer = train(config, cuts, out, init=init, show_progress=show_progress)
+    result = {"seconds": time.monotonic() - started}
+    if leave_out is not None:
+        heard = {
+            "strung": connected_digits(isolated, [leave_out], TEST_STRINGS, seed=1),
+            "spoken": strings.filter(lambda cut: cut.supervisions[0].speaker in hidden).to_eager(),
+        }
+        result |= {name: test(recognizer, cuts)[0].rate for name, cuts in heard.items()}
+        Path(out, "left_out.json").write_text(json.dumps(result | {"left_out": sorted(hidden)}, indent=1))
+    return result
+
+
+def train_sentences(
+    real: Path, out: Path, settings: Sequence[str] = (), show_progress: bool = True
+) -> Recognizer:
+    """Train ``contextnet-sentences`` on read sentences, real and synthetic.
+
+    Everyone who speaks digit strings is left out, so that the digit folds that start from
+    these weights test speakers whom neither stage has heard.
+    """
+    hidden = _speakers(digit_strings(real))
+    together = load_corpus("sentences", "train")
+    for name in ("librispeech-251", "ljspeech-385", "speechocean-train"):
+        # "1455" has no letters: nobody can say how it was read
+        cuts = [
+            c
+            for c in load_corpus(_folder(real, name))
+            if c.supervisions[0].speaker not in hidden and _words(c)
+        ]
+        together = together + type(together).from_cuts(cuts)
+    config = override(load_config("contextnet-sentences"), list(settings))
+    return train(config, together, out, show_progress=show_progress)
+
+
+def _folder(real: Path, name: str) -> Path:
+    folder = Path(real, name)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing: this recipe needs it")
+    return folder
+
+
+def _speakers(cuts: CutSet) -> set[str]:
+    return {cut.supervisions[0].speaker for cut in cuts}
+
+
+def _words(cut) -> list[str]:
+    return re.findall("[a-z']+", cut.supervisions[0].text.lower())
