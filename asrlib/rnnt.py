@@ -1,0 +1,698 @@
+"""The transducer (RNN-T): loss, joint with loss, posteriors and alignment, in plain PyTorch (Lesson 07).
+
+Graves 2012, "Sequence Transduction with Recurrent Neural Networks", arXiv 1211.3711. Equation numbers are
+that paper's, symbols too:
+
+    T        frames (t = 0 .. T-1 here; 1 .. T in the paper)
+    U        labels of the target y (u = 0 .. U of them are out)
+    V        vocabulary, blank included
+    ∅(t, u)  log Pr(blank | t, u): on to the next frame (eq. 15)          `log_blank[b, t, u]`
+    y(t, u)  log Pr(y[u+1] | t, u): the next label comes out (eq. 14)     `log_label[b, t, u]`
+    α(t, u)  log probability of all ways from (0, 0) to (t, u)            (eq. 16)
+    β(t, u)  log probability of all ways from (t, u) to the end           (eq. 18)
+
+Every probability is a natural logarithm. A path walks a lattice of nodes (t, u) from (0, 0): T steps of
+blank, t to t+1, and U steps of a label, u to u+1. The last blank leads from (T-1, U) to (T, U), where every
+path ends, so the lattice is kept with T+1 rows, and the paper's Pr(y | x) = α(T, U) ∅(T, U) is simply its
+last node.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from asrlib.ctc import Alignment, check_labels, check_lengths, recursion_dtype
+
+NEG_INF = -math.inf
+# Logits taken at a time on a CPU, 16 MB of float32. More, and the allocator returns the room after each call,
+# to pay for fresh pages at the next; less, and a busy machine spends its time on handing blocks to threads.
+BLOCK_ELEMENTS = 1 << 22
+# What the joint's chunk may hold. On a CPU larger chunks were not faster; a GPU wants more rows at a time.
+CPU_BUDGET, GPU_BUDGET = 64 << 20, 512 << 20
+
+
+def rnnt_loss(
+    logits: Float[Tensor, "B T U1 V"],
+    targets: Int[Tensor, "B U"],
+    logit_lengths: Int[Tensor, "B"],
+    target_lengths: Int[Tensor, "B"],
+    blank: int = -1,
+    clamp: float | int = -1,
+    reduction: str = "mean",
+    fused_log_softmax: bool = True,
+) -> Float[Tensor, "*reduced"]:
+    """-ln Pr(y | x), Graves 2012 eq. 17, with the arguments of torchaudio.functional.rnnt_loss (Lesson 07).
+
+    logits             (B, T, U+1, V) scores of the joint network, any float dtype, any padding
+    targets            (B, U) labels; the padding may hold anything
+    logit_lengths      (B,) frames of each utterance, 0 .. T
+    target_lengths     (B,) labels of each target, 0 .. U
+    blank              index of the blank; negative counts from the end
+    clamp              above 0: each utterance's gradient is cut to [-clamp, clamp]
+    reduction          "none": (B,); "sum"; "mean" over the batch
+    fused_log_softmax  False: `logits` are log probabilities already, -inf among them allowed
+
+    An utterance of no frames has one path, the empty one: loss 0 for the empty target, else inf, with
+    gradient 0. The loss is float32 or wider; α and β run in float64 where the device has it. Works in
+    passes over blocks of frames: beside the gradient no copy of `logits` is made, and padding is not
+    computed.
+
+    Raises ValueError, naming the argument and the first bad item: shapes that disagree, a length beyond its
+    tensor, a label that is blank or outside the vocabulary, a logit that is NaN or infinite. To forbid a
+    label, give it a finite score such as -1e4.
+    """
+    lengths = logit_lengths, target_lengths
+    batch = Batch.check("logits", logits.shape, "logit_lengths", *lengths, targets, blank)
+    return reduce_losses(_RNNTLoss.apply(logits, batch, float(clamp), fused_log_softmax), reduction)
+
+
+def joint_rnnt_loss(
+    encoder_out: Float[Tensor, "B T D"],
+    prediction_out: Float[Tensor, "B U1 D"],
+    weight: Float[Tensor, "V D"],
+    bias: Float[Tensor, "V"] | None,
+    targets: Int[Tensor, "B U"],
+    frame_lengths: Int[Tensor, "B"],
+    target_lengths: Int[Tensor, "B"],
+    blank: int = 0,
+    reduction: str = "mean",
+    activation: str = "tanh",
+    chunk_frames: int | None = None,
+) -> Float[Tensor, "*reduced"]:
+    """`rnnt_loss` of activation(encoder_out + prediction_out) @ weight.T + bias, part by part (Lesson 07).
+
+    encoder_out     (B, T, D) projected encoder frames
+    prediction_out  (B, U+1, D) projected prediction network, one row for each number of labels out
+    weight, bias    (V, D) and (V,) or None: the joint network's last layer
+    targets         (B, U) labels; the padding may hold anything
+    frame_lengths   (B,) frames of each utterance, 0 .. T
+    target_lengths  (B,) labels of each target, 0 .. U
+    blank           index of the blank; negative counts from the end
+    reduction       "none": (B,); "sum"; "mean" over the batch
+    activation      "tanh", "relu", "swish" (also called "silu") or "linear"
+    chunk_frames    about how many frames of (U+1, V) logits to hold; None: as many as a memory budget allows
+
+    The (B, T, U+1, V) logits are made chunk by chunk, and again in the backward pass, so that memory does
+    not grow with T. The second time only nodes are visited that paths go through: one with an occupancy
+    below eps / 128 (1e-9 in float32) changes no digit of the gradient. Under autocast the matrix products
+    run in the lower precision; softmax, recursion and the sums over nodes stay in float32 or wider.
+
+    Raises ValueError as `rnnt_loss` does, and for an unknown activation.
+    """
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation is {activation!r}; use one of {', '.join(sorted(ACTIVATIONS))}")
+    (B, T, D), (V, weight_D) = encoder_out.shape, weight.shape
+    if prediction_out.shape[::2] != (B, D):
+        shapes = tuple(prediction_out.shape), tuple(encoder_out.shape)
+        raise ValueError("prediction_out is {}, but encoder_out is {}".format(*shapes))
+    if weight_D != D or (bias is not None and bias.shape != (V,)):
+        bias_shape = None if bias is None else tuple(bias.shape)
+        raise ValueError(f"weight is {(V, weight_D)} and bias {bias_shape}, but encoder_out has D = {D}")
+    if chunk_frames is not None and chunk_frames < 1:
+        raise ValueError(f"chunk_frames is {chunk_frames}; it must be at least 1, or None")
+    U1 = prediction_out.shape[1]
+    shape = (B, T, U1, V)
+    lengths = frame_lengths, target_lengths
+    batch = Batch.check("prediction_out", shape, "frame_lengths", *lengths, targets, blank)
+    check_finite("encoder_out", encoder_out, within(batch.T_b, T))
+    check_finite("prediction_out", prediction_out, within(batch.U_b + 1, U1))
+    check_finite("weight", weight)
+    if bias is not None:
+        check_finite("bias", bias)
+    if chunk_frames is None:
+        budget = CPU_BUDGET if encoder_out.device.type == "cpu" else GPU_BUDGET
+        rows = max(1, budget // (12 * (V + D)))
+    else:
+        rows = chunk_frames * U1
+    kind = encoder_out.device.type
+    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else encoder_out.dtype
+    with torch.autocast(kind, enabled=False):
+        losses = _JointRNNTLoss.apply(
+            encoder_out, prediction_out, weight, bias, batch, _Joint(activation, rows, compute)
+        )
+    return reduce_losses(losses, reduction)
+
+
+def rnnt_align(
+    logits: Float[Tensor, "B T U1 V"],
+    targets: Int[Tensor, "B U"],
+    logit_lengths: Int[Tensor, "B"] | None = None,
+    target_lengths: Int[Tensor, "B"] | None = None,
+    blank: int = -1,
+) -> list[Alignment]:
+    """The most probable path of each target: α with max in the place of the sum (Lesson 07).
+
+    Arguments as `rnnt_loss`; without lengths, the tensors' own. Returns an `Alignment` an utterance: label
+    u comes out at frame starts[u], with the log probability scores[u]. Raises what `rnnt_loss` raises.
+    """
+    batch, log_blank, log_label = _lattice(logits, targets, logit_lengths, target_lengths, blank)
+    by_blank, by_label = _entering(log_blank, log_label, turned=False)
+    best = _on_lattice(_sweep(by_blank, by_label, torch.maximum), *log_blank.shape[1:])
+    return [
+        _trace(best[b], log_blank[b], log_label[b], T, batch.labels[b, :U])
+        for b, (T, U) in enumerate(zip(*batch.spans, strict=True))
+    ]
+
+
+def rnnt_posteriors(
+    logits: Float[Tensor, "B T U1 V"],
+    targets: Int[Tensor, "B U"],
+    logit_lengths: Int[Tensor, "B"] | None = None,
+    target_lengths: Int[Tensor, "B"] | None = None,
+    blank: int = -1,
+) -> Float[Tensor, "B T U1"]:
+    """γ(t, u) = α(t, u) β(t, u) / Pr(y | x): the probability that a path goes through (t, u) (Lesson 07).
+
+    Arguments as `rnnt_loss`; without lengths, the tensors' own. Sums to 1 over each diagonal t + u = n (eq.
+    19) as long as no path has ended, and is 0 in the padding. Raises what `rnnt_loss` raises.
+    """
+    batch, log_blank, log_label = _lattice(logits, targets, logit_lengths, target_lengths, blank)
+    _, blank_flow, label_flow = forward_backward(log_blank, log_label, batch.T_b)
+    return blank_flow + label_flow
+
+
+def rnnt_scores(
+    logits: Float[Tensor, "T U1 V"], targets: Int[Tensor, "U"], blank: int = -1
+) -> tuple[Float[Tensor, "T U1"], Float[Tensor, "T U"]]:
+    """∅(t, u) and y(t, u) of one utterance, eq. 12-15: all that the loss sees of the logits (Lesson 07)."""
+    log_p = logits.log_softmax(-1)
+    u = torch.arange(len(targets), device=targets.device)
+    return log_p[..., blank], log_p[:, u, targets.long()]
+
+
+def rnnt_alphas(log_blank: Float[Tensor, "T U1"], log_label: Float[Tensor, "T U"]) -> Float[Tensor, "T U1"]:
+    """α(t, u) of one utterance, written as Graves 2012 eq. 16 is, for reading (Lesson 07).
+
+    ln Pr(y | x) is α(T-1, U) + ∅(T-1, U) (eq. 17).
+    """
+    T, U1 = log_blank.shape
+    alpha = log_blank.new_full((T, U1), NEG_INF)
+    alpha[0, 0] = 0
+    for t, u in itertools.product(range(T), range(U1)):
+        ways = [alpha[t, u]]
+        if t > 0:
+            ways.append(alpha[t - 1, u] + log_blank[t - 1, u])
+        if u > 0:
+            ways.append(alpha[t, u - 1] + log_label[t, u - 1])
+        alpha[t, u] = torch.stack(ways).logsumexp(0)
+    return alpha
+
+
+def rnnt_betas(log_blank: Float[Tensor, "T U1"], log_label: Float[Tensor, "T U"]) -> Float[Tensor, "T U1"]:
+    """β(t, u) of one utterance, written as Graves 2012 eq. 18 is, for reading (Lesson 07).
+
+    ln Pr(y | x) is β(0, 0).
+    """
+    T, U1 = log_blank.shape
+    beta = log_blank.new_full((T, U1), NEG_INF)
+    beta[-1, -1] = log_blank[-1, -1]
+    for t, u in itertools.product(reversed(range(T)), reversed(range(U1))):
+        ways = [beta[t, u]]
+        if t < T - 1:
+            ways.append(beta[t + 1, u] + log_blank[t, u])
+        if u < U1 - 1:
+            ways.append(beta[t, u + 1] + log_label[t, u])
+        beta[t, u] = torch.stack(ways).logsumexp(0)
+    return beta
+
+
+def rnnt_brute_force(log_blank: Float[Tensor, "T U1"], log_label: Float[Tensor, "T U"]) -> Float[Tensor, ""]:
+    """ln Pr(y | x) as the definition has it, eq. 1: the sum over all paths, one by one.
+
+    There are (T-1+U choose U) of them: only for small lattices, as a witness (Lesson 07).
+    """
+    T, U = log_label.shape
+    paths = []
+    # the last step is a blank; the labels come out at any U of the T-1+U steps before it
+    for emitting in itertools.combinations(range(T - 1 + U), U):
+        t = u = 0
+        path = log_blank[T - 1, U]
+        for step in range(T - 1 + U):
+            if step in emitting:
+                path, u = path + log_label[t, u], u + 1
+            else:
+                path, t = path + log_blank[t, u], t + 1
+        paths.append(path)
+    return torch.stack(paths).logsumexp(0)
+
+
+# ---- the recursion ---------------------------------------------------------------------------------------
+
+
+def forward_backward(
+    log_blank: Float[Tensor, "B T1 U1"],
+    log_label: Float[Tensor, "B T1 U1"],
+    T_b: Int[Tensor, "B"],
+    flows: bool = True,
+) -> tuple[Float[Tensor, "B"], Float[Tensor, "B T U1"] | None, Float[Tensor, "B T U1"] | None]:
+    """ln Pr(y | x), and how probable it is that a path leaves (t, u) by blank and by label.
+
+    Takes lattices of `new_lattice`, filled. Without `flows` only α is computed. The two flows are all the
+    gradient needs (eq. 20): with k the label or blank that is taken, they are α(t, u) Pr(k | t, u) β(next
+    node) / Pr(y | x); together they are γ(t, u), for what comes into a node leaves it.
+    """
+    B, T1, U1 = log_blank.shape
+    kernels = _kernels(log_blank)
+    if kernels and U1 > kernels.LONGEST_ROW:
+        kernels = None
+    if kernels:
+        nodes = kernels.sweep(log_blank, log_label, turned=flows)
+    else:
+        # β is α of the lattice turned around: both go in one sweep, as 2B utterances
+        nodes = _on_lattice(_sweep(*_entering(log_blank, log_label, flows), torch.logaddexp), T1, U1)
+    log_p = nodes[:B, -1, -1]
+    if not flows:
+        return log_p, None, None
+    alpha, beta = nodes[:B, :-1], nodes[B:] if kernels else nodes[B:].flip(1, 2)
+    # an impossible target has no flow: -inf - -inf must not make a NaN of it
+    alpha = alpha - torch.where(log_p == NEG_INF, 0.0, log_p)[:, None, None]
+    blank_flow = (alpha + log_blank[:, :-1]).add_(beta[:, 1:]).exp_()
+    label_flow = alpha.add_(log_label[:, :-1])
+    label_flow[..., :-1] += beta[:, :-1, 1:]
+    label_flow.exp_()
+    # behind an utterance's last frame the path goes on to the end of the padding, for the recursion only
+    beyond = torch.arange(T1 - 1, device=T_b.device)[:, None] >= T_b[:, None, None]
+    return log_p, blank_flow.masked_fill_(beyond, 0), label_flow.masked_fill_(beyond, 0)
+
+
+def new_lattice(T_b: Int[Tensor, "B"], U_b: Int[Tensor, "B"], T: int, U1: int, dtype: torch.dtype):
+    """log_blank and log_label, (B, T+1, U1), to be filled for t < T_b, u <= U_b (blank) or u < U_b (label).
+
+    Elsewhere they are -inf, no way through, but for one: from (T_b, U_b), where the utterance ends, blanks of
+    probability 1 lead to the row T and labels of probability 1 along it to (T, U). So utterances of different
+    lengths all start at (0, 0) and end at (T, U), and turning the lattice around makes an α of β.
+    """
+    t = torch.arange(T + 1, device=T_b.device)
+    u = torch.arange(U1, device=T_b.device)
+    T_b, U_b = T_b[:, None], U_b[:, None]
+    certain = torch.zeros((), dtype=dtype, device=T_b.device)
+    beyond, at_end = (t >= T_b) & (t < T), u == U_b
+    on = torch.where(beyond[:, :, None] & at_end[:, None], certain, NEG_INF)
+    along = torch.full_like(on, NEG_INF)
+    along[:, T] = torch.where((u >= U_b) & (u < U1 - 1), certain, NEG_INF)
+    return on, along
+
+
+def _entering(log_blank: Tensor, log_label: Tensor, turned: bool) -> tuple[Tensor, Tensor]:
+    """(T+U+1, U+1, R): the scores on which a node is entered, by diagonals; `turned` adds them backwards."""
+    B, T1, U1 = log_blank.shape
+    shape = (T1 + U1 - 1, U1, 2 * B if turned else B)
+    by_blank, by_label = (
+        torch.full(shape, NEG_INF, dtype=recursion_dtype(log_blank.device), device=log_blank.device)
+        for _ in range(2)
+    )
+    blank_view, label_view = _on_lattice(by_blank, T1, U1), _on_lattice(by_label, T1, U1)
+    blank_view[:B, 1:] = log_blank[:, :-1]
+    label_view[:B, :, 1:] = log_label[:, :, :-1]
+    if turned:
+        blank_view[B:] = log_blank.flip(1, 2)
+        label_view[B:] = log_label.flip(1, 2)
+    return by_blank, by_label
+
+
+def _sweep(by_blank: Tensor, by_label: Tensor, combine: Callable) -> Tensor:
+    """α of R lattices, eq. 16, diagonal after diagonal: the nodes of one t + u = n do not need each other.
+
+    All arrays are (T+U+1, U+1, R): row n, column u holds node (n - u, u). `combine` is logaddexp for the
+    sum over paths, maximum for the best one.
+    """
+    N, U1, R = by_blank.shape
+    # a column of -inf in front: u - 1 of the first
+    nodes = by_blank.new_full((N, U1 + 1, R), NEG_INF)
+    nodes[0, 1] = 0
+    wait, emit = torch.empty_like(by_blank[0]), torch.empty_like(by_blank[0])
+    here, left = nodes[:, 1:].unbind(), nodes[:, :-1].unbind()
+    for n, blank, label in zip(range(1, N), by_blank[1:].unbind(), by_label[1:].unbind(), strict=True):
+        torch.add(here[n - 1], blank, out=wait)
+        torch.add(left[n - 1], label, out=emit)
+        combine(wait, emit, out=here[n])
+    return nodes[:, 1:]
+
+
+def _kernels(x: Tensor) -> ModuleType | None:
+    """The Triton kernels where they run: on a GPU, or on a CPU through Triton's interpreter."""
+    if x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1":
+        with contextlib.suppress(ImportError):
+            from asrlib import rnnt_triton
+
+            return rnnt_triton
+    return None
+
+
+def _on_lattice(diagonals: Tensor, T1: int, U1: int) -> Tensor:
+    """The same memory seen as (R, T+1, U+1): node (t, u) lies in row t + u, column u of the diagonals."""
+    row, column, r = diagonals.stride()
+    shape = diagonals.shape[2], T1, U1
+    return diagonals.as_strided(shape, (r, row, row + column), diagonals.storage_offset())
+
+
+# ---- from logits to the lattice and back -----------------------------------------------------------------
+
+
+class Batch(NamedTuple):
+    """Checked arguments. labels (B, U+1): in the padding the blank, so that there is something to look up."""
+
+    labels: Tensor
+    T_b: Tensor
+    U_b: Tensor
+    spans: tuple[list[int], list[int]]
+    blank: int
+
+    @classmethod
+    def check(cls, name, shape, length_name, T_b, U_b, targets, blank):
+        B, T, U1, V = shape
+        if not -V <= blank < V:
+            raise ValueError(f"blank is {blank}, but there are {V} labels: {-V} to {V - 1}")
+        blank %= V
+        if U1 < 1 or targets.shape != (B, U1 - 1):
+            raise ValueError(f"targets is {tuple(targets.shape)}, but {name} asks for (B, U) = {(B, U1 - 1)}")
+        for what, lengths in ((length_name, T_b), ("target_lengths", U_b)):
+            if lengths.shape != (B,):
+                raise ValueError(f"{what} is {tuple(lengths.shape)}, but {name} asks for (B,) = {(B,)}")
+        device = targets.device
+        T_b, U_b = T_b.to(device, torch.long), U_b.to(device, torch.long)
+        u = torch.arange(U1 - 1, device=device)
+        real = u < U_b[:, None]
+        bad = real & ((targets < 0) | (targets >= V) | (targets == blank))
+        # everything a GPU must tell, in one message
+        *spans, bad = torch.cat([T_b, U_b, bad.any()[None]]).tolist()
+        spans = spans[:B], spans[B:]
+        if min(spans[0], default=0) < 0 or max(spans[0], default=0) > T:
+            check_lengths(length_name, T_b, T, "frames")
+        if min(spans[1], default=0) < 0 or max(spans[1], default=0) >= U1:
+            check_lengths("target_lengths", U_b, U1 - 1, "columns of targets")
+        if bad:
+            check_labels(targets, U_b, V, blank)
+        labels = F.pad(torch.where(real, targets, blank).long(), (0, 1), value=blank)
+        return cls(labels, T_b, U_b, spans, blank)
+
+    def inside(self, T: int) -> Tensor:
+        """(B, T, U+1): True for the nodes of each utterance, False in its padding."""
+        t = torch.arange(T, device=self.T_b.device)[:, None]
+        u = torch.arange(self.labels.shape[1], device=self.T_b.device)
+        return (t < self.T_b[:, None, None]) & (u <= self.U_b[:, None, None])
+
+    def fill(self, log_blank: Tensor, log_label: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B, T, U+1), the padding of any content, as lattices (B, T+1, U+1); differentiable."""
+        _, T, U1 = log_blank.shape
+        inside = F.pad(self.inside(T), (0, 0, 0, 1))
+        emitting = inside & (torch.arange(U1, device=self.U_b.device) < self.U_b[:, None, None])
+        on, along = new_lattice(self.T_b, self.U_b, T, U1, log_blank.dtype)
+        log_blank, log_label = F.pad(log_blank, (0, 0, 0, 1)), F.pad(log_label, (0, 0, 0, 1))
+        return torch.where(inside, log_blank, on), torch.where(emitting, log_label, along)
+
+    def blocks(self, V: int, elements: int) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
+        """(utterances, frames, labels out) of some `elements` logits each, no padding; labels (b, t, U_b, 1).
+
+        Few large blocks, utterances of equal lengths together: each block is a hand-over between threads.
+        """
+        first = 0
+        for (T, U), run in itertools.groupby(zip(*self.spans, strict=True)):
+            behind = first + len(list(run))
+            together = max(1, elements // max(1, T * (U + 1) * V))
+            frames = max(1, elements // ((U + 1) * V))
+            for b, t in itertools.product(range(first, behind, together), range(0, T, frames)):
+                utterances, frame = slice(b, min(b + together, behind)), slice(t, min(t + frames, T))
+                labels = self.labels[utterances, None, :U, None].expand(-1, frame.stop - t, -1, -1)
+                yield (utterances, frame, slice(0, U + 1)), labels
+            first = behind
+
+
+class _RNNTLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, batch, clamp, fused):
+        log_blank, log_label, lse = _read(logits, batch, fused)
+        wanted = ctx.needs_input_grad[0]
+        log_p, blank_flow, label_flow = forward_backward(log_blank, log_label, batch.T_b, wanted)
+        dtype = log_blank.dtype
+        if blank_flow is not None:
+            ctx.save_for_backward(logits, lse, blank_flow.to(dtype), label_flow.to(dtype))
+            ctx.arguments = batch, clamp, fused
+        return -log_p.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_losses):
+        logits, lse, blank_flow, label_flow = ctx.saved_tensors
+        batch, clamp, fused = ctx.arguments
+        if lse is not None:
+            scale = grad_losses.to(blank_flow.dtype)
+            flows = blank_flow, label_flow
+            return _kernels(logits).gradient(logits, lse, *flows, scale, batch, clamp), None, None, None
+        if clamp <= 0:
+            scale = grad_losses[:, None, None].to(blank_flow.dtype)
+            blank_flow, label_flow = blank_flow * scale, label_flow * scale
+        grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
+        _write_gradient(grad, logits, blank_flow, label_flow, batch, fused)
+        if clamp > 0:
+            grad.clamp_(-clamp, clamp).mul_(grad_losses[:, None, None, None])
+        return grad, None, None, None
+
+
+def _read(logits, batch, fused):
+    """∅(t, u) and y(t, u), eq. 12-15, as lattices (B, T+1, U+1); from the kernels logsumexp over V, too."""
+    kernels = _kernels(logits) if fused else None
+    if kernels:
+        *scores, lse = kernels.read(logits, batch)
+        log_blank, log_label = batch.fill(*scores)
+        sound = True
+    else:
+        log_blank, log_label = _read_blocks(logits, batch, fused)
+        lse = None
+        # a sum is NaN or infinite if one of its terms is: -inf as a logit shows nowhere else
+        sound = not fused or logits.sum(dtype=log_blank.dtype).isfinite()
+    # NaN or +inf among a node's logits has made its scores NaN; one look at the lattice finds it
+    if not ((log_blank < math.inf).all() & (log_label < math.inf).all() & sound):
+        _complain(logits, batch, fused)
+    return log_blank, log_label, lse
+
+
+def _read_blocks(logits, batch, fused):
+    B, T, U1, V = logits.shape
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    log_blank, log_label = new_lattice(batch.T_b, batch.U_b, T, U1, dtype)
+    scratch = _scratch(logits, dtype)
+    for here, labels in batch.blocks(V, len(scratch)):
+        x = logits[here].to(dtype)
+        if fused:
+            x = torch.log_softmax(x, -1, out=scratch[: x.numel()].view(x.shape))
+        log_blank[here] = x[..., batch.blank]
+        log_label[here][..., :-1] = x[:, :, :-1].gather(3, labels)[..., 0]
+    return log_blank, log_label
+
+
+def _write_gradient(grad, logits, blank_flow, label_flow, batch, fused):
+    """∂(-ln Pr)/∂logit k = γ(t, u) Pr(k | t, u) - the flow that leaves (t, u) by k: eq. 20 and 21 in one."""
+    occupancy = blank_flow + label_flow
+    scratch = _scratch(logits, occupancy.dtype)
+    for b, (T, U) in enumerate(zip(*batch.spans, strict=True)):
+        grad[b, T:] = 0
+        grad[b, :T, U + 1 :] = 0
+    for here, labels in batch.blocks(logits.shape[-1], len(scratch)):
+        x = logits[here].to(occupancy.dtype)
+        p = scratch[: x.numel()].view(x.shape)
+        g = grad[here] if grad.dtype == p.dtype else p
+        if fused:
+            torch.softmax(x, -1, out=p)
+            torch.mul(p, occupancy[here][..., None], out=g)
+        else:
+            g.zero_()
+        g[..., batch.blank] -= blank_flow[here]
+        g[:, :, :-1].scatter_add_(3, labels, -label_flow[here][:, :, :-1, None])
+        if g is p:
+            grad[here] = p
+
+
+def _scratch(logits: Tensor, dtype: torch.dtype) -> Tensor:
+    """Room for one block of logits, used again by the next: fresh memory costs more than the arithmetic."""
+    _, _, U1, V = logits.shape
+    most = BLOCK_ELEMENTS if logits.device.type == "cpu" else GPU_BUDGET // 4
+    return logits.new_empty(max(min(most, logits.numel()), U1 * V), dtype=dtype)
+
+
+def _complain(logits, batch, fused):
+    """ValueError for the first logit, if any, that is NaN or infinite (log probabilities: NaN or +inf)."""
+    for here, _ in batch.blocks(logits.shape[-1], BLOCK_ELEMENTS):
+        bad = ~(logits[here].isfinite() if fused else logits[here] < math.inf)
+        if bad.any():
+            first = bad.nonzero()[0].tolist()
+            b, t, u, v = (part.start + i for part, i in zip((*here, slice(0, None)), first, strict=True))
+            raise ValueError(f"logits[{b}, {t}, {u}, {v}] is {float(logits[b, t, u, v])}")
+
+
+def check_finite(name: str, x: Tensor, inside: Tensor | None = None) -> None:
+    """ValueError for the first item of `x` that is NaN or infinite; `inside` (B, N, ...): which count."""
+    bad = ~x.detach().isfinite()
+    if inside is not None:
+        bad &= inside[(...,) + (None,) * (x.ndim - inside.ndim)]
+    if bad.any():
+        where = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(f"{name}[{', '.join(map(str, where))}] is {float(x.detach()[where])}")
+
+
+def within(lengths: Int[Tensor, "B"], longest: int) -> Bool[Tensor, "B N"]:
+    """True for the first lengths[b] of `longest` places."""
+    return torch.arange(longest, device=lengths.device) < lengths[:, None]
+
+
+def reduce_losses(losses: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return losses
+    if reduction == "mean":
+        return losses.mean()
+    if reduction == "sum":
+        return losses.sum()
+    raise ValueError(f"reduction must be 'none', 'mean' or 'sum', not {reduction!r}")
+
+
+# ---- joint and loss together -----------------------------------------------------------------------------
+
+
+def _swish_slope(z: Tensor, h: Tensor) -> Tensor:
+    s = torch.sigmoid(z)
+    return s + h * (1 - s)
+
+
+# each with its derivative at z, where it is h
+ACTIVATIONS = {
+    "tanh": (torch.tanh, lambda z, h: 1 - h * h),
+    "relu": (torch.relu, lambda z, h: (h > 0).to(h.dtype)),
+    "swish": (F.silu, _swish_slope),
+    "silu": (F.silu, _swish_slope),
+    "linear": (lambda z: z, lambda z, h: torch.ones_like(h)),
+}
+
+
+class _Joint(NamedTuple):
+    """How to compute the joint: `rows` nodes at a time, matrix products in `compute`."""
+
+    activation: str
+    rows: int
+    compute: torch.dtype
+
+    def hidden(self, encoder, prediction, nodes):
+        """For nodes (N, 3) of b, t, u: what goes into the activation and what comes out, (N, D) each."""
+        b, t, u = nodes.unbind(1)
+        (_, T, D), (_, U1, _) = encoder.shape, prediction.shape
+        # index_select copies whole rows, which indexing with two index tensors does not do as fast
+        z = encoder.reshape(-1, D).index_select(0, b * T + t)
+        z = z + prediction.reshape(-1, D).index_select(0, b * U1 + u)
+        return z, ACTIVATIONS[self.activation][0](z)
+
+    def logits(self, h, weight, bias):
+        return F.linear(h.to(self.compute), weight, bias).to(torch.promote_types(self.compute, torch.float32))
+
+
+class _JointRNNTLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, encoder, prediction, weight, bias, batch, joint):
+        T, U1 = encoder.shape[1], prediction.shape[1]
+        low_weight, low_bias = _cast(weight, bias, joint.compute)
+        dtype = torch.promote_types(encoder.dtype, torch.float32)
+        log_blank, log_label = new_lattice(batch.T_b, batch.U_b, T, U1, dtype)
+        for nodes in batch.inside(T).nonzero().split(joint.rows):
+            _, h = joint.hidden(encoder, prediction, nodes)
+            log_p = joint.logits(h, low_weight, low_bias).log_softmax(-1)
+            here = b, t, u = nodes.unbind(1)
+            log_blank[here] = log_p[:, batch.blank].to(dtype)
+            y = log_p.gather(1, batch.labels[b, u, None])[:, 0].to(dtype)
+            log_label[here] = torch.where(u < batch.U_b[b], y, NEG_INF)
+        if not ((log_blank < math.inf).all() & (log_label < math.inf).all()):
+            raise ValueError("encoder_out, prediction_out and weight are finite, but their logits overflow")
+        wanted = any(ctx.needs_input_grad)
+        log_p, blank_flow, label_flow = forward_backward(log_blank, log_label, batch.T_b, wanted)
+        if wanted:
+            flows = blank_flow.to(dtype), label_flow.to(dtype)
+            ctx.save_for_backward(encoder, prediction, weight, bias, *flows)
+            ctx.arguments = batch, joint
+        return -log_p.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_losses):
+        encoder, prediction, weight, bias, blank_flow, label_flow = ctx.saved_tensors
+        batch, joint = ctx.arguments
+        (B, T, D), U1 = encoder.shape, prediction.shape[1]
+        dtype = blank_flow.dtype
+        occupancy = blank_flow + label_flow
+        visited = (occupancy > torch.finfo(dtype).eps / 128).nonzero()
+        low_weight, low_bias = _cast(weight, bias, joint.compute)
+        d_encoder = encoder.new_zeros(B * T, D, dtype=dtype)
+        d_prediction = encoder.new_zeros(B * U1, D, dtype=dtype)
+        d_weight = torch.zeros_like(weight, dtype=dtype)
+        d_bias = encoder.new_zeros(len(weight), dtype=dtype)
+        for nodes in visited.split(joint.rows):
+            here = b, t, u = nodes.unbind(1)
+            z, h = joint.hidden(encoder, prediction, nodes)
+            scale = grad_losses[b].to(dtype)
+            d_logits = joint.logits(h, low_weight, low_bias).softmax(-1)
+            d_logits *= (occupancy[here] * scale)[:, None]
+            d_logits[:, batch.blank] -= blank_flow[here] * scale
+            d_logits.scatter_add_(1, batch.labels[b, u, None], -(label_flow[here] * scale)[:, None])
+            d_bias += d_logits.sum(0)
+            d_logits = d_logits.to(joint.compute)
+            if ctx.needs_input_grad[2]:
+                d_weight += d_logits.T @ h.to(joint.compute)
+            d_z = (d_logits @ low_weight).to(dtype) * ACTIVATIONS[joint.activation][1](z, h)
+            d_encoder.index_add_(0, b * T + t, d_z)
+            d_prediction.index_add_(0, b * U1 + u, d_z)
+        return (
+            d_encoder.view(encoder.shape).to(encoder.dtype),
+            d_prediction.view(prediction.shape).to(prediction.dtype),
+            d_weight.to(weight.dtype),
+            None if bias is None else d_bias.to(bias.dtype),
+            None,
+            None,
+        )
+
+
+def _cast(weight, bias, dtype):
+    return weight.to(dtype), None if bias is None else bias.to(dtype)
+
+
+# ---- alignment -------------------------------------------------------------------------------------------
+
+
+def _lattice(logits, targets, T_b, U_b, blank):
+    B, T, U1, _ = logits.shape
+    T_b = torch.full((B,), T, device=logits.device) if T_b is None else T_b
+    U_b = torch.full((B,), U1 - 1, device=logits.device) if U_b is None else U_b
+    batch = Batch.check("logits", logits.shape, "logit_lengths", T_b, U_b, targets, blank)
+    return batch, *_read(logits.detach(), batch, fused=True)[:2]
+
+
+def _trace(best: Tensor, log_blank: Tensor, log_label: Tensor, T: int, labels: Tensor) -> Alignment:
+    """From (T, U) back to (0, 0), at each node the way `best` came."""
+    U = len(labels)
+    score = float(best[T, U])
+    none = labels.new_full((U,), -1)
+    if score == NEG_INF:
+        return Alignment(labels, none, none, none.to(best.dtype), labels.new_empty(0, 2), score)
+    best, log_blank, y = best.tolist(), log_blank.tolist(), log_label.to(best.dtype)
+    t, u, path, starts = T, U, [(T, U)], []
+    while t or u:
+        by_blank = best[t - 1][u] + log_blank[t - 1][u] if t else NEG_INF
+        # the last step is a blank: no label comes out at (T, U)
+        by_label = best[t][u - 1] + float(y[t, u - 1]) if u and t < T else NEG_INF
+        if by_blank >= by_label:
+            t -= 1
+        else:
+            u -= 1
+            starts.append(t)
+        path.append((t, u))
+    starts = torch.tensor(starts[::-1], dtype=torch.long, device=labels.device)
+    scores = y[starts, torch.arange(U, device=labels.device)]
+    path = torch.tensor(path[::-1], device=labels.device)
+    return Alignment(labels, starts, starts + 1, scores, path, score)
