@@ -1,0 +1,25 @@
+"""The benchmark runs, and its table says what it should."""
+
+import pytest
+
+from asrlib.bench import bench_losses
+
+
+def test_bench_losses_prints_one_table(capsys):
+    rows = bench_losses(repeats=2, device="cpu", quick=True)
+    printed = capsys.readouterr().out
+    names = [row.name for row in rows]
+    assert {"asrlib.rnnt_loss", "asrlib.joint_rnnt_loss", "asrlib.ctc_loss"} <= set(names)
+    for row in rows:
+        assert row.name in printed and row.seconds > 0
+        if "approximate" not in row.name:
+            assert row.loss_error < 1e-4 and row.gradient_error < 1e-4
+        else:
+            assert row.loss_error is None
+    assert "CPU, " in printed.splitlines()[0] and "torch " in printed.splitlines()[0]
+
+
+def test_the_witnesses_are_compared_first():
+    pytest.importorskip("torchaudio")
+    rows = bench_losses(repeats=1, device="cpu", quick=True)
+    assert rows[0].name == "torchaudio.functional.rnnt_loss"
