@@ -4,10 +4,11 @@ The modules are small and flat, one idea each; what notebooks call is gathered h
 """
 
 from asrlib.config import Config, build_model, load_config
-from asrlib.corpus import clips, connected_digits, load_corpus
-from asrlib.ctc import ctc_loss
+from asrlib.corpus import clips, connected_digits, cut_audio, load_corpus, read_audio
+from asrlib.ctc import ctc_align, ctc_loss
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd, log_mel
+from asrlib.metrics import char_error_rate, phone_error_rate, word_error_rate
 from asrlib.recognizer import Hypothesis, Recognizer
 from asrlib.rnnt import joint_rnnt_loss, rnnt_align, rnnt_loss
 from asrlib.transducer import count_parameters
@@ -21,14 +22,20 @@ __all__ = [
     "InputError",
     "Recognizer",
     "build_model",
+    "char_error_rate",
     "clips",
     "connected_digits",
     "count_parameters",
+    "ctc_align",
     "ctc_loss",
+    "cut_audio",
     "joint_rnnt_loss",
     "load_config",
     "load_corpus",
     "log_mel",
+    "phone_error_rate",
+    "read_audio",
     "rnnt_align",
     "rnnt_loss",
+    "word_error_rate",
 ]

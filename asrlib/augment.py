@@ -103,10 +103,12 @@ def add_noise(
     shape = torch.exp(torch.log(bins) * (-0.5 * colour.to(waveforms.device)[:, None]))
     noise = torch.fft.irfft(spectrum * shape, n=size)[:, :samples]
     mask = torch.arange(samples, device=waveforms.device) < lengths[:, None]
-    signal_power = waveforms.square().sum(1) / lengths
-    noise_power = noise.square().mean(1).clamp(min=1e-12)
-    gain = torch.sqrt(signal_power / noise_power * 10 ** (-snr_db.to(waveforms.device) / 10))
-    return waveforms + gain[:, None] * noise * mask
+    noise = noise * mask
+    # both over the utterance alone: the lengths cancel in the ratio
+    signal_energy = (waveforms * mask).square().sum(1)
+    noise_energy = noise.square().sum(1).clamp(min=1e-12)
+    gain = torch.sqrt(signal_energy / noise_energy * 10 ** (-snr_db.to(waveforms.device) / 10))
+    return waveforms + gain[:, None] * noise
 
 
 def colour_channel(

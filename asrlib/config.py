@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from torch import nn
 
 from asrlib.contextnet import BlockConfig, ContextNetEncoder, standard_blocks
 from asrlib.errors import InputError
+from asrlib.features import FrontEnd
 from asrlib.text import KINDS
 from asrlib.transducer import JointNetwork, PredictionNetwork, Transducer
 
@@ -81,7 +83,9 @@ class EncoderConfig:
     blocks: list[BlockConfig] | None = None
 
     def build(self, mels: int) -> ContextNetEncoder:
-        blocks = self.blocks or standard_blocks(self.kernel, self.activation, self.padding, self.se, self.downsampling)
+        blocks = self.blocks
+        if blocks is None:
+            blocks = standard_blocks(self.kernel, self.activation, self.padding, self.se, self.downsampling)
         return ContextNetEncoder(mels, blocks, self.alpha, self.variant)
 
 
@@ -190,7 +194,8 @@ def parse_config(text: str, where: str) -> Config:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise InputError(f"{where}{line}: not valid YAML: {reason}") from None
     if not isinstance(content, dict):
         raise InputError(f"{where}: expected sections such as features and encoder, found {type(content).__name__}")
     config = _parse(Config, content, where, "")
@@ -256,6 +261,8 @@ def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
             return value
         elif option in (int, str) and isinstance(value, option) and not isinstance(value, bool):
             return value
+        elif option is str and value is False:
+            return "no"  # which YAML 1.1 reads as false: precision: no
     expected = " or ".join("nothing" if o is type(None) else "a section" if dataclasses.is_dataclass(o)
                            else getattr(o, "__name__", str(o)) for o in options)
     raise InputError(f"{where}: key {key} is {value!r}; expected {expected}")
@@ -267,6 +274,8 @@ def _check(config: Config, where: str) -> None:
     positive = {
         "features.sample_rate": config.features.sample_rate,
         "features.mels": config.features.mels,
+        "features.log_floor": config.features.log_floor,
+        "tokenizer.vocabulary": tokenizer.vocabulary,
         "encoder.alpha": config.encoder.alpha,
         "training.batch_seconds": training.batch_seconds,
         "training.epochs": training.epochs,
@@ -277,9 +286,25 @@ def _check(config: Config, where: str) -> None:
         "training.log_every": training.log_every,
         "decoding.max_symbols": config.decoding.max_symbols,
     }
+    fractions = {
+        "training.ctc_weight": training.ctc_weight,
+        "training.average": training.average,
+        "augment.time_fraction": config.augment.time_fraction,
+        "augment.noise_probability": config.augment.noise_probability,
+        "augment.room_probability": config.augment.room_probability,
+    }
+    if config.prediction is not None:
+        for key in ("embed_dim", "units", "layers"):
+            positive[f"prediction.{key}"] = getattr(config.prediction, key)
+        fractions["prediction.dropout"] = config.prediction.dropout
+    if config.joint is not None:
+        positive["joint.dim"] = config.joint.dim
     for key, value in positive.items():
-        if value <= 0:
+        if not value > 0:
             raise InputError(f"{where}: key {key} is {value}; it must be positive")
+    for key, value in fractions.items():
+        if not 0 <= value <= 1:
+            raise InputError(f"{where}: key {key} is {value}; it must be between 0 and 1")
     choices = {
         "tokenizer.kind": (tokenizer.kind, KINDS),
         "tokenizer.model_type": (tokenizer.model_type, ("unigram", "bpe")),
@@ -290,19 +315,32 @@ def _check(config: Config, where: str) -> None:
         if value not in allowed:
             raise InputError(f"{where}: key {key} is {value!r}; use one of {', '.join(allowed)}")
     if (config.prediction is None) != (config.joint is None):
-        raise InputError(f"{where}: prediction and joint go together; leave both out for a pure CTC model")
+        raise InputError(f"{where}: prediction and joint go together; set both to null for a pure CTC model")
     if config.joint is None and training.ctc_weight != 1:
         raise InputError(f"{where}: without prediction and joint, training.ctc_weight must be 1, not {training.ctc_weight}")
-    if not 0 <= training.ctc_weight <= 1:
-        raise InputError(f"{where}: key training.ctc_weight is {training.ctc_weight}; it must be between 0 and 1")
+    warmup, betas = training.warmup_steps, training.betas
+    if warmup < 0:
+        raise InputError(f"{where}: key training.warmup_steps is {warmup}; it must not be negative")
+    if not (len(betas) == 2 and all(0 <= beta < 1 for beta in betas)):
+        raise InputError(f"{where}: key training.betas is {betas}; expected two numbers from 0 to below 1")
+    snr = config.augment.noise_snr_db
+    if not (len(snr) == 2 and snr[0] <= snr[1]):
+        raise InputError(f"{where}: key augment.noise_snr_db is {snr}; expected [low, high]")
     for key in ("speed", "warp"):
         bounds = getattr(config.augment, key)
         if bounds is not None and not (len(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
             raise InputError(f"{where}: key augment.{key} is {bounds}; expected [low, high], both positive")
+    section = "features"
     try:
-        config.encoder.build(config.features.mels)
+        with torch.device("meta"):  # shapes alone: neither time, memory nor random numbers
+            FrontEnd(**vars(config.features))
+            section = "encoder"
+            config.encoder.build(config.features.mels)
+            section = "joint"
+            if config.joint is not None:
+                JointNetwork(1, 1, 1, 1, config.joint.activation)
     except InputError as error:
-        raise InputError(f"{where}: encoder: {error}") from None
+        raise InputError(f"{where}: {section}: {error}") from None
 
 
 def build_model(config: Config, vocabulary: int | None = None) -> nn.Module:

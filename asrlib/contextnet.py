@@ -101,7 +101,8 @@ class Block(nn.Module):
         if block.se == "none":
             self.se = None
         else:
-            context = max(1, round(block.se / rate)) if isinstance(block.se, int) else block.se
+            window = isinstance(block.se, int) and block.se > 0
+            context = max(1, round(block.se / rate)) if window else block.se
             self.se = SqueezeExcite(channels, context, block.activation, block.activation if tensorflowasr else "sigmoid")
         self.shortcut = None
         if block.residual:

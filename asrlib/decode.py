@@ -36,7 +36,7 @@ def greedy_ctc(
     best, label = log_probs.max(-1)
     paths = []
     for scores, labels, length in zip(best.tolist(), label.tolist(), lengths.tolist(), strict=True):
-        path = Path(score=sum(scores[:length]))
+        path = Path(score=sum(scores[:length], 0.0))
         for t in range(length):
             if labels[t] != blank and (t == 0 or labels[t] != labels[t - 1]):
                 path.labels.append(labels[t])
@@ -78,6 +78,7 @@ def greedy_rnnt(
         scores = joint.scores(hidden, joint.prediction_linear(predicted)[:, None]).float().log_softmax(-1)
         best, label = scores.max(-1)
         stops = (label != blank) & valid
+        stops[:, 0] &= emitted_here < max_symbols  # else blank, whatever its probability
         found = stops.any(1)
         jump = torch.where(found, stops.int().argmax(1), valid.sum(1))
         blanks = (scores[..., blank] * (valid & (offsets < jump[:, None]))).sum(1)
@@ -93,9 +94,6 @@ def greedy_rnnt(
                 path.frames.append(t)
                 path.log_probs.append(score)
                 path.score += score
-        stuck = emitted_here >= max_symbols
-        time = time + stuck.long()
-        emitted_here = emitted_here.masked_fill(stuck, 0)
         if bool((found & active).any()):
             new_predicted, new_state = model.prediction.step(chosen, state)
             predicted = torch.where(found[:, None], new_predicted, predicted)

@@ -60,10 +60,10 @@ def _triangles(frequency: Tensor, edges: Tensor) -> Tensor:
 def warp_filters(filters: Float[Tensor, "bins mels"], warp: Float[Tensor, "batch"]) -> Float[Tensor, "batch bins mels"]:
     """The same filters read at stretched frequencies, one factor an utterance.
 
-    A factor above 1 moves every filter down in frequency, as if the vocal tract
-    were shorter (Jaitly & Hinton 2013, vocal tract length perturbation). Linear
-    interpolation between neighbouring FFT bins; filters warped past half the
-    sample rate keep what is left of them. Lesson 01.
+    A factor above 1 moves every filter up in frequency, so that what it hears seems
+    to come from a longer vocal tract (Jaitly & Hinton 2013, vocal tract length
+    perturbation). Linear interpolation between neighbouring FFT bins; filters warped
+    past half the sample rate keep what is left of them. Lesson 01.
     """
     bins = filters.shape[0]
     position = torch.arange(bins, device=filters.device) / warp[:, None]
@@ -165,14 +165,16 @@ class FrontEnd(torch.nn.Module):
         lengths: Int[Tensor, "batch"],
         warp: Float[Tensor, "batch"] | None = None,
     ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
-        """Features and their lengths in frames; ``lengths`` in samples.
+        """Features and their lengths in frames; ``lengths`` in samples, and what lies behind
+        them is ignored.
 
         ``warp`` stretches each utterance's frequency axis (see ``warp_filters``).
         """
+        inside = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
         with torch.autocast(waveforms.device.type, enabled=False):  # 16 bits are too few for power spectra
             if self.normalize_signal:
-                waveforms = waveforms / waveforms.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
-            frames = frame(preemphasize(waveforms, self.preemphasis), self.window, self.hop)
+                waveforms = waveforms / (waveforms * inside).abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
+            frames = frame(preemphasize(waveforms, self.preemphasis) * inside, self.window, self.hop)
             spectrum = torch.fft.rfft(frames * self.taper, n=self.fft_size)
             power = spectrum.real.square() + spectrum.imag.square()
             filters = self.filters if warp is None else warp_filters(self.filters, warp)
@@ -193,5 +195,6 @@ class FrontEnd(torch.nn.Module):
 
 @lru_cache(maxsize=8)
 def _tables(sample_rate: int, window: int, fft_size: int, mels: int) -> tuple[Tensor, Tensor]:
-    taper = 0.5 - 0.5 * torch.cos(2 * math.pi * torch.arange(window, dtype=torch.float64) / window)
-    return taper.float(), mel_filters(sample_rate, fft_size, mels)
+    with torch.device("cpu"):  # whatever the first caller's device: later callers get the same tables
+        taper = 0.5 - 0.5 * torch.cos(2 * math.pi * torch.arange(window, dtype=torch.float64) / window)
+        return taper.float(), mel_filters(sample_rate, fft_size, mels)

@@ -15,7 +15,7 @@ def transformer_schedule(step: int, width: int, warmup_steps: int, max_lr: float
     peak at 3.23e-4, below the 2.5e-3 asked for.
     """
     s = step + 1
-    return min(max_lr, factor * width**-0.5 * min(s**-0.5, s * warmup_steps**-1.5))
+    return min(max_lr, factor * width**-0.5 * min(s**-0.5, s * max(warmup_steps, 1) ** -1.5))
 
 
 def one_cycle_schedule(step: int, warmup_steps: int, total_steps: int, max_lr: float) -> float:

@@ -38,9 +38,10 @@ def squeeze(
     x = x * mask[..., None]
     if context == "global":
         return x.sum(1, keepdim=True) / mask.sum(1)[:, None, None]
-    # float32: a running sum in 16 bits drifts
-    total = torch.cumsum(x.float(), dim=1)
-    count = torch.cumsum(mask.float(), dim=1)[..., None]
+    # at least float32: a running sum in 16 bits drifts
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    total = torch.cumsum(x.to(dtype), dim=1)
+    count = torch.cumsum(mask.to(dtype), dim=1)[..., None]
     if context == "causal":
         return (total / count.clamp(min=1)).to(x.dtype)
     total, count = (torch.nn.functional.pad(c, (0, 0, 1, 0)) for c in (total, count))

@@ -92,8 +92,9 @@ class WordPieceTokenizer(Tokenizer):
         import sentencepiece
 
         self._model = model
+        self._pieces = sentencepiece.SentencePieceProcessor()
         try:
-            self._pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
+            self._pieces.LoadFromSerializedProto(model)
         except RuntimeError:
             raise InputError("tokenizer.model is not a sentencepiece model") from None
         pieces = [self._pieces.id_to_piece(i) for i in range(self._pieces.get_piece_size())]
@@ -105,7 +106,8 @@ class WordPieceTokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         numbers = self._pieces.encode(self.prepare(text))
         if self._pieces.unk_id() in numbers:
-            known = set("".join(self.labels)) | {" "}
+            unk = self._pieces.unk_id()  # "<unk>" itself is no text
+            known = set("".join(self.labels[:unk] + self.labels[unk + 1 :])) | {" "}
             unknown = next((c for c in self.prepare(text) if c not in known), "?")
             raise InputError(
                 f"the tokenizer does not know the character {unknown!r} of {text!r}:"
@@ -160,7 +162,7 @@ def train_tokenizer(
                 minloglevel=2,
             )
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1]  # without its source line
             raise InputError(f"sentencepiece cannot make {vocabulary} word pieces of these texts: {reason}") from None
         return WordPieceTokenizer(Path(prefix + ".model").read_bytes(), normalize)
 
@@ -172,7 +174,10 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["kind"] == "wordpieces":
             path = Path(folder, "tokenizer.model")
-            return WordPieceTokenizer(path.read_bytes(), content["normalize"])
+            try:
+                return WordPieceTokenizer(path.read_bytes(), content["normalize"])
+            except InputError:
+                raise InputError(f"{path} is not a sentencepiece model") from None
         return Tokenizer(content["kind"], content["labels"], content["normalize"])
     except FileNotFoundError:
         raise InputError(f"{path} is missing: this is not a complete model directory") from None

@@ -9,7 +9,6 @@ Graves 2012, sections 2.2 and 2.3. Lesson 07.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
