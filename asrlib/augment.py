@@ -40,14 +40,23 @@ def spec_augment(
     counts = lengths.cpu().float()[:, None]
     longest = counts * time_fraction if time_width is None else (counts * time_fraction).clamp(max=time_width)
     hidden = _bands(batch, time_masks, longest, counts, frames, generator)[:, :, None]
-    hidden = hidden | _bands(
-        batch, freq_masks, torch.full((batch, 1), float(min(freq_width, mels))), torch.full((batch, 1), float(mels)),
-        mels, generator,
-    )[:, None, :]
+    hidden = (
+        hidden
+        | _bands(
+            batch,
+            freq_masks,
+            torch.full((batch, 1), float(min(freq_width, mels))),
+            torch.full((batch, 1), float(mels)),
+            mels,
+            generator,
+        )[:, None, :]
+    )
     return features.masked_fill(hidden.to(features.device), fill)
 
 
-def _bands(batch: int, masks: int, longest: Tensor, extent: Tensor, size: int, generator: torch.Generator) -> Tensor:
+def _bands(
+    batch: int, masks: int, longest: Tensor, extent: Tensor, size: int, generator: torch.Generator
+) -> Tensor:
     """(batch, size) booleans: the union of ``masks`` bands, each of an integer width
     uniform in 0..longest, placed uniformly where it fits into ``extent``.
     """
@@ -98,7 +107,9 @@ def add_noise(
     batch, samples = waveforms.shape
     size = fast_size(samples)
     # white noise has a white spectrum: draw the spectrum itself
-    spectrum = torch.view_as_complex(torch.randn(batch, size // 2 + 1, 2, generator=generator)).to(waveforms.device)
+    spectrum = torch.view_as_complex(torch.randn(batch, size // 2 + 1, 2, generator=generator)).to(
+        waveforms.device
+    )
     bins = torch.arange(spectrum.shape[1], device=waveforms.device).clamp(min=1)
     shape = torch.exp(torch.log(bins) * (-0.5 * colour.to(waveforms.device)[:, None]))
     noise = torch.fft.irfft(spectrum * shape, n=size)[:, :samples]
@@ -138,8 +149,12 @@ def reverberate(
     """
     taps = int(sample_rate * float(decay_s.max()))
     time = torch.arange(1, taps + 1) / sample_rate
-    tail = torch.randn(waveforms.shape[0], taps, generator=generator) * torch.exp(-6.9 * time / decay_s[:, None])
+    tail = torch.randn(waveforms.shape[0], taps, generator=generator) * torch.exp(
+        -6.9 * time / decay_s[:, None]
+    )
     tail = tail * torch.sqrt(wet[:, None] / tail.square().sum(1, keepdim=True).clamp(min=1e-12))
     size = fast_size(waveforms.shape[1] + taps)
-    echo = torch.fft.irfft(torch.fft.rfft(waveforms, n=size) * torch.fft.rfft(tail.to(waveforms.device), n=size), n=size)
+    echo = torch.fft.irfft(
+        torch.fft.rfft(waveforms, n=size) * torch.fft.rfft(tail.to(waveforms.device), n=size), n=size
+    )
     return waveforms + torch.nn.functional.pad(echo, (1, 0))[:, : waveforms.shape[1]]

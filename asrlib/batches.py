@@ -69,10 +69,13 @@ class AudioCache:
 
 def encode_corpus(cuts: CutSet, tokenizer: Tokenizer) -> dict[str, list[int]]:
     """Label numbers of every cut, by id; all of them before training starts, so that a
-    transcript the tokenizer cannot encode is found at once. ``InputError`` names it.
+    transcript the tokenizer cannot encode is found at once. ``InputError`` names it, and
+    an id that two utterances share.
     """
-    encoded = {}
+    encoded: dict[str, list[int]] = {}
     for cut in cuts:
+        if cut.id in encoded:
+            raise InputError(f"two utterances have the id {cut.id}: give each its own (cut.with_id)")
         try:
             labels = tokenizer.encode(cut.supervisions[0].text)
         except InputError as error:
@@ -93,20 +96,28 @@ class BatchSampler:
     def epoch(self, number: int) -> Iterator[list[Cut]]:
         from lhotse.dataset import DynamicBucketingSampler
 
-        warnings.filterwarnings("ignore", "You are using DynamicBucketingSampler with an eagerly", UserWarning)
-        sampler = DynamicBucketingSampler(
-            self.cuts,
-            max_duration=self.batch_seconds,
-            num_buckets=min(20, max(2, len(self.cuts) // 50)),
-            shuffle=True,
-            drop_last=False,
-            seed=self.seed,
-            world_size=self.processes,
-            rank=self.rank,
-        )
-        sampler.set_epoch(number)
-        for batch in sampler:
-            yield list(batch)
+        count = len(self.cuts)
+        if count == 1:  # too few for lhotse's buckets
+            yield list(self.cuts)
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lhotse's guesses about corpora that do not fit into memory
+            sampler = DynamicBucketingSampler(
+                self.cuts,
+                max_duration=self.batch_seconds,
+                num_buckets=min(20, max(2, count // 50)),
+                shuffle=True,
+                drop_last=False,
+                seed=self.seed,
+                world_size=self.processes,
+                rank=self.rank,
+                # lhotse would look at 10,000 cuts at a time, which of several corpora are the first one's
+                num_cuts_for_bins_estimate=max(10_000, count),
+                buffer_size=max(10_000, count),
+            )
+            sampler.set_epoch(number)
+            batches = map(list, sampler)
+        yield from batches
 
 
 def collate(
@@ -163,7 +174,13 @@ def augmented_features(
         warp = augment.uniform(*config.warp, (batch,), generator).to(waveforms.device)
     features, counts = front_end(waveforms, lengths, warp)
     features = augment.spec_augment(
-        features, counts, generator, config.time_masks, config.time_fraction, config.time_width,
-        config.freq_masks, config.freq_width,
+        features,
+        counts,
+        generator,
+        config.time_masks,
+        config.time_fraction,
+        config.time_width,
+        config.freq_masks,
+        config.freq_width,
     )
     return features, counts

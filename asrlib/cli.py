@@ -6,9 +6,13 @@ a traceback means a defect of asrlib. Lesson 09.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,13 +29,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-recipe_app = typer.Typer(help="The training runs behind the figures that the README reports.", no_args_is_help=True)
+recipe_app = typer.Typer(
+    help="The training runs behind the figures that the README reports.", no_args_is_help=True
+)
 bench_app = typer.Typer(help="Speed and memory, side by side in one run.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(bench_app, name="bench")
 
 CorpusOption = Annotated[
-    list[str], typer.Option("--corpus", help="A corpus name or a folder with manifest.tsv; give it again to add more.")
+    list[str],
+    typer.Option("--corpus", help="A corpus name or a folder with manifest.tsv; give it again to add more."),
 ]
 
 
@@ -54,14 +61,18 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's directory; a model directory when done.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
     init: Annotated[Path | None, typer.Option(help="Model directory to take fitting weights from.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: training.max_lr=0.001")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a key: training.max_lr=0.001")
+    ] = None,
 ) -> None:
     """Train on the corpora's train splits; the best weights by dev WER are kept."""
     from asrlib.config import load_config, override
     from asrlib.train import train as run
 
     settings = override(load_config(config), set_ or [])
-    recognizer = run(settings, _corpora(corpus, "train"), out, _corpora(corpus, "dev", optional=True), resume, init)
+    recognizer = run(
+        settings, _corpora(corpus, "train"), out, _corpora(corpus, "dev", optional=True), resume, init
+    )
     print(f"model directory: {out} ({sum(p.numel() for p in recognizer.model.parameters()):,} parameters)")
 
 
@@ -76,6 +87,8 @@ def test(
     from asrlib.recognizer import Recognizer, write_atomically
     from asrlib.train import test as run
 
+    if not output.absolute().parent.is_dir():
+        raise InputError(f"--output {output}: there is no folder {output.parent}")
     cuts = _corpora(corpus, None if split == "all" else split)
     words, characters, rows = run(Recognizer.load(model_dir), cuts)
     table = ["id\treference\thypothesis\tscore"]
@@ -86,9 +99,17 @@ def test(
 
 @app.command()
 def transcribe(
-    arguments: Annotated[list[str], typer.Argument(metavar="[MODEL_DIR] AUDIO...", help="Audio files, WAV, FLAC, OGG"
-                         " or MP3; a model directory before them replaces the digit recogniser that ships.")],
-    times: Annotated[bool, typer.Option("--times", help="Also print each token with its second and confidence.")] = False,
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODEL_DIR] AUDIO...",
+            help="Audio files, WAV, FLAC, OGG"
+            " or MP3; a model directory before them replaces the digit recogniser that ships.",
+        ),
+    ],
+    times: Annotated[
+        bool, typer.Option("--times", help="Also print each token with its second and confidence.")
+    ] = False,
 ) -> None:
     """Print what is said in each audio file."""
     from asrlib.recognizer import Recognizer
@@ -106,45 +127,129 @@ def transcribe(
                 print(f"  {second:7.2f} s  {confidence:4.0%}  {token}")
 
 
+RealOption = Annotated[Path, typer.Option("--real", help="Folder that holds fsdd, speechocean-train, ….")]
+
+
+@recipe_app.command("digits")
+def recipe_digits(
+    real: RealOption,
+    out: Annotated[Path, typer.Option(help="The run's directory.")],
+    leave_out: Annotated[str | None, typer.Option(help="FSDD speaker to test on and never train on.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Start from these weights (recipe sentences).")] = None,
+    strings: Annotated[int, typer.Option(help="Utterances to string from isolated digits.")] = 4000,
+    repeats: Annotated[int, typer.Option(help="How often to hear each digit string as spoken.")] = 10,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a key: training.max_steps=4000")
+    ] = None,
+) -> None:
+    """Digits from real and synthetic speech, tested on the speakers left out."""
+    from asrlib.recipes import train_digits
+
+    for name, value in train_digits(real, out, leave_out, init, strings, repeats, set_ or []).items():
+        print(f"{name}: {value:.2f}")
+
+
+@recipe_app.command("sentences")
+def recipe_sentences(
+    real: RealOption,
+    out: Annotated[Path, typer.Option(help="The run's directory.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key.")] = None,
+) -> None:
+    """The first stage of the digit recogniser that ships: word pieces from read sentences."""
+    from asrlib.recipes import train_sentences
+
+    train_sentences(real, out, set_ or [])
+
+
+@bench_app.command("losses")
+def bench_losses(
+    repeats: Annotated[int, typer.Option(help="Runs of each; the table has medians.")] = 5,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda (default: a GPU if there is one).")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Toy shapes, to see that all runs.")] = False,
+) -> None:
+    """CTC and RNN-T losses beside torchaudio's, warprnnt_numba's and PyTorch's."""
+    from asrlib import bench
+
+    bench.bench_losses(repeats=repeats, device=device, quick=quick)
+
+
 def _corpora(names: list[str], split: str | None, optional: bool = False) -> CutSet | None:
     """The named corpora's split, one after another; ``optional``: None where no corpus has it."""
-    from asrlib.corpus import SIZES, load_corpus
+    from lhotse import CutSet
+
+    from asrlib.corpus import load_corpus
     from asrlib.fetch import CATALOGUE, load_public
 
-    together = None
+    together = []
     for name in names:
-        try:
-            public = name in CATALOGUE and name not in SIZES and not Path(name).is_dir()
-            cuts = load_public(name, split) if public else load_corpus(name, split)
-        except InputError as error:
-            if optional and "there is no split" in str(error):
-                continue
-            raise
-        together = cuts if together is None else together + cuts
-    return together
+        if name in CATALOGUE and not Path(name).is_dir():
+            cuts = [] if optional and split not in CATALOGUE[name].splits else load_public(name, split)
+        elif optional:
+            cuts = [cut for cut in load_corpus(name) if cut.custom["split"] == split]
+        else:
+            cuts = load_corpus(name, split)
+        # two corpora may call their utterances the same
+        together += [cut.with_id(f"{name}/{cut.id}") for cut in cuts] if len(names) > 1 else cuts
+    return CutSet.from_cuts(together) if together else None
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"asrlib: warning: {message}", file=sys.stderr)
+    # what other packages warn of is not the user's business
+    if Path(filename).parent == Path(__file__).parent:
+        print(f"asrlib: warning: {message}", file=sys.stderr)
+
+
+def _show_thread_error(args: threading.ExceptHookArgs) -> None:
+    # TensorBoard's thread hands on what it could not write to the main thread, which reports it
+    if not issubclass(args.exc_type, OSError):
+        threading.__excepthook__(args)
+
+
+@contextlib.contextmanager
+def _standard_error_alone() -> Iterator[None]:
+    """Libraries in C (libmpg123 for one, about every damaged MP3) write to file number 2
+    without asking; Python's ``sys.stderr`` goes on to what that was before.
+    """
+    usual = sys.stderr
+    try:
+        ours = usual.fileno() == 2
+    except (AttributeError, OSError):  # none, or a stand-in: of pytest or a notebook
+        ours = False
+    if not ours:
+        yield
+        return
+    with open(os.dup(2), "w", encoding=usual.encoding, errors=usual.errors, buffering=1) as kept:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        sys.stderr = kept
+        try:
+            yield
+        finally:
+            sys.stderr = usual
+            os.dup2(kept.fileno(), 2)
 
 
 def main() -> None:
     """Run the command line; the entry point of the ``asrlib`` program."""
     warnings.showwarning = _show_warning
-    # other packages' deprecations are not the user's business
+    threading.excepthook = _show_thread_error
+    # a deprecation of another package's, even where asrlib's code is to blame
     for category in (DeprecationWarning, FutureWarning):
         warnings.simplefilter("ignore", category)
     try:
-        app()
+        with _standard_error_alone():
+            app()
     except InputError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            _fail(f"the disk is full (writing {error.filename or 'a file'}): free some space and run again; what was"
-                  " complete before is intact")
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOENT, errno.EISDIR, errno.ENOTDIR):
-            _fail(f"{error.filename}: {error.strerror}")
-        raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _fail(
+                f"{error.filename or 'a file'} cannot be written, the disk is full ({error.strerror}): free"
+                " some space and run again; what was complete before is intact"
+            )
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}")
 
 
 def _fail(message: str) -> None:

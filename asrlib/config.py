@@ -136,10 +136,16 @@ class TrainingConfig:
 
 @dataclass
 class DecodingConfig:
-    """``beam`` 0 is greedy; ``max_symbols`` bounds the labels a frame may emit. Lesson 11."""
+    """``head`` is ``transducer`` or ``ctc``; null takes the transducer if the model has one.
+    ``max_symbols`` bounds the labels that the transducer may emit at a frame.
+    ``warps`` are frequency stretches (1 is none) at which the CTC head listens to every
+    utterance, its log-probabilities averaged: a voice that is too high or too low at one
+    may be familiar at another. Lesson 11.
+    """
 
-    beam: int = 0
+    head: str | None = None
     max_symbols: int = 5
+    warps: list[float] | None = None
 
 
 @dataclass
@@ -160,7 +166,9 @@ class Config:
         return dataclasses.asdict(self)
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        Path(path).write_text(
+            yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
 
 
 def shipped_configs() -> list[str]:
@@ -197,7 +205,9 @@ def parse_config(text: str, where: str) -> Config:
         reason = getattr(error, "problem", None) or " ".join(str(error).split())
         raise InputError(f"{where}{line}: not valid YAML: {reason}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{where}: expected sections such as features and encoder, found {type(content).__name__}")
+        raise InputError(
+            f"{where}: expected sections such as features and encoder, found {type(content).__name__}"
+        )
     config = _parse(Config, content, where, "")
     _check(config, where)
     return config
@@ -231,15 +241,24 @@ def _parse(cls: type, content: dict[str, Any], where: str, prefix: str) -> Any:
     if unknown:
         warnings.warn(f"{where}: unknown key {', '.join(unknown)} ignored", stacklevel=2)
     values = {k: _convert(hints[k], v, where, prefix + k) for k, v in content.items() if k in hints}
-    missing = [f.name for f in dataclasses.fields(cls)
-               if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and f.name not in values]
+    missing = [
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+        and f.name not in values
+    ]
     if missing:
         raise InputError(f"{where}: key {prefix}{missing[0]} is missing")
     return cls(**values)
 
 
 def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+    options = (
+        typing.get_args(hint)
+        if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+        else (hint,)
+    )
     if value is None and type(None) in options:
         return None
     for option in options:
@@ -248,7 +267,10 @@ def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
                 return _parse(option, value, where, key + ".")
         elif typing.get_origin(option) is list:
             if isinstance(value, list):
-                return [_convert(typing.get_args(option)[0], item, where, f"{key}[{i}]") for i, item in enumerate(value)]
+                return [
+                    _convert(typing.get_args(option)[0], item, where, f"{key}[{i}]")
+                    for i, item in enumerate(value)
+                ]
         elif option is float and isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value)
         elif option is float and isinstance(value, str):
@@ -263,8 +285,14 @@ def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
             return value
         elif option is str and value is False:
             return "no"  # which YAML 1.1 reads as false: precision: no
-    expected = " or ".join("nothing" if o is type(None) else "a section" if dataclasses.is_dataclass(o)
-                           else getattr(o, "__name__", str(o)) for o in options)
+    expected = " or ".join(
+        "nothing"
+        if o is type(None)
+        else "a section"
+        if dataclasses.is_dataclass(o)
+        else getattr(o, "__name__", str(o))
+        for o in options
+    )
     raise InputError(f"{where}: key {key} is {value!r}; expected {expected}")
 
 
@@ -317,7 +345,21 @@ def _check(config: Config, where: str) -> None:
     if (config.prediction is None) != (config.joint is None):
         raise InputError(f"{where}: prediction and joint go together; set both to null for a pure CTC model")
     if config.joint is None and training.ctc_weight != 1:
-        raise InputError(f"{where}: without prediction and joint, training.ctc_weight must be 1, not {training.ctc_weight}")
+        raise InputError(
+            f"{where}: without prediction and joint, training.ctc_weight must be 1, not {training.ctc_weight}"
+        )
+    decoding = config.decoding
+    heads = {"ctc": training.ctc_weight > 0, "transducer": config.joint is not None}
+    if decoding.head is not None and decoding.head not in heads:
+        raise InputError(f"{where}: key decoding.head is {decoding.head!r}; use one of {', '.join(heads)}")
+    if decoding.head is not None and not heads[decoding.head]:
+        raise InputError(
+            f"{where}: key decoding.head is {decoding.head!r}, but the model is trained without it"
+        )
+    if decoding.warps is not None and not (decoding.warps and all(warp > 0 for warp in decoding.warps)):
+        raise InputError(f"{where}: key decoding.warps is {decoding.warps}; expected positive factors")
+    if decoding.warps is not None and not (decoding.head == "ctc" or config.joint is None):
+        raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
     warmup, betas = training.warmup_steps, training.betas
     if warmup < 0:
         raise InputError(f"{where}: key training.warmup_steps is {warmup}; it must not be negative")

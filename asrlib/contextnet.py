@@ -60,7 +60,8 @@ def standard_blocks(
     shared = dict(kernel=kernel, activation=activation, padding=padding, se=se)
     first = BlockConfig(256, layers=1, residual=False, **shared)
     middle = [
-        BlockConfig(256 if index <= 10 else 512, stride=2 if index in strides else 1, **shared) for index in range(1, 22)
+        BlockConfig(256 if index <= 10 else 512, stride=2 if index in strides else 1, **shared)
+        for index in range(1, 22)
     ]
     return [first, *middle, BlockConfig(640, layers=1, residual=False, **shared)]
 
@@ -86,16 +87,22 @@ class Block(nn.Module):
     def __init__(self, channels_in: int, block: BlockConfig, alpha: float, variant: str, rate: int):
         super().__init__()
         if block.activation not in ACTIVATIONS:
-            raise InputError(f"activation is {block.activation!r}; use one of {', '.join(sorted(ACTIVATIONS))}")
+            raise InputError(
+                f"activation is {block.activation!r}; use one of {', '.join(sorted(ACTIVATIONS))}"
+            )
         if block.layers < 1 or block.filters < 1 or alpha <= 0:
-            raise InputError(f"a block of {block.layers} layers and {block.filters} filters at alpha {alpha} is empty")
+            raise InputError(
+                f"a block of {block.layers} layers and {block.filters} filters at alpha {alpha} is empty"
+            )
         channels = int(block.filters * alpha)
         self.stride, self.channels = block.stride, channels
         tensorflowasr = variant == "tensorflowasr"
         self.layers = nn.ModuleList()
         for layer in range(block.layers):
             stride = block.stride if layer == block.layers - 1 else 1
-            self.layers.append(ConvModule(channels_in if layer == 0 else channels, channels, block, stride, block.activation))
+            self.layers.append(
+                ConvModule(channels_in if layer == 0 else channels, channels, block, stride, block.activation)
+            )
         if tensorflowasr:
             self.layers.append(ConvModule(channels, channels, block, 1, block.activation))
         if block.se == "none":
@@ -103,7 +110,9 @@ class Block(nn.Module):
         else:
             window = isinstance(block.se, int) and block.se > 0
             context = max(1, round(block.se / rate)) if window else block.se
-            self.se = SqueezeExcite(channels, context, block.activation, block.activation if tensorflowasr else "sigmoid")
+            self.se = SqueezeExcite(
+                channels, context, block.activation, block.activation if tensorflowasr else "sigmoid"
+            )
         self.shortcut = None
         if block.residual:
             self.shortcut = (

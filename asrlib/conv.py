@@ -66,11 +66,17 @@ class SeparableConv(nn.Module):
     ``MaskedBatchNorm`` made them; then padding changes no valid output.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, padding: str = "same"):
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, padding: str = "same"
+    ):
         super().__init__()
         if padding not in PADDINGS:
             raise InputError(f"padding is {padding!r}; use one of {', '.join(PADDINGS)}")
-        for name, value in (("channels", min(channels_in, channels_out)), ("kernel", kernel), ("stride", stride)):
+        for name, value in (
+            ("channels", min(channels_in, channels_out)),
+            ("kernel", kernel),
+            ("stride", stride),
+        ):
             if value < 1:
                 raise InputError(f"{name} of a convolution is {value}; it must be at least 1")
         self.stride, self.padding = stride, padding

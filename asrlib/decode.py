@@ -86,7 +86,9 @@ def greedy_rnnt(
         log_prob = best[rows, jump.clamp(max=window - 1)]
         emitted_here = torch.where(jump > 0, torch.zeros_like(emitted_here), emitted_here) + found
         time = time + jump
-        table = zip(found.tolist(), chosen.tolist(), time.tolist(), log_prob.tolist(), blanks.tolist(), strict=True)
+        table = zip(
+            found.tolist(), chosen.tolist(), time.tolist(), log_prob.tolist(), blanks.tolist(), strict=True
+        )
         for path, (emits, new_label, t, score, skipped) in zip(paths, table, strict=True):
             path.score += skipped
             if emits:
@@ -97,5 +99,7 @@ def greedy_rnnt(
         if bool((found & active).any()):
             new_predicted, new_state = model.prediction.step(chosen, state)
             predicted = torch.where(found[:, None], new_predicted, predicted)
-            state = tuple(torch.where(found[None, :, None], n, o) for n, o in zip(new_state, state, strict=True))
+            state = tuple(
+                torch.where(found[None, :, None], n, o) for n, o in zip(new_state, state, strict=True)
+            )
     return paths

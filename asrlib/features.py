@@ -57,7 +57,9 @@ def _triangles(frequency: Tensor, edges: Tensor) -> Tensor:
     return torch.minimum(rise, fall).clamp(min=0)
 
 
-def warp_filters(filters: Float[Tensor, "bins mels"], warp: Float[Tensor, "batch"]) -> Float[Tensor, "batch bins mels"]:
+def warp_filters(
+    filters: Float[Tensor, "bins mels"], warp: Float[Tensor, "batch"]
+) -> Float[Tensor, "batch bins mels"]:
     """The same filters read at stretched frequencies, one factor an utterance.
 
     A factor above 1 moves every filter up in frequency, so that what it hears seems
@@ -80,14 +82,18 @@ def frame_count(samples: int | Tensor, window: int, hop: int) -> int | Tensor:
     return 1 + max(samples - window, 0) // hop
 
 
-def frame(signal: Float[Tensor, "*batch samples"], window: int, hop: int) -> Float[Tensor, "*batch frames window"]:
+def frame(
+    signal: Float[Tensor, "*batch samples"], window: int, hop: int
+) -> Float[Tensor, "*batch frames window"]:
     """Overlapping frames (a view where the signal is long enough). Lesson 01."""
     if signal.shape[-1] < window:
         signal = torch.nn.functional.pad(signal, (0, window - signal.shape[-1]))
     return signal.unfold(-1, window, hop)
 
 
-def preemphasize(signal: Float[Tensor, "*batch samples"], coefficient: float) -> Float[Tensor, "*batch samples"]:
+def preemphasize(
+    signal: Float[Tensor, "*batch samples"], coefficient: float
+) -> Float[Tensor, "*batch samples"]:
     """y[n] = x[n] - coefficient · x[n - 1]; the first sample stays."""
     if not coefficient:
         return signal
@@ -180,7 +186,9 @@ class FrontEnd(torch.nn.Module):
             filters = self.filters if warp is None else warp_filters(self.filters, warp)
             features = torch.log(power @ filters + self.log_floor)
             counts = frame_count(lengths, self.window, self.hop)
-            mask = torch.arange(features.shape[1], device=features.device)[None, :, None] < counts[:, None, None]
+            mask = (
+                torch.arange(features.shape[1], device=features.device)[None, :, None] < counts[:, None, None]
+            )
             return self._normalized(features, mask) * mask, counts
 
     def _normalized(self, features: Tensor, mask: Tensor) -> Tensor:

@@ -6,9 +6,11 @@ A model directory holds ``config.yml``, ``model.safetensors``, the tokenizer and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -46,7 +48,9 @@ class Hypothesis:
 class Recognizer:
     """Configuration, front end, network and tokenizer together, in evaluation mode."""
 
-    def __init__(self, config: Config, model: nn.Module, tokenizer: Tokenizer, device: str | torch.device = "cpu"):
+    def __init__(
+        self, config: Config, model: nn.Module, tokenizer: Tokenizer, device: str | torch.device = "cpu"
+    ):
         self.config, self.tokenizer, self.device = config, tokenizer, torch.device(device)
         self.model = model.to(self.device).eval()
         self.front_end = FrontEnd(**vars(config.features)).to(self.device)
@@ -69,29 +73,37 @@ class Recognizer:
         model = build_model(config, tokenizer.vocabulary)
         try:
             weights = safetensors.torch.load_file(folder / "model.safetensors")
-            model.load_state_dict({name: weight.float() if weight.is_floating_point() else weight
-                                   for name, weight in weights.items()})
+            model.load_state_dict(
+                {
+                    name: weight.float() if weight.is_floating_point() else weight
+                    for name, weight in weights.items()
+                }
+            )
         except SafetensorError as error:
             raise InputError(f"{folder / 'model.safetensors'} is damaged: {error}") from None
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{folder / 'model.safetensors'} does not fit {folder / 'config.yml'}: {reason}") from None
+            raise InputError(
+                f"{folder / 'model.safetensors'} does not fit {folder / 'config.yml'}: {reason}"
+            ) from None
         return cls(config, model, tokenizer, device)
 
     def save(self, folder: str | FilePath, metrics: dict[str, Any], half: bool = False) -> None:
-        """Write a model directory. Each file is complete under its name or not there at all;
-        ``half`` stores the weights in 16 bits.
+        """Write a model directory: all of its files are complete before the first one replaces
+        what was there. ``half`` stores the weights in 16 bits.
         """
-        folder = FilePath(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         weights = {
-            name: (weight.half() if half and weight.is_floating_point() else weight).detach().cpu().contiguous()
+            name: (weight.half() if half and weight.is_floating_point() else weight)
+            .detach()
+            .cpu()
+            .contiguous()
             for name, weight in self.model.state_dict().items()
         }
-        self.tokenizer.save(folder)
-        write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
-        self.config.save(folder / "config.yml")
-        write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())
+        with replacing(FilePath(folder)) as draft:
+            self.tokenizer.save(draft)
+            (draft / "model.safetensors").write_bytes(safetensors.torch.save(weights))
+            self.config.save(draft / "config.yml")
+            (draft / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
 
     def transcribe(self, audio: Any, sample_rate: int | None = None) -> Hypothesis:
         """One utterance: a path to an audio file, or mono samples in [-1, 1] with their rate."""
@@ -100,10 +112,14 @@ class Recognizer:
 
             audio, sample_rate = read_audio(audio)
         if sample_rate is None:
-            raise InputError("sample_rate is missing: samples alone do not say how fast they are to be played")
+            raise InputError(
+                "sample_rate is missing: samples alone do not say how fast they are to be played"
+            )
         samples = torch.as_tensor(np.asarray(audio, dtype=np.float32))
         if samples.dim() != 1 or samples.numel() == 0:
-            raise InputError(f"audio has shape {tuple(samples.shape)}; expected one row of mono samples, not empty")
+            raise InputError(
+                f"audio has shape {tuple(samples.shape)}; expected one row of mono samples, not empty"
+            )
         return self.transcribe_batch([(samples, sample_rate)])[0]
 
     @torch.no_grad()
@@ -111,16 +127,27 @@ class Recognizer:
         """Several (samples, rate) at once; the same results as one by one."""
         rate = self.config.features.sample_rate
         waveforms = [
-            (w if r == rate else torchaudio.functional.resample(w, r, rate)).to(self.device) for w, r in utterances
+            (w if r == rate else torchaudio.functional.resample(w, r, rate)).to(self.device)
+            for w, r in utterances
         ]
         lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
-        features, counts = self.front_end(torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True), lengths)
-        encoder_out, frame_lengths = self.model.encoder(features, counts)
-        if self.model.joint is None:
-            paths = decode.greedy_ctc(self.model.ctc_head(encoder_out).log_softmax(-1), frame_lengths)
+        padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
+        if self.model.joint is None or self.config.decoding.head == "ctc":
+            paths = self._search_ctc(padded, lengths)
         else:
-            paths = decode.greedy_rnnt(self.model, encoder_out, frame_lengths, self.config.decoding.max_symbols)
+            encoder_out, frame_lengths = self.model.encoder(*self.front_end(padded, lengths))
+            max_symbols = self.config.decoding.max_symbols
+            paths = decode.greedy_rnnt(self.model, encoder_out, frame_lengths, max_symbols)
         return [self._hypothesis(path) for path in paths]
+
+    def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[decode.Path]:
+        """Greedy on the CTC head's log-probabilities, averaged over ``decoding.warps``."""
+        together = []
+        for factor in self.config.decoding.warps or [1.0]:
+            warp = None if factor == 1 else torch.full((len(lengths),), factor, device=self.device)
+            encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths, warp))
+            together.append(self.model.ctc_head(encoder_out).log_softmax(-1))
+        return decode.greedy_ctc(torch.stack(together).mean(0).log_softmax(-1), frame_lengths)
 
     def transcribe_cuts(self, cuts: CutSet, batch_seconds: float = 120.0) -> Iterable[tuple[str, Hypothesis]]:
         """(cut id, hypothesis) for a whole corpus, batched by length, shortest first."""
@@ -155,15 +182,41 @@ def shipped_model() -> FilePath:
     return FilePath(data) / "digits-model"
 
 
+@contextlib.contextmanager
+def replacing(folder: FilePath) -> Iterator[FilePath]:
+    """A draft folder, whose files replace those of ``folder`` once all of them are written."""
+    draft = folder / "draft.partial"
+    try:
+        shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+        draft.mkdir(parents=True)
+        yield draft
+        for file in sorted(draft.iterdir()):
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+        for file in sorted(draft.iterdir()):
+            os.replace(file, folder / file.name)
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a failed write does not say where
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def write_atomically(path: FilePath, content: bytes) -> None:
     """The old file stays until the new one is complete."""
     partial = path.with_name(path.name + ".partial")
     try:
+        # /dev/stdout, a pipe, a link: written to, never replaced
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_bytes(content)
+            return
         with open(partial, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        error.filename = str(path)
         raise

@@ -7,7 +7,9 @@ import math
 from asrlib.config import TrainingConfig
 
 
-def transformer_schedule(step: int, width: int, warmup_steps: int, max_lr: float, factor: float = 1.0) -> float:
+def transformer_schedule(
+    step: int, width: int, warmup_steps: int, max_lr: float, factor: float = 1.0
+) -> float:
     """min(max_lr, factor · width^-0.5 · min(s^-0.5, s · warmup^-1.5)), s = step + 1
     (Vaswani et al. 2017, section 5.3, with TensorFlowASR's cap).
 

@@ -59,10 +59,14 @@ class SqueezeExcite(nn.Module):
     activation instead.
     """
 
-    def __init__(self, channels: int, context: str | int = "global", activation: str = "swish", gate: str = "sigmoid"):
+    def __init__(
+        self, channels: int, context: str | int = "global", activation: str = "swish", gate: str = "sigmoid"
+    ):
         super().__init__()
         if not (context in ("global", "causal") or (isinstance(context, int) and context > 0)):
-            raise InputError(f"SE context is {context!r}; use none, global, causal or a positive number of frames")
+            raise InputError(
+                f"SE context is {context!r}; use none, global, causal or a positive number of frames"
+            )
         self.context = context
         self.activation = ACTIVATIONS[activation]
         self.gate = torch.sigmoid if gate == "sigmoid" else ACTIVATIONS[gate]

@@ -82,7 +82,9 @@ class Tokenizer:
 
     def save(self, folder: str | Path) -> None:
         content = {"kind": self.kind, "normalize": self.normalize, "labels": self.labels}
-        Path(folder, "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+        Path(folder, "tokenizer.json").write_text(
+            json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8"
+        )
 
 
 class WordPieceTokenizer(Tokenizer):
@@ -128,7 +130,11 @@ class WordPieceTokenizer(Tokenizer):
 
 
 def train_tokenizer(
-    kind: str, texts: Iterable[str], vocabulary: int | None = None, model_type: str = "unigram", normalize: bool = True
+    kind: str,
+    texts: Iterable[str],
+    vocabulary: int | None = None,
+    model_type: str = "unigram",
+    normalize: bool = True,
 ) -> Tokenizer:
     """A tokenizer for ``texts``; ``vocabulary`` (with blank) is wanted for word pieces only.
 
@@ -163,7 +169,9 @@ def train_tokenizer(
             )
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1]  # without its source line
-            raise InputError(f"sentencepiece cannot make {vocabulary} word pieces of these texts: {reason}") from None
+            raise InputError(
+                f"sentencepiece cannot make {vocabulary} word pieces of these texts: {reason}"
+            ) from None
         return WordPieceTokenizer(Path(prefix + ".model").read_bytes(), normalize)
 
 

@@ -9,10 +9,13 @@ uninterrupted one ends. Lesson 09.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import math
 import os
+import pickle
 import shutil
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from asrlib.batches import AudioCache, BatchSampler, augmented_features, collate, draw_speed, encode_corpus
@@ -29,7 +33,7 @@ from asrlib.config import Config, build_model
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd
 from asrlib.metrics import ErrorRate, char_error_rate, word_error_rate
-from asrlib.recognizer import Recognizer
+from asrlib.recognizer import Recognizer, replacing
 from asrlib.schedules import learning_rate
 from asrlib.text import Tokenizer, load_tokenizer, train_tokenizer
 
@@ -67,43 +71,59 @@ def train(
     ``dev_cuts`` choose the best weights (without them, the last are kept). ``init`` is a
     model directory whose weights to start from, wherever name and shape agree.
     Raises ``InputError`` for data the tokenizer cannot encode, for a used ``out``
-    without ``resume``, and when the loss is not finite several times in a row.
+    without ``resume``, for a checkpoint that cannot be written, and when the loss is not
+    finite several times in a row.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state()  # a notebook may train twice, with different precision
     torch.set_flush_denormal(True)  # without it a CPU step slows down 2 to 3 times as weights decay
+    config = copy.deepcopy(config)
     settings = config.training
-    accelerator = Accelerator(mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate)
+    accelerator = Accelerator(
+        mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate
+    )
     out = Path(out)
     last = _last_checkpoint(out)
-    if last is not None and not resume:
+    if not resume and (last is not None or (out / "model.safetensors").exists()):
         raise InputError(f"{out} already holds a run: continue it with --resume, or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(out) if last is not None else _tokenizer(config, cuts, init)
     config.tokenizer.vocabulary = tokenizer.vocabulary
-    if last is not None:
+    if last is not None or (resume and (out / "config.yml").is_file()):
         _check_same_run(config, out)
+    # whatever is wrong with the data is found before anything is written
+    labels = encode_corpus(cuts, tokenizer)
+    if dev_cuts is not None:
+        _check_references(tokenizer, dev_cuts)
 
     torch.manual_seed(settings.seed)
     model = build_model(config, tokenizer.vocabulary)
     if init is not None and last is None:
         _initialise(model, Path(init))
     optimizer = torch.optim.Adam(
-        model.parameters(), lr=0.0, betas=tuple(settings.betas), eps=settings.eps, weight_decay=settings.l2, fused=True
+        model.parameters(),
+        lr=0.0,
+        betas=tuple(settings.betas),
+        eps=settings.eps,
+        weight_decay=settings.l2,
+        fused=True,
     )
     model, optimizer = accelerator.prepare(model, optimizer)
     average = WeightAverage(accelerator.unwrap_model(model), settings.average) if settings.average else None
     progress = Progress()
+    if accelerator.is_main_process:
+        for leftover in (out / "checkpoints").glob("*.partial"):  # of a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
     if last is not None:
         progress = _load_checkpoint(accelerator, last, average)
     elif accelerator.is_main_process:
-        tokenizer.save(out)
-        config.save(out / "config.yml")
+        with replacing(out) as draft:
+            tokenizer.save(draft)
+            config.save(draft / "config.yml")
 
     run = _Run(config, accelerator, model, optimizer, average, tokenizer, progress, out, dev_cuts)
-    run.train(cuts, show_progress)
+    run.train(cuts, labels, show_progress)
     return Recognizer.load(out, device=accelerator.device)
 
 
@@ -128,21 +148,42 @@ class _Run:
         self.front_end = FrontEnd(**vars(config.features)).to(accelerator.device)
         self.bad_steps = 0
 
-    def train(self, cuts: CutSet, show_progress: bool) -> None:
+    def train(self, cuts: CutSet, labels: dict[str, list[int]], show_progress: bool) -> None:
         from torch.utils.tensorboard import SummaryWriter
         from tqdm import tqdm
 
         settings, progress, accelerator = self.settings, self.progress, self.accelerator
         cuts = cuts.to_eager()
-        labels = encode_corpus(cuts, self.tokenizer)
         audio = AudioCache(self.config.features.sample_rate)
         sampler = BatchSampler(
             cuts, settings.batch_seconds, settings.seed, accelerator.process_index, accelerator.num_processes
         )
-        self.total_steps = settings.max_steps or settings.epochs * _count(sampler.epoch(0)) // settings.accumulate
+        self.total_steps = settings.max_steps or max(
+            1, settings.epochs * _count(sampler.epoch(0)) // settings.accumulate
+        )
         main = accelerator.is_main_process
-        writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=progress.step) if main else None
-        bar = tqdm(total=self.total_steps, initial=progress.step, unit="step", disable=not (show_progress and main))
+        # hides what a killed run logged past its checkpoint
+        purge = progress.step + 1 if progress.step else None
+        writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=purge) if main else None
+        bar = tqdm(
+            total=self.total_steps,
+            initial=progress.step,
+            unit="step",
+            file=sys.stdout,  # standard error is for what went wrong
+            disable=not (show_progress and main),
+        )
+        try:
+            self._loop(sampler, labels, audio, bar, writer)
+        finally:
+            bar.close()
+            if writer is not None:
+                with contextlib.suppress(OSError):  # a full disk is reported by whoever noticed it first
+                    writer.close()
+
+    def _loop(
+        self, sampler: BatchSampler, labels: dict[str, list[int]], audio: AudioCache, bar: Any, writer: Any
+    ) -> None:
+        settings, progress = self.settings, self.progress
         started, spent = time.monotonic(), progress.seconds
         losses, utterances, since = [], 0, time.monotonic()
         while progress.step < self.total_steps:
@@ -151,71 +192,88 @@ class _Run:
                     continue
                 loss, stepped = self.step(batch_cuts, labels, audio)
                 progress.batch = number + 1
-                losses.append(loss)
+                if loss is not None:
+                    losses.append(loss)
                 utterances += len(batch_cuts)
                 if not stepped:
                     continue
                 progress.step += 1
                 progress.seconds = spent + time.monotonic() - started
+                last = progress.step == self.total_steps
                 bar.update()
-                if progress.step % settings.log_every == 0 or progress.step == self.total_steps:
-                    point = {
-                        "step": progress.step,
-                        "loss": float(torch.stack(losses).mean()),
-                        "lr": self.optimizer.param_groups[0]["lr"],
-                        "seconds": progress.seconds,
-                        "utterances_per_second": utterances / (time.monotonic() - since),
-                    }
-                    progress.history.append(point)
+                if losses and (progress.step % settings.log_every == 0 or last):
+                    self._log(losses, utterances / (time.monotonic() - since), bar, writer)
                     losses, utterances, since = [], 0, time.monotonic()
-                    bar.set_postfix(
-                        loss=f"{point['loss']:.3f}", lr=f"{point['lr']:.2e}", utt_s=f"{point['utterances_per_second']:.0f}"
-                    )
-                    if writer is not None:
-                        for key in ("loss", "lr", "utterances_per_second"):
-                            writer.add_scalar(key, point[key], progress.step)
-                if progress.step % settings.evaluate_every == 0 or progress.step == self.total_steps:
+                if progress.step % settings.evaluate_every == 0 or last:
                     wer = self.evaluate()
                     if writer is not None and wer is not None:
                         writer.add_scalar("dev_wer", wer, progress.step)
-                if progress.step % settings.checkpoint_every == 0 or progress.step == self.total_steps:
+                if progress.step % settings.checkpoint_every == 0 or last:
                     self.save_checkpoint()
-                if progress.step >= self.total_steps:
-                    break
-            else:
-                progress.epoch, progress.batch = progress.epoch + 1, 0
-        bar.close()
-        if writer is not None:
-            writer.close()
+                if last:
+                    return
+            progress.epoch, progress.batch = progress.epoch + 1, 0
 
-    def step(self, batch_cuts: list, labels: dict[str, list[int]], audio: AudioCache) -> tuple[Tensor, bool]:
-        """One batch; True if it completed an optimiser step (it does not while gradients accumulate)."""
+    def _log(self, losses: list[Tensor], rate: float, bar: Any, writer: Any) -> None:
+        """The mean of ``losses``; ``rate`` is in utterances a second."""
+        point = {
+            "step": self.progress.step,
+            "loss": float(torch.stack(losses).mean()),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "seconds": self.progress.seconds,
+            "utterances_per_second": rate,
+        }
+        self.progress.history.append(point)
+        bar.set_postfix(loss=f"{point['loss']:.3f}", lr=f"{point['lr']:.2e}", utt_s=f"{rate:.0f}")
+        if writer is not None:
+            for key in ("loss", "lr", "utterances_per_second"):
+                writer.add_scalar(key, point[key], self.progress.step)
+
+    def step(
+        self, batch_cuts: list, labels: dict[str, list[int]], audio: AudioCache
+    ) -> tuple[Tensor | None, bool]:
+        """One batch: its loss (None: it was skipped), and whether it completed an optimiser step
+        (it does not while gradients accumulate).
+        """
         settings, accelerator, progress = self.settings, self.accelerator, self.progress
         seed = hash((settings.seed, progress.epoch, progress.batch, accelerator.process_index)) % 2**63
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # dropout and weight noise
-        batch = collate(batch_cuts, audio, labels, draw_speed(self.config.augment, len(batch_cuts), generator))
+        batch = collate(
+            batch_cuts, audio, labels, draw_speed(self.config.augment, len(batch_cuts), generator)
+        )
         with torch.no_grad():
             device = accelerator.device
             features, counts = augmented_features(
-                batch.waveforms.to(device), batch.lengths.to(device), self.front_end, self.config.augment, generator
+                batch.waveforms.to(device),
+                batch.lengths.to(device),
+                self.front_end,
+                self.config.augment,
+                generator,
             )
         self.model.train()
         rate = learning_rate(settings, progress.step, self.total_steps, self._width())
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        running = [buffer.clone() for buffer in self.model.buffers()]
         with accelerator.accumulate(self.model), self._weight_noise():
             loss = self.model(features, counts, batch.targets.to(device), batch.target_lengths.to(device))
             finite = bool(accelerator.gather(torch.isfinite(loss.detach()).reshape(1)).all())
             if finite:
                 accelerator.backward(loss)
-        if not finite:
-            self._skip(batch.ids, float(loss.detach()))
+        problem = None if finite else f"the loss is {float(loss.detach())}"
+        if finite and accelerator.sync_gradients:
+            norm = accelerator.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+            # in fp16 the scaler skips such a step by itself, and lowers its scale
+            if accelerator.scaler is None and not torch.isfinite(norm):
+                problem = f"the gradient's norm is {float(norm)}"
+        if problem is not None:
+            for buffer, value in zip(self.model.buffers(), running, strict=True):
+                buffer.copy_(value)
             self.optimizer.zero_grad()
-            return torch.zeros_like(loss.detach()), accelerator.sync_gradients
+            self._skip(problem, batch.ids)
+            return None, accelerator.sync_gradients
         self.bad_steps = 0
-        if accelerator.sync_gradients:
-            accelerator.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None and accelerator.sync_gradients:
@@ -223,17 +281,20 @@ class _Run:
         return loss.detach(), accelerator.sync_gradients
 
     def _width(self) -> int:
-        return self.config.prediction.units if self.config.prediction else self.accelerator.unwrap_model(self.model).encoder.dim
+        if self.config.prediction:
+            return self.config.prediction.units
+        return self.accelerator.unwrap_model(self.model).encoder.dim
 
-    def _skip(self, ids: list[str], loss: float) -> None:
+    def _skip(self, problem: str, ids: list[str]) -> None:
         self.bad_steps += 1
-        warnings.warn(f"step {self.progress.step}: the loss is {loss}; step skipped (utterances {', '.join(ids[:3])}, …)", stacklevel=3)
+        step, utterances = self.progress.step, ", ".join(ids[:3]) + (", …" if ids[3:] else "")
         if self.bad_steps >= MAX_BAD_STEPS:
             raise InputError(
-                f"the loss was not finite {MAX_BAD_STEPS} times in a row at step {self.progress.step}: lower"
-                f" training.max_lr (now {self.settings.max_lr}), raise training.warmup_steps, or train with"
-                " training.precision=no; the last checkpoint is untouched"
+                f"step {step}: {problem}, the {MAX_BAD_STEPS}th time in a row (utterances {utterances}):"
+                f" lower training.max_lr (now {self.settings.max_lr}), raise training.warmup_steps, or train"
+                " with training.precision=no; the last checkpoint is untouched"
             )
+        warnings.warn(f"step {step}: {problem}; step skipped (utterances {utterances})", stacklevel=3)
 
     @contextlib.contextmanager
     def _weight_noise(self) -> Iterator[None]:
@@ -241,7 +302,11 @@ class _Run:
         moved for forward and backward, and moved back before the update.
         """
         network = self.accelerator.unwrap_model(self.model).prediction
-        if not self.settings.weight_noise or self.progress.step < self.settings.weight_noise_start or network is None:
+        if (
+            not self.settings.weight_noise
+            or self.progress.step < self.settings.weight_noise_start
+            or network is None
+        ):
             yield
             return
         clean = [parameter.detach().clone() for parameter in network.parameters()]
@@ -284,20 +349,27 @@ class _Run:
         final = folder / f"step-{self.progress.step:08d}"
         partial = final.with_suffix(".partial")
         main = self.accelerator.is_main_process
-        if main:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-        self.accelerator.wait_for_everyone()
         try:
+            if main:
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir(parents=True)
+            self.accelerator.wait_for_everyone()
             self.accelerator.save_state(str(partial))
+            self.accelerator.wait_for_everyone()
             if main:
                 if self.average is not None:
                     safetensors.torch.save_file(self.average.weights, partial / "average.safetensors")
                 (partial / "progress.json").write_text(json.dumps(asdict(self.progress)))
                 os.replace(partial, final)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"checkpoint {final} cannot be written, is the disk full? ({reason}): the one before it, if"
+                " any, is intact; free some space and continue with --resume"
+            ) from error
+        finally:
+            if main:
+                shutil.rmtree(partial, ignore_errors=True)
         if main:
             for old in folder.iterdir():
                 if old != final:
@@ -332,8 +404,9 @@ class WeightAverage:
 
 def test(recognizer: Recognizer, cuts: CutSet) -> tuple[ErrorRate, ErrorRate, list[tuple[str, str, Any]]]:
     """(WER, CER, rows of (id, reference, hypothesis)) in the order of ``cuts``; references in the
-    tokenizer's normalised form.
+    tokenizer's normalised form. Raises ``InputError`` for a reference without words.
     """
+    _check_references(recognizer.tokenizer, cuts)
     found = dict(recognizer.transcribe_cuts(cuts))
     rows = [(cut.id, recognizer.tokenizer.prepare(cut.supervisions[0].text), found[cut.id]) for cut in cuts]
     references, hypotheses = [row[1] for row in rows], [row[2].text for row in rows]
@@ -350,14 +423,29 @@ def _tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> Tokeniz
     return train_tokenizer(settings.kind, texts, settings.vocabulary, settings.model_type, settings.normalize)
 
 
+def _check_references(tokenizer: Tokenizer, cuts: CutSet) -> None:
+    ids = set()
+    for cut in cuts:
+        text = cut.supervisions[0].text
+        if not tokenizer.prepare(text):
+            raise InputError(f"utterance {cut.id}: its transcript {text!r} has no words to score against")
+        if cut.id in ids:
+            raise InputError(f"two utterances have the id {cut.id}: give each its own (cut.with_id)")
+        ids.add(cut.id)
+
+
 def _initialise(model: nn.Module, folder: Path) -> None:
     path = folder / "model.safetensors"
     if not path.is_file():
         raise InputError(f"{path} is missing: there are no weights to start from")
+    try:
+        weights = safetensors.torch.load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged: {error}") from None
     own = model.state_dict()
     fitting = {
         name: weight.to(own[name].dtype)
-        for name, weight in safetensors.torch.load_file(path).items()
+        for name, weight in weights.items()
         if name in own and own[name].shape == weight.shape
     }
     if not any(name.startswith("encoder.") for name in fitting):
@@ -373,10 +461,21 @@ def _load_checkpoint(accelerator: Accelerator, folder: Path, average: WeightAver
     try:
         accelerator.load_state(str(folder))
         if average is not None:
-            saved = safetensors.torch.load_file(folder / "average.safetensors", device=str(accelerator.device))
+            saved = safetensors.torch.load_file(
+                folder / "average.safetensors", device=str(accelerator.device)
+            )
             average.weights = saved
         return Progress(**json.loads((folder / "progress.json").read_text()))
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        SafetensorError,
+        pickle.UnpicklingError,
+    ) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"checkpoint {folder} cannot be read: {reason}") from None
 
@@ -390,12 +489,18 @@ def _check_same_run(config: Config, out: Path) -> None:
         return {prefix[:-1]: node}
 
     old, new = flat(load_config(out / "config.yml").to_dict()), flat(config.to_dict())
-    free = ("training.max_steps", "training.epochs", "training.log_every", "training.evaluate_every",
-            "training.checkpoint_every")
-    changed = [key for key in new if key not in free and old.get(key) != new[key]]
+    free = (
+        "training.max_steps",
+        "training.epochs",
+        "training.log_every",
+        "training.evaluate_every",
+        "training.checkpoint_every",
+    )
+    changed = [key for key in new | old if key not in free and old.get(key) != new.get(key)]
     if changed:
+        was, is_now = old.get(changed[0]), new.get(changed[0])
         raise InputError(
-            f"{out} was started with {changed[0]} = {old.get(changed[0])!r}, and now it is {new[changed[0]]!r}:"
+            f"{out} was started with {changed[0]} = {was!r}, and now it is {is_now!r}:"
             " resume with the configuration it was started with"
         )
 

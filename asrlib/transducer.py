@@ -58,10 +58,14 @@ class PredictionNetwork(nn.Module):
 class JointNetwork(nn.Module):
     """activation(W_e · encoder + W_p · prediction) · W_v: scores of V labels at (t, u)."""
 
-    def __init__(self, encoder_dim: int, prediction_dim: int, dim: int, vocabulary: int, activation: str = "tanh"):
+    def __init__(
+        self, encoder_dim: int, prediction_dim: int, dim: int, vocabulary: int, activation: str = "tanh"
+    ):
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise InputError(f"joint activation is {activation!r}; use one of {', '.join(sorted(ACTIVATIONS))}")
+            raise InputError(
+                f"joint activation is {activation!r}; use one of {', '.join(sorted(ACTIVATIONS))}"
+            )
         self.activation = activation
         self.encoder_linear = nn.Linear(encoder_dim, dim)
         self.prediction_linear = nn.Linear(prediction_dim, dim, bias=False)
@@ -79,8 +83,15 @@ class JointNetwork(nn.Module):
         """The same from projections made before: decoders project each frame only once."""
         return self.output(ACTIVATIONS[self.activation](encoder_hidden + prediction_hidden))
 
-    def loss(self, encoder_out: Tensor, prediction_out: Tensor, targets: Tensor, frame_lengths: Tensor,
-             target_lengths: Tensor, blank: int) -> Tensor:
+    def loss(
+        self,
+        encoder_out: Tensor,
+        prediction_out: Tensor,
+        targets: Tensor,
+        frame_lengths: Tensor,
+        target_lengths: Tensor,
+        blank: int,
+    ) -> Tensor:
         """RNN-T loss summed over the batch, nats, without the whole (B, T, U + 1, V) lattice of scores."""
         return joint_rnnt_loss(
             self.encoder_linear(encoder_out),
@@ -103,8 +114,13 @@ class Transducer(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, prediction: nn.Module | None, joint: nn.Module | None, ctc_head: nn.Module | None,
-        blank: int = 0, ctc_weight: float = 0.0,
+        self,
+        encoder: nn.Module,
+        prediction: nn.Module | None,
+        joint: nn.Module | None,
+        ctc_head: nn.Module | None,
+        blank: int = 0,
+        ctc_weight: float = 0.0,
     ):
         super().__init__()
         self.encoder, self.prediction, self.joint, self.ctc_head = encoder, prediction, joint, ctc_head
@@ -127,12 +143,20 @@ class Transducer(nn.Module):
         if self.ctc_head is not None and self.ctc_weight > 0:
             log_probs = self.ctc_head(encoder_out).float().log_softmax(-1).transpose(0, 1)
             ctc = ctc_loss(
-                log_probs, targets, frame_lengths, target_lengths, blank=self.blank, reduction="sum", zero_infinity=True
+                log_probs,
+                targets,
+                frame_lengths,
+                target_lengths,
+                blank=self.blank,
+                reduction="sum",
+                zero_infinity=True,
             )
             loss = loss + self.ctc_weight * ctc
         if self.joint is not None and self.ctc_weight < 1:
             prediction_out = self.prediction(targets)
-            rnnt = self.joint.loss(encoder_out, prediction_out, targets, frame_lengths, target_lengths, self.blank)
+            rnnt = self.joint.loss(
+                encoder_out, prediction_out, targets, frame_lengths, target_lengths, self.blank
+            )
             loss = loss + (1 - self.ctc_weight) * rnnt
         return loss / features.shape[0]
 
@@ -144,5 +168,9 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
     LSTM and GRU have two bias vectors where Keras' LSTM has one; the second is not counted.
     """
     trainable = sum(p.numel() for n, p in module.named_parameters() if ".bias_hh_l" not in f".{n}")
-    running = sum(b.numel() for n, b in module.named_buffers() if n.rsplit(".", 1)[-1] in ("running_mean", "running_var"))
+    running = sum(
+        b.numel()
+        for n, b in module.named_buffers()
+        if n.rsplit(".", 1)[-1] in ("running_mean", "running_var")
+    )
     return trainable, running

@@ -2,4 +2,29 @@
 
 from jaxtyping import install_import_hook
 
-install_import_hook("asrlib", "beartype.beartype")
+install_import_hook("asrlib", "typecheck.checked")
+
+import pytest  # noqa: E402 (after the hook)
+import tiny  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory):
+    """A folder of tones with splits: 60, 6 and 12 utterances. Not to be changed: copy it."""
+    return tiny.write_corpus(tmp_path_factory.mktemp("corpus") / "tones", 60, 6, 12)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_corpus, tmp_path_factory):
+    """The directory of a model that makes no errors on ``tiny_corpus``. Not to be changed: copy it."""
+    from asrlib.corpus import load_corpus
+    from asrlib.train import train
+
+    out = tmp_path_factory.mktemp("model") / "tones"
+    config = tiny.config(
+        max_steps=200, warmup_steps=20, batch_seconds=8, evaluate_every=50, checkpoint_every=100, log_every=20
+    )
+    cuts, dev = (load_corpus(tiny_corpus, split) for split in ("train", "dev"))
+    with tiny.one_thread():
+        train(config, cuts, out, dev, show_progress=False)
+    return out

@@ -178,6 +178,13 @@ def test_a_wrong_type_names_the_key(text, message):
         ("augment: {noise_snr_db: [5]}", r"key augment.noise_snr_db is \[5.0\]; expected \[low, high\]"),
         ("augment: {noise_probability: 2}", "key augment.noise_probability is 2.0; it must be between"),
         ("decoding: {max_symbols: 0}", "key decoding.max_symbols is 0; it must be positive"),
+        ("decoding: {head: attention}", "key decoding.head is 'attention'; use one of ctc, transducer"),
+        ("decoding: {head: ctc}", "key decoding.head is 'ctc', but the model is trained without it"),
+        ("decoding: {warps: [1]}", "key decoding.warps needs decoding.head: ctc"),
+        (
+            "{training: {ctc_weight: 0.5}, decoding: {head: ctc, warps: [0]}}",
+            r"key decoding.warps is \[0.0\]; expected positive factors",
+        ),
     ],
 )
 def test_a_value_that_makes_no_sense_names_the_key(text, message):

@@ -34,8 +34,16 @@ def librosa_log_mel(signal, rate, window, hop, mels):
     fft_size = 2 ** int(np.ceil(np.log2(window)))
     before = (fft_size - window) // 2
     power = librosa.feature.melspectrogram(
-        y=np.pad(signal.double().numpy(), (before, fft_size - window - before)), sr=rate, n_mels=mels,
-        n_fft=fft_size, win_length=window, hop_length=hop, window="hann", center=False, htk=True, norm=None,
+        y=np.pad(signal.double().numpy(), (before, fft_size - window - before)),
+        sr=rate,
+        n_mels=mels,
+        n_fft=fft_size,
+        win_length=window,
+        hop_length=hop,
+        window="hann",
+        center=False,
+        htk=True,
+        norm=None,
     )
     return torch.from_numpy(np.log(power.T + 1e-6)).float()
 

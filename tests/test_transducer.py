@@ -162,8 +162,9 @@ def test_the_models_loss_and_gradients_are_torchaudios(ctc_weight, blank):
     assert loss.shape == ()
     for a, b in zip(ours, theirs, strict=True):
         a, b = (0.0 if g is None else g for g in (a, b))
-        torch.testing.assert_close(torch.as_tensor(a).expand_as(torch.as_tensor(b)), torch.as_tensor(b),
-                                   atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(
+            torch.as_tensor(a).expand_as(torch.as_tensor(b)), torch.as_tensor(b), atol=1e-4, rtol=1e-3
+        )
 
 
 @pytest.mark.parametrize("activation", ["relu", "swish", "linear"])

@@ -29,9 +29,8 @@ def run(path: Path) -> float:
     )
     client.execute()
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output.output_type == "stream":
-                output.text = overwritten(output.text)
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
     # the interpreter's version and the like differ from machine to machine
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -39,6 +38,20 @@ def run(path: Path) -> float:
     }
     nbformat.write(notebook, path)
     return time.monotonic() - started
+
+
+def joined(outputs: list) -> list:
+    """Text printed in several pieces as one output, as a terminal would show it."""
+    whole = []
+    for output in outputs:
+        if output.output_type == "stream" and whole and whole[-1].get("name") == output.name:
+            whole[-1].text += output.text
+        else:
+            whole.append(output)
+    for output in whole:
+        if output.output_type == "stream":
+            output.text = overwritten(output.text)
+    return whole
 
 
 def overwritten(text: str) -> str:

@@ -1,0 +1,318 @@
+"""asrlib.recognizer: a model directory, read and written, and what it hears."""
+
+import json
+import math
+import os
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import tiny
+import torch
+
+from asrlib import recognizer as module
+from asrlib.corpus import cut_audio, load_corpus
+from asrlib.errors import InputError
+from asrlib.recognizer import Recognizer, replacing, write_atomically
+from asrlib.train import test as run_test
+
+TEXT = "low high mid low"
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_model):
+    return Recognizer.load(tiny_model)
+
+
+@pytest.fixture
+def copied(tiny_model, tmp_path):
+    shutil.copytree(tiny_model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def utterances(recognizer, count=8):
+    words = tiny.texts(count, seed=7)
+    return words, [(torch.from_numpy(tiny.tones(text, seed=n)), tiny.RATE) for n, text in enumerate(words)]
+
+
+def test_a_hypothesis_says_what_when_and_how_surely(recognizer):
+    samples = tiny.tones(TEXT)
+    found = recognizer.transcribe(samples, tiny.RATE)
+    assert found.text == TEXT and found.tokens == TEXT.split()
+    assert len(found.times) == len(found.confidences) == 4
+    assert found.times == sorted(found.times)
+    assert 0 <= found.times[0] and found.times[-1] <= len(samples) / tiny.RATE
+    for number, second in enumerate(found.times):  # each tone starts 0.28 s after the one before it
+        assert second == pytest.approx(0.12 + 0.28 * number, abs=0.2)
+    assert all(0 < confidence <= 1 for confidence in found.confidences)
+    # blanks belong to the path too, so it is no more probable than its labels
+    assert found.score <= sum(math.log(confidence) for confidence in found.confidences) <= 0
+    assert found.score > -5
+
+
+def test_the_score_is_the_log_probability_of_the_best_path(recognizer):
+    """Once more, one (t, u) after another, with the joint network itself."""
+    samples = torch.from_numpy(tiny.tones(TEXT))
+    with torch.no_grad():
+        features, counts = recognizer.front_end(samples[None], torch.tensor([len(samples)]))
+        encoded, _ = recognizer.model.encoder(features, counts)
+        model, total, labels, t = recognizer.model, 0.0, [], 0
+        spoken, state = model.prediction.step(torch.zeros(1, dtype=torch.long))
+        while t < encoded.shape[1]:
+            log_prob, label = model.joint(encoded[:, t], spoken).log_softmax(-1).max(-1)
+            total += log_prob.item()
+            if label.item() == 0:
+                t += 1
+                continue
+            labels.append(label.item())
+            spoken, state = model.prediction.step(label, state)
+    found = recognizer.transcribe(samples, tiny.RATE)
+    assert recognizer.tokenizer.decode(labels) == found.text
+    assert found.score == pytest.approx(total, abs=1e-4)
+
+
+def test_alone_or_in_a_batch_the_result_is_the_same(recognizer):
+    texts, inputs = utterances(recognizer)
+    together = recognizer.transcribe_batch(inputs)
+    assert [found.text for found in together] == texts
+    for (samples, rate), found in zip(inputs, together, strict=True):
+        alone = recognizer.transcribe(samples, rate)
+        assert (alone.text, alone.tokens, alone.times) == (found.text, found.tokens, found.times)
+        assert alone.score == pytest.approx(found.score, abs=1e-3)
+        assert alone.confidences == pytest.approx(found.confidences, abs=1e-3)
+
+
+def test_much_padding_changes_nothing(recognizer):
+    short = (torch.from_numpy(tiny.tones("mid")), tiny.RATE)
+    long = (torch.from_numpy(np.tile(tiny.tones("low high"), 12)), tiny.RATE)
+    alone, beside = recognizer.transcribe_batch([short])[0], recognizer.transcribe_batch([long, short])[1]
+    assert (alone.text, alone.times) == ("mid", beside.times) and beside.text == "mid"
+    assert alone.score == pytest.approx(beside.score, abs=1e-3)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
+def test_files_of_every_format_and_rate(recognizer, tmp_path, ending, rate):
+    path = tmp_path / f"a.{ending}"
+    soundfile.write(path, tiny.tones(TEXT, rate), rate)
+    assert recognizer.transcribe(path).text == TEXT
+    assert recognizer.transcribe(str(path)).text == TEXT
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
+def test_stereo_is_averaged(recognizer, tmp_path, ending):
+    mono = tiny.tones(TEXT, 16000)
+    # speech on the left alone; on both sides, but stronger on one
+    for name, right in (("left", 0 * mono), ("both", 0.5 * mono)):
+        path = tmp_path / f"{name}.{ending}"
+        soundfile.write(path, np.stack([mono, right], axis=1), 16000)
+        assert recognizer.transcribe(path).text == TEXT
+
+
+def test_samples_may_be_an_array_a_tensor_or_a_list(recognizer):
+    samples = tiny.tones("high low")
+    for given in (samples, samples.astype(np.float64), torch.from_numpy(samples), samples.tolist()):
+        assert recognizer.transcribe(given, tiny.RATE).text == "high low"
+    with_gradient = torch.from_numpy(samples).requires_grad_()
+    assert recognizer.transcribe(with_gradient.detach(), tiny.RATE).text == "high low"
+
+
+@pytest.mark.parametrize("count", [1, 7, 200])
+def test_a_moment_of_silence_is_no_word(recognizer, count):
+    found = recognizer.transcribe(np.zeros(count, dtype=np.float32), tiny.RATE)
+    assert found.text == "" and found.tokens == found.times == found.confidences == []
+    assert found.score <= 0
+
+
+@pytest.mark.parametrize(
+    "audio, rate, message",
+    [
+        (np.zeros(100, np.float32), None, "sample_rate is missing"),
+        (np.zeros(0, np.float32), 8000, r"shape \(0,\)"),
+        (np.zeros((2, 100), np.float32), 8000, r"shape \(2, 100\).*mono"),
+        ("nowhere.wav", None, "nowhere.wav: there is no such audio file"),
+    ],
+)
+def test_audio_that_cannot_be_used(recognizer, audio, rate, message):
+    with pytest.raises(InputError, match=message):
+        recognizer.transcribe(audio, rate)
+
+
+def test_every_cut_comes_back_once_whatever_the_batches(recognizer, tiny_corpus):
+    cuts = load_corpus(tiny_corpus, "test")
+    results = {}
+    for seconds in (0.1, 3.0, 1000.0):
+        found = list(recognizer.transcribe_cuts(cuts, batch_seconds=seconds))
+        assert len(found) == len(cuts)
+        results[seconds] = {name: (found.text, found.times) for name, found in found}
+    assert results[0.1] == results[3.0] == results[1000.0]
+    assert results[3.0] == {
+        cut.id: (alone.text, alone.times)
+        for cut in cuts
+        if (alone := recognizer.transcribe(cut_audio(cut), cut.sampling_rate))
+    }
+
+
+def test_batches_hold_no_more_seconds_than_asked_for(recognizer, tiny_corpus, monkeypatch):
+    sizes = []
+    single = recognizer._transcribe_some
+
+    def watch(batch):
+        sizes.append(len(batch) * max(len(samples) for _, samples, _ in batch) / tiny.RATE)
+        return single(batch)
+
+    monkeypatch.setattr(recognizer, "_transcribe_some", watch)
+    list(recognizer.transcribe_cuts(load_corpus(tiny_corpus, "test"), batch_seconds=4.0))
+    assert max(sizes) <= 4.0 and len(sizes) < 6
+
+
+def test_the_whole_corpus_is_scored_in_its_order(recognizer, tiny_corpus):
+    cuts = load_corpus(tiny_corpus, "test")
+    words, characters, rows = run_test(recognizer, cuts)
+    assert [(name, reference) for name, reference, _ in rows] == [
+        (cut.id, cut.supervisions[0].text) for cut in cuts
+    ]
+    assert words.rate == characters.rate == 0
+    assert words.length == sum(len(cut.supervisions[0].text.split()) for cut in cuts)
+    wrong = cuts.map_supervisions(lambda s: setattr(s, "text", "Mid, LOW") or s)
+    rate, _, rows = run_test(recognizer, wrong)
+    assert rate.rate > 50 and rows[0][1] == "mid low"
+
+
+@pytest.mark.parametrize("text", ["...", ""])
+def test_a_reference_without_words_is_named(recognizer, tiny_corpus, text):
+    cuts = load_corpus(tiny_corpus, "test").to_eager()
+    cuts[3].supervisions[0].text = text
+    with pytest.raises(InputError, match=f"utterance {cuts[3].id}: its transcript"):
+        run_test(recognizer, cuts)
+
+
+def test_two_utterances_of_one_name_are_refused(recognizer, tiny_corpus):
+    cuts = load_corpus(tiny_corpus, "test")
+    with pytest.raises(InputError, match=f"two utterances have the id {cuts[0].id}"):
+        run_test(recognizer, cuts + cuts)
+
+
+def test_save_and_load(recognizer, tmp_path):
+    recognizer.save(tmp_path / "deep" / "copy", {"dev_wer": 1.5})
+    folder = tmp_path / "deep" / "copy"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.yml", "model.safetensors", "tokenizer.json", "metrics.json"}
+    assert json.loads((folder / "metrics.json").read_text()) == {"dev_wer": 1.5}
+    again = Recognizer.load(folder)
+    for name, weight in recognizer.model.state_dict().items():
+        assert torch.equal(weight, again.model.state_dict()[name]), name
+    assert again.config == recognizer.config
+    samples = tiny.tones(TEXT)
+    assert again.transcribe(samples, tiny.RATE) == recognizer.transcribe(samples, tiny.RATE)
+
+
+def test_half_the_bits_are_enough(recognizer, tmp_path):
+    recognizer.save(tmp_path / "whole", {})
+    recognizer.save(tmp_path / "half", {}, half=True)
+    whole, half = ((tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half"))
+    assert half < 0.65 * whole
+    again = Recognizer.load(tmp_path / "half")
+    assert all(p.dtype == torch.float32 for p in again.model.parameters())
+    assert again.transcribe(tiny.tones(TEXT), tiny.RATE).text == TEXT
+    assert next(recognizer.model.parameters()).dtype == torch.float32
+
+
+def test_a_failed_save_leaves_the_model_that_was_there(copied, recognizer, monkeypatch):
+    before = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
+    with pytest.raises(TypeError):  # in the last of the four files
+        recognizer.save(copied, {"dev_wer": object()}, half=True)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "fsync", full)
+    with pytest.raises(OSError) as caught:
+        recognizer.save(copied, {}, half=True)
+    assert caught.value.filename == str(copied)
+    assert {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()} == before
+    assert not list(copied.glob("*.partial"))
+
+
+def test_a_draft_left_by_a_killed_process_is_swept_away(tmp_path):
+    (tmp_path / "draft.partial").mkdir()
+    (tmp_path / "draft.partial" / "config.yml").write_text("half wri")
+    with replacing(tmp_path) as draft:
+        assert list(draft.iterdir()) == []
+        (draft / "metrics.json").write_text("{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "results.tsv"
+    path.write_text("old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "fsync", full)
+    with pytest.raises(OSError) as caught:
+        write_atomically(path, b"new")
+    assert caught.value.filename == str(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["results.tsv"] and path.read_text() == "old"
+    monkeypatch.undo()
+    write_atomically(path, b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["results.tsv"] and path.read_text() == "new"
+
+
+def test_a_device_or_a_link_is_written_to_and_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(tmp_path / "pipe", b"words")
+        assert os.read(reader, 100) == b"words"
+    finally:
+        os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link").symlink_to(tmp_path / "file")  # as /dev/stdout is
+    write_atomically(tmp_path / "link", b"words")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_bytes() == b"words"
+
+
+def break_shape(folder):
+    text = (folder / "config.yml").read_text()
+    (folder / "config.yml").write_text(text.replace("units: 16", "units: 17"))
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
+        (lambda f: (f / "config.yml").unlink(), "config.yml is missing"),
+        (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json is missing"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json is not a tokenizer file"),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors is damaged"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"x" * 500), "model.safetensors is damaged"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-100]),
+            "model.safetensors is damaged",
+        ),
+        (break_shape, "model.safetensors does not fit .*config.yml"),
+        (shutil.rmtree, "there is no model directory"),
+    ],
+)
+def test_a_model_directory_that_is_not_whole(copied, damage, message):
+    damage(copied)
+    with pytest.raises(InputError, match=message) as caught:
+        Recognizer.load(copied)
+    assert str(copied) in str(caught.value) and len(str(caught.value)) < 700
+
+
+def test_without_a_directory_the_model_that_ships_is_used(copied, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
+    with pytest.raises(InputError, match="there is no model directory .*digits-model"):
+        Recognizer.load()
+    copied.rename(tmp_path / "digits-model")
+    assert Recognizer.load().transcribe(tiny.tones("mid"), tiny.RATE).text == "mid"
