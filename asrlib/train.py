@@ -169,6 +169,7 @@ class _Run:
             total=self.total_steps,
             initial=progress.step,
             unit="step",
+            mininterval=1.0,
             file=sys.stdout,  # standard error is for what went wrong
             disable=not (show_progress and main),
         )
