@@ -23,7 +23,7 @@ test: $(READY) lint
 	LESSON_STEPS=30 $(NBVAL) --nbval-lax $(filter $(TRAINED),$(LESSONS))
 
 unit: $(READY)
-	$(BIN)/python -m pytest -q tests -m "not slow and not browser"
+	$(BIN)/python -m pytest -q tests -m "not browser"
 
 lint: $(READY)
 	$(BIN)/ruff check asrlib tests tools data
