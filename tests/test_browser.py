@@ -15,7 +15,8 @@ import pytest
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
 pytest.importorskip("jupyterlab", reason="needs jupyterlab")
 
-from selenium.webdriver.common.by import By  # noqa: E402 (after the skip)
+from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402 (after the skip)
+from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
@@ -118,15 +119,15 @@ def test_every_cell_runs_in_order_without_error_or_warning(page):
 
 
 def test_figures_and_player_are_shown(page):
-    figures = page.find_elements(By.CSS_SELECTOR, ".jp-RenderedImage img")
-    assert len(figures) >= 5 and all(width(page, figure) > 0 for figure in figures)
-    player = page.find_element(By.CSS_SELECTOR, ".jp-RenderedHTML audio")
-    assert page.execute_script("return arguments[0].duration", player) > 0.5
+    wait(page, lambda: len(widths(page, ".jp-RenderedImage img")) >= 5, "five figures", 30)
+    wait(page, lambda: all(widths(page, ".jp-RenderedImage img")), "each figure to have a width", 30)
+    duration = "return document.querySelector('.jp-RenderedHTML audio')?.duration"
+    wait(page, lambda: (page.execute_script(duration) or 0) > 0.5, "a player with half a second of sound", 30)
 
 
 def test_widget_is_rendered(page):
-    assert page.find_element(By.CSS_SELECTOR, SLIDER).is_displayed()
-    assert width(page, page.find_element(By.CSS_SELECTOR, PICTURE)) > 0
+    wait(page, lambda: page.find_element(By.CSS_SELECTOR, SLIDER).is_displayed(), "a slider", 30)
+    wait(page, lambda: any(widths(page, PICTURE)), "a picture", 30)
     text = page.find_element(By.CSS_SELECTOR, ".jp-Notebook").text
     assert "Loading widget" not in text and "Error displaying widget" not in text
 
@@ -140,7 +141,7 @@ def test_moving_the_slider_changes_picture_and_sound(page, key):
     wait(page, lambda: kernel_errors(page) or content(page, SOUND) not in ("", sound), "a sound", 30)
     wait(page, lambda: kernel_status(page) == "idle", "the end of the callback", 30)
     assert kernel_errors(page) == []
-    assert width(page, page.find_element(By.CSS_SELECTOR, PICTURE)) > 0
+    wait(page, lambda: any(widths(page, PICTURE)), "the picture to have a width", 30)
 
 
 def test_console_has_no_errors(page):
@@ -156,7 +157,8 @@ def free_port():
 
 
 def wait(browser, condition, what, seconds=100):
-    return WebDriverWait(browser, seconds, 0.2).until(lambda _: condition(), f"waited {seconds} s for {what}")
+    patient = WebDriverWait(browser, seconds, 0.2, [StaleElementReferenceException])
+    return patient.until(lambda _: condition(), f"waited {seconds} s for {what}")
 
 
 def kernel_status(browser):
@@ -196,8 +198,10 @@ def kernel_errors(browser):
     return browser.execute_script("return kernelErrors")
 
 
-def width(browser, image):
-    return browser.execute_script("return arguments[0].naturalWidth", image)
+def widths(browser, selector):
+    """Of each image, in its own pixels; 0 for one that is broken or not yet there."""
+    found = "return Array.from(document.querySelectorAll(arguments[0]), image => image.naturalWidth)"
+    return browser.execute_script(found, selector)
 
 
 def content(browser, selector):
