@@ -12,6 +12,8 @@ import torch
 
 from asrlib import viz
 from asrlib.augment import add_noise
+from asrlib.errors import InputError
+from asrlib.features import FrontEnd, frame
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -62,6 +64,60 @@ def noise_explorer(recognizer: Recognizer, samples: Any, sample_rate: int) -> ip
     slider.observe(draw, names="value")
     draw()
     return ipywidgets.VBox([slider, picture, sound])
+
+
+def draw_spectrogram(
+    samples: Any, sample_rate: int, window_ms: float = 25.0, hop_ms: float = 10.0, mels: int = 80
+) -> Figure:
+    """Power spectra above, log-mel features below, for one choice of window, hop and filters. Lesson 01.
+
+    Raises ``InputError`` where the window is shorter than the hop.
+    """
+    import matplotlib.pyplot as plt
+
+    front_end = FrontEnd(sample_rate, window_ms, hop_ms, mels, preemphasis=0.0)
+    samples = torch.as_tensor(np.asarray(samples, dtype=np.float32))
+    frames = frame(samples, front_end.window, front_end.hop) * front_end.taper
+    power = torch.fft.rfft(frames, n=front_end.fft_size).abs().square()
+    features = front_end(samples[None], torch.tensor([len(samples)]))[0][0]
+    empty = int((front_end.filters.sum(0) == 0).sum())
+
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, layout="constrained")
+    viz.plot_spectrogram(power, sample_rate, hop_ms, above)
+    viz.plot_log_mel(features, hop_ms, below)
+    above.set(xlabel="", title=f"{len(power)} frames of {front_end.window} samples, hop {front_end.hop}")
+    width = sample_rate / front_end.fft_size
+    below.set_title(f"{mels} filters over bins of {width:.0f} Hz, {empty} of them empty")
+    return figure
+
+
+def spectrogram_explorer(samples: Any, sample_rate: int) -> ipywidgets.VBox:
+    """Sliders for window, hop and number of mel filters over ``draw_spectrogram``. Lesson 01."""
+    import ipywidgets
+
+    def slider(name: str, value: int, low: int, high: int, step: int) -> ipywidgets.IntSlider:
+        return ipywidgets.IntSlider(
+            value, min=low, max=high, step=step, description=name, continuous_update=False
+        )
+
+    sliders = [
+        slider("window (ms)", 25, 5, 95, 10),
+        slider("hop (ms)", 10, 2, 18, 4),
+        slider("mel filters", 80, 20, 140, 20),
+    ]
+    picture, message = ipywidgets.Image(format="png"), ipywidgets.Label()
+
+    def draw(change: Any = None) -> None:
+        try:
+            picture.value = png(draw_spectrogram(samples, sample_rate, *(s.value for s in sliders)))
+            message.value = ""
+        except InputError as error:
+            message.value = str(error)
+
+    for control in sliders:
+        control.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([*sliders, message, picture])
 
 
 def png(figure: Figure) -> bytes:
