@@ -140,12 +140,21 @@ class DecodingConfig:
     ``max_symbols`` bounds the labels that the transducer may emit at a frame.
     ``warps`` are frequency stretches (1 is none) at which the CTC head listens to every
     utterance, its log-probabilities averaged: a voice that is too high or too low at one
-    may be familiar at another. Lesson 11.
+    may be familiar at another.
+
+    ``beam_width`` 0 is greedy search. In beam search, ``norm_score`` divides a hypothesis'
+    score by its labels + 1 when the best one is chosen, a language model's log-probabilities
+    are weighed with ``lm_weight``, and each label adds ``label_bonus`` nats, without which a
+    language model prefers short texts. Lesson 11.
     """
 
     head: str | None = None
     max_symbols: int = 5
     warps: list[float] | None = None
+    beam_width: int = 0
+    norm_score: bool = True
+    lm_weight: float = 0.3
+    label_bonus: float = 0.0
 
 
 @dataclass
@@ -358,6 +367,10 @@ def _check(config: Config, where: str) -> None:
         )
     if decoding.warps is not None and not (decoding.warps and all(warp > 0 for warp in decoding.warps)):
         raise InputError(f"{where}: key decoding.warps is {decoding.warps}; expected positive factors")
+    if decoding.beam_width < 0:
+        raise InputError(f"{where}: key decoding.beam_width is {decoding.beam_width}; 0 is greedy search")
+    if decoding.lm_weight < 0:
+        raise InputError(f"{where}: key decoding.lm_weight is {decoding.lm_weight}; it must not be negative")
     if decoding.warps is not None and not (decoding.head == "ctc" or config.joint is None):
         raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
     warmup, betas = training.warmup_steps, training.betas
