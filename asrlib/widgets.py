@@ -5,6 +5,7 @@ stand before the widget and a test can call it over the slider's whole range.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from asrlib import viz
 from asrlib.augment import add_noise
+from asrlib.ctc import collapse
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd, frame
 
@@ -118,6 +120,78 @@ def spectrogram_explorer(samples: Any, sample_rate: int) -> ipywidgets.VBox:
         control.observe(draw, names="value")
     draw()
     return ipywidgets.VBox([*sliders, message, picture])
+
+
+def draw_ctc_frame(
+    log_probs: Any,
+    labels: Sequence[str],
+    frame: int,
+    frame_seconds: float,
+    words: Sequence[tuple[str, float, float]] = (),
+) -> Figure:
+    """CTC's label probabilities over time, those of one frame, and what is written up to it. Lesson 06.
+
+    ``log_probs`` (T, V) natural logarithms, ``labels`` V names with blank first, ``words`` their true
+    (word, start, end) in seconds.
+    """
+    import matplotlib.pyplot as plt
+
+    log_probs = torch.as_tensor(log_probs)
+    figure, (ax, bars) = plt.subplots(1, 2, figsize=(11, 3.4), width_ratios=(5, 1), layout="constrained")
+    viz.plot_label_probabilities(log_probs.exp(), labels, frame_seconds, ax)
+    viz.mark_words(words, ax)
+    ax.axvline(frame * frame_seconds, color="black", linewidth=1)
+    best = log_probs.argmax(-1)[: frame + 1].tolist()
+    ax.set_xlabel(
+        f"time (s)\nframe by frame: {' '.join('·' if k == 0 else labels[k] for k in best)}"
+        f"\nmerge repeats, drop blanks: {' '.join(labels[k] for k in collapse(best)) or '(nothing yet)'}",
+        horizontalalignment="left",
+        x=0.0,
+    )
+    here = log_probs[frame].exp().numpy()
+    bars.barh(range(len(labels)), here, color=[viz.GREY] + [viz.BLUE] * (len(labels) - 1))
+    bars.set(yticks=range(len(labels)), yticklabels=list(labels), xlim=(0, 1), xlabel="probability")
+    bars.set_title(f"frame {frame}", fontsize=10)
+    bars.tick_params(labelsize=8)
+    bars.invert_yaxis()
+    return figure
+
+
+def ctc_explorer(
+    log_probs: Any,
+    labels: Sequence[str],
+    frame_seconds: float,
+    samples: Any,
+    sample_rate: int,
+    words: Sequence[tuple[str, float, float]] = (),
+) -> ipywidgets.VBox:
+    """A slider over the frames: posteriors, the collapse rule, and the sound up to there. Lesson 06."""
+    import ipywidgets
+
+    sound = ipywidgets.Audio(format="wav", autoplay=False, loop=False)
+
+    def draw(frame: int) -> Figure:
+        heard = samples[: round((frame + 1) * frame_seconds * sample_rate)]
+        sound.value = wav(heard, sample_rate)
+        return draw_ctc_frame(log_probs, labels, frame, frame_seconds, words)
+
+    steps = stepper(draw, len(log_probs), "frame t")
+    return ipywidgets.VBox([*steps.children, sound])
+
+
+def stepper(draw: Callable[[int], Figure], count: int, name: str = "step") -> ipywidgets.VBox:
+    """A slider over the pictures ``draw(0)`` to ``draw(count - 1)``. Lessons 06, 07."""
+    import ipywidgets
+
+    slider = ipywidgets.IntSlider(0, min=0, max=count - 1, description=name, continuous_update=False)
+    picture = ipywidgets.Image(format="png")
+
+    def show(change: Any = None) -> None:
+        picture.value = png(draw(slider.value))
+
+    slider.observe(show, names="value")
+    show()
+    return ipywidgets.VBox([slider, picture])
 
 
 def png(figure: Figure) -> bytes:

@@ -7,6 +7,7 @@ matplotlib.use("Agg")
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import asrlib
 from asrlib import widgets
@@ -77,3 +78,56 @@ def test_draw_spectrogram_says_how_many_filters_are_empty(cut):
     assert above.get_images()[0].get_array().shape == (65, frames)
     empty = int((asrlib.features.mel_filters(16000, 128, 80).sum(0) == 0).sum())
     assert empty > 0 and below.get_title() == f"80 filters over bins of 125 Hz, {empty} of them empty"
+
+
+@pytest.fixture(scope="module")
+def ctc_log_probs():
+    """Seven frames that read ∅ one one ∅ one two ∅ at their best."""
+    best = [0, 1, 1, 0, 1, 2, 0]
+    return (torch.eye(3)[best] * 5).log_softmax(-1)
+
+
+def test_draw_ctc_frame_collapses_what_it_has_seen(ctc_log_probs):
+    written = []
+    for frame in range(len(ctc_log_probs)):
+        figure = widgets.draw_ctc_frame(ctc_log_probs, ["∅", "one", "two"], frame, 0.08)
+        label = figure.axes[0].get_xlabel()
+        written.append(label.rsplit(": ", 1)[1])
+        matplotlib.pyplot.close(figure)
+    assert "· one one · one two ·" in label
+    assert written == ["(nothing yet)", "one", "one", "one", "one one", "one one two", "one one two"]
+
+
+def test_ctc_explorer_redraws_and_plays_up_to_each_frame(ctc_log_probs):
+    rate, seconds = 8000, 0.08
+    samples = np.linspace(-0.5, 0.5, int(7 * seconds * rate))
+    words = [("one", 0.08, 0.24)]
+    explorer = widgets.ctc_explorer(ctc_log_probs, ["∅", "one", "two"], seconds, samples, rate, words)
+    slider, picture, sound = explorer.children
+    assert (slider.min, slider.max) == (0, 6)
+    seen = set()
+    for frame in range(slider.max, -1, -1):
+        slider.value = frame
+        assert bytes(picture.value).startswith(b"\x89PNG")
+        seen.add(bytes(picture.value))
+        heard, _ = soundfile.read(io.BytesIO(bytes(sound.value)))
+        assert len(heard) == (frame + 1) * 640
+        assert heard == pytest.approx(samples[: len(heard)], abs=1e-4)
+    assert len(seen) == 7
+
+
+def test_stepper_draws_each_step_and_lets_errors_out():
+    drawn = []
+
+    def draw(step):
+        drawn.append(step)
+        return matplotlib.pyplot.figure(figsize=(1, 1))
+
+    slider, _ = widgets.stepper(draw, 4).children
+    for step in range(slider.min, slider.max + 1):
+        slider.value = step
+    assert drawn == [0, 1, 2, 3]
+    assert not matplotlib.pyplot.get_fignums()
+
+    with pytest.raises(ZeroDivisionError):
+        widgets.stepper(lambda step: 1 // 0, 2)
