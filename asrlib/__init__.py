@@ -10,7 +10,8 @@ from asrlib.errors import InputError
 from asrlib.features import FrontEnd, log_mel
 from asrlib.metrics import char_error_rate, phone_error_rate, word_error_rate
 from asrlib.recognizer import Hypothesis, Recognizer
-from asrlib.rnnt import joint_rnnt_loss, rnnt_align, rnnt_loss
+from asrlib.rnnt import rnnt_align, rnnt_loss
+from asrlib.rnnt_joint import joint_rnnt_loss
 from asrlib.transducer import count_parameters
 
 __version__ = "0.1.0"

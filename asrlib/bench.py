@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asrlib.ctc import ctc_loss
-from asrlib.rnnt import joint_rnnt_loss, rnnt_loss
+from asrlib.rnnt import rnnt_loss
+from asrlib.rnnt_joint import joint_rnnt_loss
 from asrlib.rnnt_pruned import prune_prediction, pruned_rnnt_loss, pruning_bounds, simple_rnnt_loss
 
 # (B, T, U, V): the first two are what a laptop trains, the third a long utterance of characters

@@ -1,4 +1,4 @@
-"""The transducer (RNN-T): loss, joint with loss, posteriors and alignment, in plain PyTorch (Lesson 07).
+"""The transducer (RNN-T): loss, posteriors and alignment, in plain PyTorch (Lesson 07).
 
 Graves 2012, "Sequence Transduction with Recurrent Neural Networks", arXiv 1211.3711. Equation numbers are
 that paper's, symbols too:
@@ -39,8 +39,8 @@ NEG_INF = -math.inf
 # Logits taken at a time on a CPU, 16 MB of float32. More, and the allocator returns the room after each call,
 # to pay for fresh pages at the next; less, and a busy machine spends its time on handing blocks to threads.
 BLOCK_ELEMENTS = 1 << 22
-# What the joint's chunk may hold. On a CPU larger chunks were not faster; a GPU wants more rows at a time.
-CPU_BUDGET, GPU_BUDGET = 64 << 20, 512 << 20
+# A GPU wants more at a time: bytes.
+GPU_BUDGET = 512 << 20
 
 
 def rnnt_loss(
@@ -76,73 +76,6 @@ def rnnt_loss(
     lengths = logit_lengths, target_lengths
     batch = Batch.check("logits", logits.shape, "logit_lengths", *lengths, targets, blank)
     return reduce_losses(_RNNTLoss.apply(logits, batch, float(clamp), fused_log_softmax), reduction)
-
-
-def joint_rnnt_loss(
-    encoder_out: Float[Tensor, "B T D"],
-    prediction_out: Float[Tensor, "B U1 D"],
-    weight: Float[Tensor, "V D"],
-    bias: Float[Tensor, "V"] | None,
-    targets: Int[Tensor, "B U"],
-    frame_lengths: Int[Tensor, "B"],
-    target_lengths: Int[Tensor, "B"],
-    blank: int = 0,
-    reduction: str = "mean",
-    activation: str = "tanh",
-    chunk_frames: int | None = None,
-) -> Float[Tensor, "*reduced"]:
-    """`rnnt_loss` of activation(encoder_out + prediction_out) @ weight.T + bias, part by part (Lesson 07).
-
-    encoder_out     (B, T, D) projected encoder frames
-    prediction_out  (B, U+1, D) projected prediction network, one row for each number of labels out
-    weight, bias    (V, D) and (V,) or None: the joint network's last layer
-    targets         (B, U) labels; the padding may hold anything
-    frame_lengths   (B,) frames of each utterance, 0 .. T
-    target_lengths  (B,) labels of each target, 0 .. U
-    blank           index of the blank; negative counts from the end
-    reduction       "none": (B,); "sum"; "mean" over the batch
-    activation      "tanh", "relu", "swish" (also called "silu") or "linear"
-    chunk_frames    about how many frames of (U+1, V) logits to hold; None: as many as a memory budget allows
-
-    The (B, T, U+1, V) logits are made chunk by chunk, and again in the backward pass, so that memory does
-    not grow with T. The second time only nodes are visited that paths go through: one with an occupancy
-    below eps / 128 (1e-9 in float32) changes no digit of the gradient. Under autocast the matrix products
-    run in the lower precision; softmax, recursion and the sums over nodes stay in float32 or wider.
-
-    Raises ValueError as `rnnt_loss` does, and for an unknown activation.
-    """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation is {activation!r}; use one of {', '.join(sorted(ACTIVATIONS))}")
-    (B, T, D), (V, weight_D) = encoder_out.shape, weight.shape
-    if prediction_out.shape[::2] != (B, D):
-        shapes = tuple(prediction_out.shape), tuple(encoder_out.shape)
-        raise ValueError("prediction_out is {}, but encoder_out is {}".format(*shapes))
-    if weight_D != D or (bias is not None and bias.shape != (V,)):
-        bias_shape = None if bias is None else tuple(bias.shape)
-        raise ValueError(f"weight is {(V, weight_D)} and bias {bias_shape}, but encoder_out has D = {D}")
-    if chunk_frames is not None and chunk_frames < 1:
-        raise ValueError(f"chunk_frames is {chunk_frames}; it must be at least 1, or None")
-    U1 = prediction_out.shape[1]
-    shape = (B, T, U1, V)
-    lengths = frame_lengths, target_lengths
-    batch = Batch.check("prediction_out", shape, "frame_lengths", *lengths, targets, blank)
-    check_finite("encoder_out", encoder_out, within(batch.T_b, T))
-    check_finite("prediction_out", prediction_out, within(batch.U_b + 1, U1))
-    check_finite("weight", weight)
-    if bias is not None:
-        check_finite("bias", bias)
-    if chunk_frames is None:
-        budget = CPU_BUDGET if encoder_out.device.type == "cpu" else GPU_BUDGET
-        rows = max(1, budget // (12 * (V + D)))
-    else:
-        rows = chunk_frames * U1
-    kind = encoder_out.device.type
-    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else encoder_out.dtype
-    with torch.autocast(kind, enabled=False):
-        losses = _JointRNNTLoss.apply(
-            encoder_out, prediction_out, weight, bias, batch, _Joint(activation, rows, compute)
-        )
-    return reduce_losses(losses, reduction)
 
 
 def rnnt_align(
@@ -555,111 +488,6 @@ def reduce_losses(losses: Tensor, reduction: str) -> Tensor:
     if reduction == "sum":
         return losses.sum()
     raise ValueError(f"reduction must be 'none', 'mean' or 'sum', not {reduction!r}")
-
-
-# ---- joint and loss together -----------------------------------------------------------------------------
-
-
-def _swish_slope(z: Tensor, h: Tensor) -> Tensor:
-    s = torch.sigmoid(z)
-    return s + h * (1 - s)
-
-
-# each with its derivative at z, where it is h
-ACTIVATIONS = {
-    "tanh": (torch.tanh, lambda z, h: 1 - h * h),
-    "relu": (torch.relu, lambda z, h: (h > 0).to(h.dtype)),
-    "swish": (F.silu, _swish_slope),
-    "silu": (F.silu, _swish_slope),
-    "linear": (lambda z: z, lambda z, h: torch.ones_like(h)),
-}
-
-
-class _Joint(NamedTuple):
-    """How to compute the joint: `rows` nodes at a time, matrix products in `compute`."""
-
-    activation: str
-    rows: int
-    compute: torch.dtype
-
-    def hidden(self, encoder, prediction, nodes):
-        """For nodes (N, 3) of b, t, u: what goes into the activation and what comes out, (N, D) each."""
-        b, t, u = nodes.unbind(1)
-        (_, T, D), (_, U1, _) = encoder.shape, prediction.shape
-        # index_select copies whole rows, which indexing with two index tensors does not do as fast
-        z = encoder.reshape(-1, D).index_select(0, b * T + t)
-        z = z + prediction.reshape(-1, D).index_select(0, b * U1 + u)
-        return z, ACTIVATIONS[self.activation][0](z)
-
-    def logits(self, h, weight, bias):
-        return F.linear(h.to(self.compute), weight, bias).to(torch.promote_types(self.compute, torch.float32))
-
-
-class _JointRNNTLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, encoder, prediction, weight, bias, batch, joint):
-        T, U1 = encoder.shape[1], prediction.shape[1]
-        low_weight, low_bias = _cast(weight, bias, joint.compute)
-        dtype = torch.promote_types(encoder.dtype, torch.float32)
-        log_blank, log_label = new_lattice(batch.T_b, batch.U_b, T, U1, dtype)
-        for nodes in batch.inside(T).nonzero().split(joint.rows):
-            _, h = joint.hidden(encoder, prediction, nodes)
-            log_p = joint.logits(h, low_weight, low_bias).log_softmax(-1)
-            here = b, t, u = nodes.unbind(1)
-            log_blank[here] = log_p[:, batch.blank].to(dtype)
-            y = log_p.gather(1, batch.labels[b, u, None])[:, 0].to(dtype)
-            log_label[here] = torch.where(u < batch.U_b[b], y, NEG_INF)
-        if not ((log_blank < math.inf).all() & (log_label < math.inf).all()):
-            raise ValueError("encoder_out, prediction_out and weight are finite, but their logits overflow")
-        wanted = any(ctx.needs_input_grad)
-        log_p, blank_flow, label_flow = forward_backward(log_blank, log_label, batch.T_b, wanted)
-        if wanted:
-            flows = blank_flow.to(dtype), label_flow.to(dtype)
-            ctx.save_for_backward(encoder, prediction, weight, bias, *flows)
-            ctx.arguments = batch, joint
-        return -log_p.to(dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad_losses):
-        encoder, prediction, weight, bias, blank_flow, label_flow = ctx.saved_tensors
-        batch, joint = ctx.arguments
-        (B, T, D), U1 = encoder.shape, prediction.shape[1]
-        dtype = blank_flow.dtype
-        occupancy = blank_flow + label_flow
-        visited = (occupancy > torch.finfo(dtype).eps / 128).nonzero()
-        low_weight, low_bias = _cast(weight, bias, joint.compute)
-        d_encoder = encoder.new_zeros(B * T, D, dtype=dtype)
-        d_prediction = encoder.new_zeros(B * U1, D, dtype=dtype)
-        d_weight = torch.zeros_like(weight, dtype=dtype)
-        d_bias = encoder.new_zeros(len(weight), dtype=dtype)
-        for nodes in visited.split(joint.rows):
-            here = b, t, u = nodes.unbind(1)
-            z, h = joint.hidden(encoder, prediction, nodes)
-            scale = grad_losses[b].to(dtype)
-            d_logits = joint.logits(h, low_weight, low_bias).softmax(-1)
-            d_logits *= (occupancy[here] * scale)[:, None]
-            d_logits[:, batch.blank] -= blank_flow[here] * scale
-            d_logits.scatter_add_(1, batch.labels[b, u, None], -(label_flow[here] * scale)[:, None])
-            d_bias += d_logits.sum(0)
-            d_logits = d_logits.to(joint.compute)
-            if ctx.needs_input_grad[2]:
-                d_weight += d_logits.T @ h.to(joint.compute)
-            d_z = (d_logits @ low_weight).to(dtype) * ACTIVATIONS[joint.activation][1](z, h)
-            d_encoder.index_add_(0, b * T + t, d_z)
-            d_prediction.index_add_(0, b * U1 + u, d_z)
-        return (
-            d_encoder.view(encoder.shape).to(encoder.dtype),
-            d_prediction.view(prediction.shape).to(prediction.dtype),
-            d_weight.to(weight.dtype),
-            None if bias is None else d_bias.to(bias.dtype),
-            None,
-            None,
-        )
-
-
-def _cast(weight, bias, dtype):
-    return weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
 # ---- alignment -------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from asrlib.conv import ACTIVATIONS
 from asrlib.ctc import ctc_loss
 from asrlib.errors import InputError
-from asrlib.rnnt import joint_rnnt_loss
+from asrlib.rnnt_joint import joint_rnnt_loss
 
 LSTMState = tuple[Tensor, Tensor]
 

@@ -12,6 +12,23 @@ import pytest  # noqa: E402 (after the hook)
 import tiny  # noqa: E402
 
 
+@pytest.fixture
+def seed():
+    import torch
+
+    torch.manual_seed(1)
+
+
+@pytest.fixture
+def unchecked_shapes():
+    """Wrong shapes reach the function itself, as they do for users, and not jaxtyping."""
+    from jaxtyping import config
+
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory):
     """A folder of tones with splits: 60, 6 and 12 utterances. Not to be changed: copy it."""

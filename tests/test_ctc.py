@@ -6,7 +6,8 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from jaxtyping import config as jaxtyping_config
+from lattices import draw_ctc as draw
+from lattices import feasible
 
 from asrlib.ctc import (
     collapse,
@@ -18,34 +19,8 @@ from asrlib.ctc import (
     ctc_posteriors,
 )
 
+pytestmark = pytest.mark.usefixtures("seed")
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(1)
-
-
-@pytest.fixture
-def unchecked_shapes():
-    """Wrong shapes reach the function itself, as they do for users, and not jaxtyping."""
-    jaxtyping_config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping_config.update("jaxtyping_disable", False)
-
-
-def draw(B=5, T=6, U=3, V=4, blank=0, dtype=torch.float64):
-    """Random logits, targets without blank but with repeats, lengths of which the first is the longest."""
-    logits = torch.randn(T, B, V, dtype=dtype)
-    targets = torch.randint(0, V - 1, (B, U))
-    targets += targets >= blank
-    T_b, U_b = torch.randint(1, T + 1, (B,)), torch.randint(0, U + 1, (B,))
-    T_b[0], U_b[0] = T, U
-    return logits, targets, T_b, U_b
-
-
-def feasible(targets, T_b, U_b):
-    """Longer T_b where needed: a repeated label costs a blank between."""
-    repeats = (targets[:, 1:] == targets[:, :-1]) & (torch.arange(1, targets.shape[1]) < U_b[:, None])
-    return torch.maximum(T_b, U_b + repeats.sum(1))
 
 
 # ---- the first witness: all paths ------------------------------------------------------------------------

@@ -1,16 +1,13 @@
 """Three witnesses for the transducer loss: all paths by brute force, finite differences, torchaudio."""
 
 import math
-import warnings
 
 import pytest
 import torch
-from jaxtyping import config as jaxtyping_config
+from lattices import draw, gradients, torchaudio_loss
 
 from asrlib.rnnt import (
-    ACTIVATIONS,
     forward_backward,
-    joint_rnnt_loss,
     new_lattice,
     rnnt_align,
     rnnt_alphas,
@@ -21,28 +18,7 @@ from asrlib.rnnt import (
     rnnt_scores,
 )
 
-
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(1)
-
-
-@pytest.fixture
-def unchecked_shapes():
-    """Wrong shapes reach the function itself, as they do for users, and not jaxtyping."""
-    jaxtyping_config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping_config.update("jaxtyping_disable", False)
-
-
-def draw(B=4, T=6, U=4, V=7, blank=0, dtype=torch.float64):
-    """Random logits, targets without blank, and lengths of which the first is the longest."""
-    logits = torch.randn(B, T, U + 1, V, dtype=dtype)
-    targets = torch.randint(0, V - 1, (B, U))
-    targets += targets >= blank % V
-    T_b, U_b = torch.randint(1, T + 1, (B,)), torch.randint(0, U + 1, (B,))
-    T_b[0], U_b[0] = T, U
-    return logits, targets, T_b, U_b
+pytestmark = pytest.mark.usefixtures("seed")
 
 
 def one_by_one(logits, targets, T_b, U_b, blank):
@@ -52,38 +28,6 @@ def one_by_one(logits, targets, T_b, U_b, blank):
         T, U = int(T_b[b]), int(U_b[b])
         losses.append(-rnnt_brute_force(*rnnt_scores(logits[b, :T, : U + 1], targets[b, :U], blank)))
     return torch.stack(losses)
-
-
-def torchaudio_loss(*args, **kwargs):
-    with warnings.catch_warnings():
-        # torchaudio announces the end of its loss; as a witness it still serves
-        warnings.filterwarnings("ignore", category=UserWarning, module="torchaudio")
-        warnings.filterwarnings("ignore", category=FutureWarning, module="torchaudio")
-        from torchaudio.functional import rnnt_loss as loss
-
-        return loss(*args, **kwargs)
-
-
-def joint_parts(D=5, V=7, **kwargs):
-    """Encoder and prediction in the place of logits, and the last layer."""
-    logits, targets, T_b, U_b = draw(V=V, **kwargs)
-    (B, T, U1, _), dtype = logits.shape, logits.dtype
-    parts = [
-        torch.randn(B, T, D, dtype=dtype),
-        torch.randn(B, U1, D, dtype=dtype),
-        torch.randn(V, D, dtype=dtype),
-        torch.randn(V, dtype=dtype),
-    ]
-    return [p.requires_grad_() for p in parts], targets, T_b, U_b
-
-
-def plain_joint(encoder, prediction, weight, bias, activation="tanh"):
-    hidden = ACTIVATIONS[activation][0](encoder[:, :, None] + prediction[:, None])
-    return torch.nn.functional.linear(hidden, weight, bias)
-
-
-def gradients(loss, inputs):
-    return torch.autograd.grad(loss, [x for x in inputs if x is not None])
 
 
 # ---- the first witness: all paths ------------------------------------------------------------------------
@@ -148,16 +92,6 @@ def test_gradient_by_finite_differences(fused):
     assert torch.autograd.gradcheck(loss, logits, eps=1e-5, atol=1e-8, rtol=1e-8)
 
 
-@pytest.mark.parametrize("activation", ["linear", "relu", "swish", "tanh"])
-def test_joint_gradient_by_finite_differences(activation):
-    parts, *rest = joint_parts(B=2, T=2, U=2, V=3, D=2)
-
-    def loss(*parts):
-        return joint_rnnt_loss(*parts, *rest, reduction="none", activation=activation, chunk_frames=1)
-
-    assert torch.autograd.gradcheck(loss, parts, eps=1e-5, atol=1e-8, rtol=1e-8)
-
-
 # ---- the third witness: torchaudio -----------------------------------------------------------------------
 
 
@@ -191,56 +125,6 @@ def test_log_probabilities_without_fused_log_softmax():
     apart = rnnt_loss(logits.log_softmax(-1), *rest, blank=0, fused_log_softmax=False)
     torch.testing.assert_close(fused, apart)
     torch.testing.assert_close(*gradients(fused, [logits]), *gradients(apart, [logits]))
-
-
-# ---- joint and loss together -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-@pytest.mark.parametrize("chunk_frames", [None, 1, 3, 100])
-def test_joint_is_the_plain_joint(activation, chunk_frames):
-    parts, *rest = joint_parts(blank=2)
-    ours = joint_rnnt_loss(*parts, *rest, blank=2, activation=activation, chunk_frames=chunk_frames)
-    plain = rnnt_loss(plain_joint(*parts, activation), *rest, blank=2)
-    torch.testing.assert_close(ours, plain)
-    for a, b in zip(gradients(ours, parts), gradients(plain, parts), strict=True):
-        torch.testing.assert_close(a, b)
-
-
-def test_joint_without_bias_and_with_frozen_weight():
-    (encoder, prediction, weight, _), *rest = joint_parts()
-    weight.requires_grad_(False)
-    loss = joint_rnnt_loss(encoder, prediction, weight, None, *rest)
-    plain = rnnt_loss(plain_joint(encoder, prediction, weight, None), *rest, blank=0)
-    inputs = [encoder, prediction]
-    torch.testing.assert_close(gradients(loss, inputs), gradients(plain, inputs))
-
-
-def test_nodes_left_out_of_the_backward_pass_change_no_digit():
-    parts, *rest = joint_parts(B=2, T=40, U=20, V=11, D=8, dtype=torch.float32)
-    # confident logits: few nodes carry the paths, as in a trained model
-    parts[2].data *= 4
-    ours = gradients(joint_rnnt_loss(*parts, *rest), parts)
-    exact = [p.detach().double().requires_grad_() for p in parts]
-    plain = gradients(rnnt_loss(plain_joint(*exact), *rest, blank=0), exact)
-    for a, b in zip(ours, plain, strict=True):
-        torch.testing.assert_close(a.double(), b, rtol=0, atol=3e-6 * float(b.abs().max()))
-
-
-@pytest.mark.parametrize("halves", [0, 2])
-def test_joint_under_bf16_autocast(halves):
-    parts, *rest = joint_parts(T=20, U=8, D=16, dtype=torch.float32)
-    exact = joint_rnnt_loss(*parts, *rest)
-    # encoder and prediction come as bfloat16 where a linear layer under autocast made them
-    given = [p.bfloat16() for p in parts[:halves]] + parts[halves:]
-    with torch.autocast("cpu", torch.bfloat16):
-        low = joint_rnnt_loss(*given, *rest)
-    assert low.dtype == torch.float32
-    # bfloat16 has 8 bits: 2**-8 a product; loss within 0.5 %, gradients within 3 % of the largest
-    torch.testing.assert_close(low, exact, rtol=5e-3, atol=0)
-    for a, b in zip(gradients(low, parts), gradients(exact, parts), strict=True):
-        assert a.dtype == torch.float32
-        torch.testing.assert_close(a, b, rtol=0, atol=3e-2 * float(b.abs().max()))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -287,21 +171,6 @@ def test_padding_is_invisible(filler):
     (da,), (db,) = gradients(a, [padded]), gradients(b, [tight])
     torch.testing.assert_close(da[:, :6, :5], db)
     assert not da[:, 6:].any() and not da[:, :, 5:].any()
-
-
-def test_padding_is_invisible_to_the_joint():
-    (encoder, prediction, weight, bias), targets, T_b, U_b = joint_parts()
-    before = joint_rnnt_loss(encoder, prediction, weight, bias, targets, T_b, U_b)
-    expected = gradients(before, [encoder, prediction, weight])
-    with torch.no_grad():
-        for b in range(len(T_b)):
-            encoder[b, T_b[b] :] = math.nan
-            prediction[b, U_b[b] + 1 :] = math.nan
-            targets[b, U_b[b] :] = -1
-    after = joint_rnnt_loss(encoder, prediction, weight, bias, targets, T_b, U_b)
-    torch.testing.assert_close(after, before)
-    for a, b in zip(gradients(after, [encoder, prediction, weight]), expected, strict=True):
-        torch.testing.assert_close(a, b)
 
 
 def test_an_utterance_without_frames():
@@ -426,31 +295,3 @@ def test_every_error_names_its_argument(change, message, unchecked_shapes):
     change(arguments)
     with pytest.raises(ValueError, match=message):
         rnnt_loss(**arguments)
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        (lambda a: a["encoder_out"].__setitem__((0, 1, 2), math.nan), r"encoder_out\[0, 1, 2\] is nan"),
-        (lambda a: a["prediction_out"].__setitem__((0, 0, 0), math.inf), r"prediction_out\[0, 0, 0\] is inf"),
-        (lambda a: a["weight"].__setitem__((1, 1), math.nan), r"weight\[1, 1\] is nan"),
-        (lambda a: a["bias"].__setitem__(3, -math.inf), r"bias\[3\] is -inf"),
-        (lambda a: a["weight"].fill_(1e308), r"logits overflow"),
-        (lambda a: a["frame_lengths"].__setitem__(1, 9), r"frame_lengths\[1\] is 9, but there are 6"),
-        (lambda a: a["targets"].__setitem__((0, 1), 9), r"targets\[0, 1\] is 9"),
-        (lambda a: a.update(prediction_out=a["prediction_out"][:3]), r"prediction_out is \(3, 5, 5\)"),
-        (lambda a: a.update(prediction_out=a["prediction_out"][:, :4]), r"targets is \(4, 4\), .* \(4, 3\)"),
-        (lambda a: a.update(weight=a["weight"][:, :4]), r"weight is \(7, 4\)"),
-        (lambda a: a.update(bias=a["bias"][:4]), r"bias \(4,\)"),
-        (lambda a: a.update(activation="tan"), r"activation is 'tan'; use one of linear, relu"),
-        (lambda a: a.update(chunk_frames=0), r"chunk_frames is 0"),
-        (lambda a: a.update(reduction="average"), r"reduction must be .* not 'average'"),
-    ],
-)
-def test_every_error_of_the_joint_names_its_argument(change, message, unchecked_shapes):
-    parts, targets, T_b, U_b = joint_parts()
-    names = "encoder_out", "prediction_out", "weight", "bias", "targets", "frame_lengths", "target_lengths"
-    arguments = dict(zip(names, [*(p.detach() for p in parts), targets, T_b, U_b], strict=True))
-    change(arguments)
-    with pytest.raises(ValueError, match=message):
-        joint_rnnt_loss(**arguments)

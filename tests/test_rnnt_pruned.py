@@ -4,34 +4,19 @@ import math
 
 import pytest
 import torch
-from jaxtyping import config as jaxtyping_config
+from lattices import draw_targets
 
 from asrlib.rnnt import rnnt_brute_force, rnnt_loss, rnnt_posteriors, rnnt_scores
 from asrlib.rnnt_pruned import prune_prediction, pruned_rnnt_loss, pruning_bounds, simple_rnnt_loss
 
-
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(1)
-
-
-@pytest.fixture
-def unchecked_shapes():
-    """Wrong shapes reach the function itself, as they do for users, and not jaxtyping."""
-    jaxtyping_config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping_config.update("jaxtyping_disable", False)
+pytestmark = pytest.mark.usefixtures("seed")
 
 
 def draw(B=4, T=6, U=4, V=7, blank=0):
     """Encoder and prediction of V dimensions, targets without blank, lengths, the first the longest."""
     encoder = torch.randn(B, T, V, dtype=torch.float64, requires_grad=True)
     prediction = torch.randn(B, U + 1, V, dtype=torch.float64, requires_grad=True)
-    targets = torch.randint(0, V - 1, (B, U))
-    targets += targets >= blank
-    T_b, U_b = torch.randint(2, T + 1, (B,)), torch.randint(0, U + 1, (B,))
-    T_b[0], U_b[0] = T, U
-    return encoder, prediction, targets, T_b, U_b
+    return encoder, prediction, *draw_targets(B, T, U, V, blank, shortest=2)
 
 
 def joint(encoder, prediction):

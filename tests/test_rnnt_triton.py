@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import lattices
 import pytest
 import torch
 
@@ -18,15 +19,9 @@ runs_kernels = pytest.mark.skipif(
 quiet = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
-def draw(B=3, T=5, U=4, V=7, dtype=torch.float64, blank=0):
+def draw(B=3, T=5, U=4, V=7, **kwargs):
     torch.manual_seed(1)
-    logits = torch.randn(B, T, U + 1, V, dtype=dtype, device=DEVICE)
-    targets = torch.randint(0, V - 1, (B, U), device=DEVICE)
-    targets += targets >= blank
-    T_b = torch.randint(1, T + 1, (B,), device=DEVICE)
-    U_b = torch.randint(0, U + 1, (B,), device=DEVICE)
-    T_b[0], U_b[0] = T, U
-    return logits, targets, T_b, U_b
+    return lattices.draw(B, T, U, V, device=DEVICE, **kwargs)
 
 
 def without_kernels(monkeypatch):
@@ -107,7 +102,7 @@ def test_nan_in_the_padding_stays_there_and_in_a_logit_is_named(monkeypatch):
 @runs_kernels
 @quiet
 def test_the_recursion_under_the_joint(monkeypatch):
-    from asrlib.rnnt import joint_rnnt_loss
+    from asrlib.rnnt_joint import joint_rnnt_loss
 
     logits, targets, T_b, U_b = draw()
     encoder, prediction = torch.randn_like(logits[:, :, 0]), torch.randn_like(logits[:, 0])
