@@ -15,7 +15,8 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 .PHONY: lab test unit lint notebooks bench clean
 
 lab: $(READY)
-	$(BIN)/jupyter lab $(ROOT) notebooks/00_start_here.ipynb $(LABFLAGS)
+	PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --LabApp.news_url=None $(LABFLAGS)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest -q tests

@@ -52,7 +52,8 @@ def url(tmp_path_factory):
     environment |= {"HOME": str(folder), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     environment["OMP_NUM_THREADS"] = "1"  # on busy cores, threads wait for each other longer than they work
     port, token = free_port(), secrets.token_hex()
-    command = [sys.executable, "-m", "jupyterlab", "--allow-root", f"notebooks/{LESSON.name}", "--no-browser"]
+    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--ServerApp.root_dir=."]
+    command += [f"--LabApp.default_url=/lab/tree/notebooks/{LESSON.name}", "--LabApp.news_url=None", "--no-browser"]
     # exposed, so that the test can listen to what the kernel says
     command += [f"--port={port}", "--ServerApp.port_retries=0", "--expose-app-in-browser"]
     command += [f"--IdentityProvider.token={token}"]
@@ -65,7 +66,7 @@ def url(tmp_path_factory):
         while not started.exists():
             assert server.poll() is None and time.monotonic() < deadline, (folder / "lab.log").read_text()
             time.sleep(0.1)
-        yield f"http://localhost:{port}/lab/tree/{LESSON.name}?token={token}"
+        yield f"http://localhost:{port}/lab/tree/notebooks/{LESSON.name}?token={token}"
     finally:
         server.terminate()
         try:
@@ -95,6 +96,8 @@ def browser(tmp_path_factory):
 def after_run_all(url, browser):
     """The lesson in JupyterLab after Run > Run All Cells, or after the first error."""
     browser.get(url)
+    lesson = (By.CSS_SELECTOR, ".jp-Notebook .jp-MarkdownCell")
+    wait(browser, lambda: browser.find_elements(*lesson), "the lesson")[0].click()  # menus act on what has focus
     wait(browser, lambda: kernel_status(browser) == "idle", "a kernel")
     listen(browser)
     for entry in ("Run", "Run All Cells"):
