@@ -53,7 +53,8 @@ def url(tmp_path_factory):
     environment["OMP_NUM_THREADS"] = "1"  # on busy cores, threads wait for each other longer than they work
     port, token = free_port(), secrets.token_hex()
     command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--ServerApp.root_dir=."]
-    command += [f"--LabApp.default_url=/lab/tree/notebooks/{LESSON.name}", "--LabApp.news_url=None", "--no-browser"]
+    command += [f"--LabApp.default_url=/lab/tree/notebooks/{LESSON.name}"]
+    command += ["--LabApp.news_url=None", "--no-browser"]
     # exposed, so that the test can listen to what the kernel says
     command += [f"--port={port}", "--ServerApp.port_retries=0", "--expose-app-in-browser"]
     command += [f"--IdentityProvider.token={token}"]
@@ -96,8 +97,9 @@ def browser(tmp_path_factory):
 def after_run_all(url, browser):
     """The lesson in JupyterLab after Run > Run All Cells, or after the first error."""
     browser.get(url)
-    lesson = (By.CSS_SELECTOR, ".jp-Notebook .jp-MarkdownCell")
-    wait(browser, lambda: browser.find_elements(*lesson), "the lesson")[0].click()  # menus act on what has focus
+    header = (By.CSS_SELECTOR, ".jp-Notebook .jp-MarkdownCell")
+    # menus act on what has the focus
+    wait(browser, lambda: browser.find_elements(*header), "the lesson")[0].click()
     wait(browser, lambda: kernel_status(browser) == "idle", "a kernel")
     listen(browser)
     for entry in ("Run", "Run All Cells"):
