@@ -87,11 +87,21 @@ def encode_corpus(cuts: CutSet, tokenizer: Tokenizer) -> dict[str, list[int]]:
 
 
 class BatchSampler:
-    """Lists of cuts, by epoch, the same for the same (seed, epoch, rank)."""
+    """Lists of cuts, by epoch, the same for the same (seed, epoch, rank): up to ``batch_seconds``
+    of speech each, or ``batch_utterances`` if that is given.
+    """
 
-    def __init__(self, cuts: CutSet, batch_seconds: float, seed: int, rank: int = 0, processes: int = 1):
+    def __init__(
+        self,
+        cuts: CutSet,
+        batch_seconds: float,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+        batch_utterances: int | None = None,
+    ):
         self.cuts, self.batch_seconds, self.seed = cuts, batch_seconds, seed
-        self.rank, self.processes = rank, processes
+        self.rank, self.processes, self.batch_utterances = rank, processes, batch_utterances
 
     def epoch(self, number: int) -> Iterator[list[Cut]]:
         from lhotse.dataset import DynamicBucketingSampler
@@ -104,7 +114,8 @@ class BatchSampler:
             warnings.simplefilter("ignore")  # lhotse's guesses about corpora that do not fit into memory
             sampler = DynamicBucketingSampler(
                 self.cuts,
-                max_duration=self.batch_seconds,
+                max_duration=None if self.batch_utterances else self.batch_seconds,
+                max_cuts=self.batch_utterances,
                 num_buckets=min(20, max(2, count // 50)),
                 shuffle=True,
                 drop_last=False,

@@ -7,10 +7,12 @@ warning, so that a file from a newer version still loads. Lesson 09.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from asrlib.features import FrontEnd
 from asrlib.text import KINDS
 from asrlib.transducer import JointNetwork, PredictionNetwork, Transducer
 
+SCHEDULES = ("inverse_sqrt", "transformer", "one_cycle")
 _SHIPPED = Path(__file__).parent / "configs"
 
 
@@ -40,6 +43,11 @@ class FeatureConfig:
     normalize_signal: bool = False
     normalize: str = "utterance"
     log_floor: float = 1e-6
+
+    def check(self, where: str) -> None:
+        _positive(where, "features", self, "sample_rate", "mels", "log_floor")
+        with _named(where, "features"):
+            FrontEnd(**vars(self))
 
 
 @dataclass
@@ -58,15 +66,41 @@ class AugmentConfig:
     channel_db: float = 0.0
     room_probability: float = 0.0
 
+    def check(self, where: str) -> None:
+        _not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
+        _fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
+        snr = self.noise_snr_db
+        if not (len(snr) == 2 and snr[0] <= snr[1]):
+            raise InputError(f"{where}: key augment.noise_snr_db is {snr}; expected [low, high]")
+        for key in ("speed", "warp"):
+            bounds = getattr(self, key)
+            if bounds is not None and not (len(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
+                raise InputError(
+                    f"{where}: key augment.{key} is {bounds}; expected [low, high], both positive"
+                )
+
 
 @dataclass
 class TokenizerConfig:
-    """``vocabulary`` counts blank, and matters for word pieces only. Lesson 05."""
+    """``vocabulary`` counts blank, and matters for word pieces and for a ``file`` only.
+
+    ``file`` is a sentencepiece model, or a text file with a label on each line; without one
+    the tokenizer is trained on the corpus: word pieces of at most ``max_piece_length``
+    characters (▁ counts), ``reserved`` ones among them whatever the texts say. Lesson 05.
+    """
 
     kind: str = "wordpieces"
     vocabulary: int = 1000
     model_type: str = "unigram"
     normalize: bool = True
+    max_piece_length: int = 16
+    reserved: list[str] = field(default_factory=list)
+    file: str | None = None
+
+    def check(self, where: str) -> None:
+        _positive(where, "tokenizer", self, "vocabulary", "max_piece_length")
+        _choice(where, "tokenizer", self, "kind", KINDS)
+        _choice(where, "tokenizer", self, "model_type", ("unigram", "bpe"))
 
 
 @dataclass
@@ -88,38 +122,76 @@ class EncoderConfig:
             blocks = standard_blocks(self.kernel, self.activation, self.padding, self.se, self.downsampling)
         return ContextNetEncoder(mels, blocks, self.alpha, self.variant)
 
+    def check(self, where: str) -> None:
+        _positive(where, "encoder", self, "alpha")
+
 
 @dataclass
 class PredictionConfig:
+    """``encoding`` of a label is ``embedding`` or ``one_hot``, ``rnn`` is ``lstm`` or ``gru``;
+    ``projection`` is the width of a linear layer after each of the ``layers``, 0 for none. Lesson 07.
+    """
+
+    encoding: str = "embedding"
     embed_dim: int = 640
+    rnn: str = "lstm"
     units: int = 640
     layers: int = 1
     layer_norm: bool = True
+    projection: int = 0
     dropout: float = 0.0
+
+    def build(self, vocabulary: int) -> PredictionNetwork:
+        return PredictionNetwork(vocabulary, 0, **vars(self))
+
+    def check(self, where: str) -> None:
+        _positive(where, "prediction", self, "embed_dim", "units", "layers")
+        _not_negative(where, "prediction", self, "projection")
+        _fractions(where, "prediction", self, "dropout")
 
 
 @dataclass
 class JointConfig:
+    """``mode`` is how the two sides meet: ``add`` or ``mul``. Each may have a linear layer before
+    (``encoder_linear``, ``prediction_linear``), and both together one after (``post_linear``). Lesson 07.
+    """
+
     dim: int = 640
     activation: str = "tanh"
+    mode: str = "add"
+    encoder_linear: bool = True
+    prediction_linear: bool = True
+    post_linear: bool = False
+
+    def build(self, encoder_dim: int, prediction_dim: int, vocabulary: int) -> JointNetwork:
+        return JointNetwork(encoder_dim, prediction_dim, vocabulary=vocabulary, **vars(self))
+
+    def check(self, where: str) -> None:
+        _positive(where, "joint", self, "dim")
 
 
 @dataclass
 class TrainingConfig:
-    """``schedule``: ``transformer`` is min(max_lr, factor · d^-0.5 · min(s^-0.5, s · warmup^-1.5)) with
-    d the prediction network's width; ``one_cycle`` rises to ``max_lr`` over ``warmup_steps``
-    and falls to zero along a cosine. Lesson 09.
+    """``schedule``: ``inverse_sqrt`` rises to ``max_lr`` over ``warmup_steps`` and falls with the
+    inverse square root of the step; ``transformer`` has that shape too, but its height is
+    min(max_lr, factor · d^-0.5 · min(s^-0.5, s · warmup^-1.5)), d = ``schedule_width`` or else the
+    prediction network's width; ``one_cycle`` rises to ``max_lr`` and falls to zero along a cosine.
+
+    A batch holds up to ``batch_seconds`` of speech, or exactly ``batch_utterances`` if that is given.
+    Lesson 09.
     """
 
     ctc_weight: float = 0.0
     epochs: int = 100
     max_steps: int | None = None
     batch_seconds: float = 120.0
+    batch_utterances: int | None = None
     accumulate: int = 1
     schedule: str = "transformer"
     max_lr: float = 2.5e-3
     warmup_steps: int = 15000
     schedule_factor: float = 1.0
+    schedule_width: int | None = None
     betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
     eps: float = 1e-9
     l2: float = 1e-6
@@ -132,6 +204,35 @@ class TrainingConfig:
     checkpoint_every: int = 500
     log_every: int = 50
     seed: int = 0
+
+    def check(self, where: str) -> None:
+        _positive(
+            where,
+            "training",
+            self,
+            "batch_seconds",
+            "batch_utterances",
+            "epochs",
+            "max_steps",
+            "accumulate",
+            "max_lr",
+            "schedule_factor",
+            "schedule_width",
+            "clip_norm",
+            "evaluate_every",
+            "checkpoint_every",
+            "log_every",
+        )
+        _fractions(where, "training", self, "ctc_weight", "average")
+        _not_negative(
+            where, "training", self, "warmup_steps", "eps", "l2", "weight_noise", "weight_noise_start"
+        )
+        _choice(where, "training", self, "schedule", SCHEDULES)
+        _choice(where, "training", self, "precision", ("no", "bf16", "fp16"))
+        if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
+            raise InputError(
+                f"{where}: key training.betas is {self.betas}; expected two numbers from 0 to below 1"
+            )
 
 
 @dataclass
@@ -156,6 +257,14 @@ class DecodingConfig:
     lm_weight: float = 0.3
     label_bonus: float = 0.0
 
+    def check(self, where: str) -> None:
+        _positive(where, "decoding", self, "max_symbols")
+        if self.beam_width < 0:
+            raise InputError(f"{where}: key decoding.beam_width is {self.beam_width}; 0 is greedy search")
+        _not_negative(where, "decoding", self, "lm_weight")
+        if self.warps is not None and not (self.warps and all(warp > 0 for warp in self.warps)):
+            raise InputError(f"{where}: key decoding.warps is {self.warps}; expected positive factors")
+
 
 @dataclass
 class Config:
@@ -170,6 +279,45 @@ class Config:
     joint: JointConfig | None = field(default_factory=JointConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
+
+    def check(self, where: str) -> None:
+        """Raises ``InputError`` for values that have the right type and still make no sense;
+        ``where`` is named in messages.
+        """
+        for section in dataclasses.fields(self)[1:]:
+            if getattr(self, section.name) is not None:
+                getattr(self, section.name).check(where)
+        self._check_heads(where)
+        with torch.device("meta"):  # shapes alone: neither time, memory nor random numbers
+            with _named(where, "encoder"):
+                encoder = self.encoder.build(self.features.mels)
+            if self.prediction is not None and self.joint is not None:
+                with _named(where, "prediction"):
+                    prediction = self.prediction.build(1)
+                with _named(where, "joint"):
+                    self.joint.build(encoder.dim, prediction.dim, 1)
+
+    def _check_heads(self, where: str) -> None:
+        ctc_weight, decoding = self.training.ctc_weight, self.decoding
+        if (self.prediction is None) != (self.joint is None):
+            raise InputError(
+                f"{where}: prediction and joint go together; set both to null for a pure CTC model"
+            )
+        if self.joint is None and ctc_weight != 1:
+            raise InputError(
+                f"{where}: without prediction and joint, training.ctc_weight must be 1, not {ctc_weight}"
+            )
+        heads = {"ctc": ctc_weight > 0, "transducer": self.joint is not None}
+        if decoding.head is not None and decoding.head not in heads:
+            raise InputError(
+                f"{where}: key decoding.head is {decoding.head!r}; use one of {', '.join(heads)}"
+            )
+        if decoding.head is not None and not heads[decoding.head]:
+            raise InputError(
+                f"{where}: key decoding.head is {decoding.head!r}, but the model is trained without it"
+            )
+        if decoding.warps is not None and not (decoding.head == "ctc" or self.joint is None):
+            raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -218,7 +366,7 @@ def parse_config(text: str, where: str) -> Config:
             f"{where}: expected sections such as features and encoder, found {type(content).__name__}"
         )
     config = _parse(Config, content, where, "")
-    _check(config, where)
+    config.check(where)
     return config
 
 
@@ -240,7 +388,7 @@ def override(config: Config, assignments: list[str]) -> Config:
         except yaml.YAMLError:
             raise InputError(f"--set {assignment}: {value!r} is not a YAML value") from None
     config = _parse(Config, content, "--set", "")
-    _check(config, "--set")
+    config.check("--set")
     return config
 
 
@@ -305,95 +453,35 @@ def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
     raise InputError(f"{where}: key {key} is {value!r}; expected {expected}")
 
 
-def _check(config: Config, where: str) -> None:
-    """Values that have the right type and still make no sense."""
-    training, tokenizer = config.training, config.tokenizer
-    positive = {
-        "features.sample_rate": config.features.sample_rate,
-        "features.mels": config.features.mels,
-        "features.log_floor": config.features.log_floor,
-        "tokenizer.vocabulary": tokenizer.vocabulary,
-        "encoder.alpha": config.encoder.alpha,
-        "training.batch_seconds": training.batch_seconds,
-        "training.epochs": training.epochs,
-        "training.max_lr": training.max_lr,
-        "training.accumulate": training.accumulate,
-        "training.evaluate_every": training.evaluate_every,
-        "training.checkpoint_every": training.checkpoint_every,
-        "training.log_every": training.log_every,
-        "decoding.max_symbols": config.decoding.max_symbols,
-    }
-    fractions = {
-        "training.ctc_weight": training.ctc_weight,
-        "training.average": training.average,
-        "augment.time_fraction": config.augment.time_fraction,
-        "augment.noise_probability": config.augment.noise_probability,
-        "augment.room_probability": config.augment.room_probability,
-    }
-    if config.prediction is not None:
-        for key in ("embed_dim", "units", "layers"):
-            positive[f"prediction.{key}"] = getattr(config.prediction, key)
-        fractions["prediction.dropout"] = config.prediction.dropout
-    if config.joint is not None:
-        positive["joint.dim"] = config.joint.dim
-    for key, value in positive.items():
-        if not value > 0:
-            raise InputError(f"{where}: key {key} is {value}; it must be positive")
-    for key, value in fractions.items():
+def _positive(where: str, section: str, values: Any, *keys: str) -> None:
+    for key, value in ((key, getattr(values, key)) for key in keys):
+        if value is not None and not value > 0:
+            raise InputError(f"{where}: key {section}.{key} is {value}; it must be positive")
+
+
+def _not_negative(where: str, section: str, values: Any, *keys: str) -> None:
+    for key, value in ((key, getattr(values, key)) for key in keys):
+        if value is not None and not value >= 0:
+            raise InputError(f"{where}: key {section}.{key} is {value}; it must not be negative")
+
+
+def _fractions(where: str, section: str, values: Any, *keys: str) -> None:
+    for key, value in ((key, getattr(values, key)) for key in keys):
         if not 0 <= value <= 1:
-            raise InputError(f"{where}: key {key} is {value}; it must be between 0 and 1")
-    choices = {
-        "tokenizer.kind": (tokenizer.kind, KINDS),
-        "tokenizer.model_type": (tokenizer.model_type, ("unigram", "bpe")),
-        "training.schedule": (training.schedule, ("transformer", "one_cycle")),
-        "training.precision": (training.precision, ("no", "bf16", "fp16")),
-    }
-    for key, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise InputError(f"{where}: key {key} is {value!r}; use one of {', '.join(allowed)}")
-    if (config.prediction is None) != (config.joint is None):
-        raise InputError(f"{where}: prediction and joint go together; set both to null for a pure CTC model")
-    if config.joint is None and training.ctc_weight != 1:
-        raise InputError(
-            f"{where}: without prediction and joint, training.ctc_weight must be 1, not {training.ctc_weight}"
-        )
-    decoding = config.decoding
-    heads = {"ctc": training.ctc_weight > 0, "transducer": config.joint is not None}
-    if decoding.head is not None and decoding.head not in heads:
-        raise InputError(f"{where}: key decoding.head is {decoding.head!r}; use one of {', '.join(heads)}")
-    if decoding.head is not None and not heads[decoding.head]:
-        raise InputError(
-            f"{where}: key decoding.head is {decoding.head!r}, but the model is trained without it"
-        )
-    if decoding.warps is not None and not (decoding.warps and all(warp > 0 for warp in decoding.warps)):
-        raise InputError(f"{where}: key decoding.warps is {decoding.warps}; expected positive factors")
-    if decoding.beam_width < 0:
-        raise InputError(f"{where}: key decoding.beam_width is {decoding.beam_width}; 0 is greedy search")
-    if decoding.lm_weight < 0:
-        raise InputError(f"{where}: key decoding.lm_weight is {decoding.lm_weight}; it must not be negative")
-    if decoding.warps is not None and not (decoding.head == "ctc" or config.joint is None):
-        raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
-    warmup, betas = training.warmup_steps, training.betas
-    if warmup < 0:
-        raise InputError(f"{where}: key training.warmup_steps is {warmup}; it must not be negative")
-    if not (len(betas) == 2 and all(0 <= beta < 1 for beta in betas)):
-        raise InputError(f"{where}: key training.betas is {betas}; expected two numbers from 0 to below 1")
-    snr = config.augment.noise_snr_db
-    if not (len(snr) == 2 and snr[0] <= snr[1]):
-        raise InputError(f"{where}: key augment.noise_snr_db is {snr}; expected [low, high]")
-    for key in ("speed", "warp"):
-        bounds = getattr(config.augment, key)
-        if bounds is not None and not (len(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
-            raise InputError(f"{where}: key augment.{key} is {bounds}; expected [low, high], both positive")
-    section = "features"
+            raise InputError(f"{where}: key {section}.{key} is {value}; it must be between 0 and 1")
+
+
+def _choice(where: str, section: str, values: Any, key: str, allowed: Sequence[str]) -> None:
+    value = getattr(values, key)
+    if value not in allowed:
+        raise InputError(f"{where}: key {section}.{key} is {value!r}; use one of {', '.join(allowed)}")
+
+
+@contextlib.contextmanager
+def _named(where: str, section: str) -> Iterator[None]:
+    """What a part of the network says of its arguments, with the file's and the section's name."""
     try:
-        with torch.device("meta"):  # shapes alone: neither time, memory nor random numbers
-            FrontEnd(**vars(config.features))
-            section = "encoder"
-            config.encoder.build(config.features.mels)
-            section = "joint"
-            if config.joint is not None:
-                JointNetwork(1, 1, 1, 1, config.joint.activation)
+        yield
     except InputError as error:
         raise InputError(f"{where}: {section}: {error}") from None
 
@@ -408,7 +496,6 @@ def build_model(config: Config, vocabulary: int | None = None) -> nn.Module:
     ctc_head = nn.Linear(encoder.dim, vocabulary) if config.training.ctc_weight > 0 else None
     if config.joint is None:
         return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0)
-    p = config.prediction
-    prediction = PredictionNetwork(vocabulary, 0, p.embed_dim, p.units, p.layers, p.layer_norm, p.dropout)
-    joint = JointNetwork(encoder.dim, prediction.dim, config.joint.dim, vocabulary, config.joint.activation)
+    prediction = config.prediction.build(vocabulary)
+    joint = config.joint.build(encoder.dim, prediction.dim, vocabulary)
     return Transducer(encoder, prediction, joint, ctc_head, ctc_weight=config.training.ctc_weight)

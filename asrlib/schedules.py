@@ -20,6 +20,14 @@ def transformer_schedule(
     return min(max_lr, factor * width**-0.5 * min(s**-0.5, s * max(warmup_steps, 1) ** -1.5))
 
 
+def inverse_sqrt_schedule(step: int, warmup_steps: int, max_lr: float) -> float:
+    """max_lr · min(s / warmup, sqrt(warmup / s)), s = step + 1: the transformer's shape with a peak
+    of exactly ``max_lr`` (ContextNet, section 3.1: 0.0025 after 15,000 steps).
+    """
+    s, warmup = step + 1, max(warmup_steps, 1)
+    return max_lr * min(s / warmup, (warmup / s) ** 0.5)
+
+
 def one_cycle_schedule(step: int, warmup_steps: int, total_steps: int, max_lr: float) -> float:
     """A straight rise to ``max_lr`` over ``warmup_steps``, then half a cosine down to zero (Smith 2018)."""
     if step < warmup_steps:
@@ -29,6 +37,10 @@ def one_cycle_schedule(step: int, warmup_steps: int, total_steps: int, max_lr: f
 
 
 def learning_rate(config: TrainingConfig, step: int, total_steps: int, width: int) -> float:
+    """Of the configured schedule; ``width`` counts unless the configuration says ``schedule_width``."""
     if config.schedule == "one_cycle":
         return one_cycle_schedule(step, config.warmup_steps, total_steps, config.max_lr)
+    if config.schedule == "inverse_sqrt":
+        return inverse_sqrt_schedule(step, config.warmup_steps, config.max_lr)
+    width = config.schedule_width or width
     return transformer_schedule(step, width, config.warmup_steps, config.max_lr, config.schedule_factor)

@@ -156,7 +156,12 @@ class _Run:
         cuts = cuts.to_eager()
         audio = AudioCache(self.config.features.sample_rate)
         sampler = BatchSampler(
-            cuts, settings.batch_seconds, settings.seed, accelerator.process_index, accelerator.num_processes
+            cuts,
+            settings.batch_seconds,
+            settings.seed,
+            accelerator.process_index,
+            accelerator.num_processes,
+            settings.batch_utterances,
         )
         self.total_steps = settings.max_steps or max(
             1, settings.epochs * _count(sampler.epoch(0)) // settings.accumulate

@@ -71,6 +71,12 @@ def test_two_processes_share_an_epoch():
     assert len(set(halves[0]) & set(halves[1])) < 30  # the last batch may be shared out twice
 
 
+def test_a_batch_may_be_so_many_utterances_instead_of_seconds():
+    batches = ids(BatchSampler(utterances(50), 1.0, 0, batch_utterances=8).epoch(0))
+    assert sorted(map(len, batches), reverse=True)[:4] == [8, 8, 8, 8] and max(map(len, batches)) == 8
+    assert len(sum(batches, [])) == 50
+
+
 @pytest.mark.filterwarnings("ignore:We have exceeded the max_duration")
 @pytest.mark.parametrize("seconds", [[2.0], [2.0, 2.0], [1.0] * 5, [3.0, 100.0, 4.0]])
 def test_small_and_odd_corpora(seconds):

@@ -169,7 +169,7 @@ def test_a_wrong_type_names_the_key(text, message):
         ("{prediction: null, joint: null}", "training.ctc_weight must be 1, not 0.0"),
         ("training: {ctc_weight: 1.5}", "key training.ctc_weight is 1.5; it must be between 0 and 1"),
         ("training: {max_lr: .nan}", "key training.max_lr is nan; it must be positive"),
-        ("training: {schedule: cosine}", "key training.schedule is 'cosine'; use one of transformer"),
+        ("training: {schedule: cosine}", "key training.schedule is 'cosine'; use one of inverse_sqrt"),
         ("training: {precision: int8}", "key training.precision is 'int8'; use one of no, bf16, fp16"),
         ("training: {betas: [0.9]}", r"key training.betas is \[0.9\]; expected two numbers"),
         ("training: {warmup_steps: -1}", "key training.warmup_steps is -1; it must not be negative"),

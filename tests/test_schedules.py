@@ -4,8 +4,13 @@ import math
 
 import pytest
 
-from asrlib.config import TrainingConfig
-from asrlib.schedules import learning_rate, one_cycle_schedule, transformer_schedule
+from asrlib.config import TrainingConfig, load_config
+from asrlib.schedules import (
+    inverse_sqrt_schedule,
+    learning_rate,
+    one_cycle_schedule,
+    transformer_schedule,
+)
 
 
 def peak(*arguments):
@@ -37,6 +42,27 @@ def test_no_warm_up_starts_at_the_peak():
     assert transformer_schedule(0, 4, 0, 1.0) == 0.5
     assert transformer_schedule(3, 4, 0, 1.0) == 0.25
     assert one_cycle_schedule(0, 0, 10, 0.3) == pytest.approx(0.3)
+
+
+def test_inverse_sqrt_by_hand():
+    rates = [inverse_sqrt_schedule(step, 4, 0.8) for step in (0, 1, 3, 8, 15)]
+    assert rates == pytest.approx([0.2, 0.4, 0.8, 0.8 * 2 / 3, 0.4])
+    assert inverse_sqrt_schedule(0, 0, 0.3) == 0.3
+    assert inverse_sqrt_schedule(3, 0, 0.3) == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("name", ["contextnet-s", "contextnet-m", "contextnet-l"])
+def test_the_papers_models_reach_its_peak_exactly(name):
+    """0.0025 after 15,000 steps (section 3.1)."""
+    config = load_config(name).training
+    rates = [learning_rate(config, step, 100_000, 640) for step in range(0, 40_000)]
+    assert max(rates) == 0.0025 == rates[14_999]
+    assert rates[0] == pytest.approx(0.0025 / 15_000)
+
+
+def test_the_configuration_knows_the_width_of_its_schedule():
+    config = TrainingConfig(schedule="transformer", max_lr=1.0, warmup_steps=100, schedule_width=16)
+    assert learning_rate(config, 99, 1000, 640) == transformer_schedule(99, 16, 100, 1.0)
 
 
 def test_one_cycle_by_hand():
