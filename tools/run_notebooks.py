@@ -6,6 +6,8 @@ A notebook that fails keeps its old outputs. Widget state is not stored: with it
 shows "Invalid Notebook" instead of the lesson.
 """
 
+import base64
+import io
 import sys
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 
 def run(path: Path) -> float:
@@ -31,6 +34,9 @@ def run(path: Path) -> float:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = joined(cell.outputs)
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    output.data["image/png"] = with_palette(output.data["image/png"])
     # the interpreter's version and the like differ from machine to machine
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -57,6 +63,16 @@ def joined(outputs: list) -> list:
 def overwritten(text: str) -> str:
     """What a terminal shows of a progress bar: after a carriage return the line starts again."""
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
+
+
+def with_palette(png: str) -> str:
+    """A figure (PNG in base64) in 128 colours: a third of its size, and the eye sees no difference."""
+    figure = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    buffer = io.BytesIO()
+    # maximum coverage: a thin line's rare colour survives beside a picture of many
+    few = figure.quantize(128, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+    few.save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def main() -> int:
