@@ -132,8 +132,8 @@ class PredictionConfig:
     ``projection`` is the width of a linear layer after each of the ``layers``, 0 for none. Lesson 07.
     """
 
-    encoding: str = "embedding"
     embed_dim: int = 640
+    encoding: str = "embedding"
     rnn: str = "lstm"
     units: int = 640
     layers: int = 1
@@ -484,6 +484,15 @@ def _named(where: str, section: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{where}: {section}: {error}") from None
+
+
+def check_vocabulary(config: Config, vocabulary: int, where: str) -> None:
+    """Raises ``InputError`` if a tokenizer's ``vocabulary`` (with blank) is not the configuration's."""
+    if vocabulary != config.tokenizer.vocabulary:
+        raise InputError(
+            f"{where}: key tokenizer.vocabulary is {config.tokenizer.vocabulary},"
+            f" but the tokenizer has {vocabulary} labels with blank"
+        )
 
 
 def build_model(config: Config, vocabulary: int | None = None) -> nn.Module:

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from asrlib import decode
-from asrlib.config import Config, build_model, load_config
+from asrlib.config import Config, build_model, check_vocabulary, load_config
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd
 from asrlib.text import Tokenizer, load_tokenizer
@@ -70,6 +70,7 @@ class Recognizer:
                 raise InputError(f"{folder / name} is missing: {folder} is not a complete model directory")
         config = load_config(folder / "config.yml")
         tokenizer = load_tokenizer(folder)
+        check_vocabulary(config, tokenizer.vocabulary, str(folder / "config.yml"))
         model = build_model(config, tokenizer.vocabulary)
         try:
             weights = safetensors.torch.load_file(folder / "model.safetensors")

@@ -135,8 +135,15 @@ def train_tokenizer(
     vocabulary: int | None = None,
     model_type: str = "unigram",
     normalize: bool = True,
+    max_piece_length: int = 16,
+    reserved: Sequence[str] = (),
 ) -> Tokenizer:
-    """A tokenizer for ``texts``; ``vocabulary`` (with blank) is wanted for word pieces only.
+    """A tokenizer for ``texts``; the arguments after them are for word pieces only.
+
+    ``vocabulary`` counts blank (0) and ``<unk>`` (1), which no text is encoded to. ``reserved``
+    pieces follow these two, even if no text has them; others have at most
+    ``max_piece_length`` characters, a word's ▁ among them. ``model_type`` is ``unigram``
+    (Kudo 2018) or ``bpe`` (Sennrich et al. 2016).
 
     Raises ``InputError`` where the texts are empty or too few for that vocabulary.
     """
@@ -160,6 +167,8 @@ def train_tokenizer(
                 model_prefix=prefix,
                 vocab_size=vocabulary - 1,
                 model_type=model_type,
+                max_sentencepiece_length=max_piece_length,
+                user_defined_symbols=list(reserved),
                 character_coverage=1.0,
                 bos_id=-1,
                 eos_id=-1,
@@ -173,6 +182,28 @@ def train_tokenizer(
                 f"sentencepiece cannot make {vocabulary} word pieces of these texts: {reason}"
             ) from None
         return WordPieceTokenizer(Path(prefix + ".model").read_bytes(), normalize)
+
+
+def read_tokenizer(kind: str, file: str | Path, normalize: bool = True) -> Tokenizer:
+    """A tokenizer that someone else made: for word pieces a sentencepiece model, for the other
+    kinds a text file with a label on each line (lines that start with # are skipped).
+
+    Raises ``InputError`` for a file that is missing or of another form.
+    """
+    path = Path(file)
+    try:
+        if kind == "wordpieces":
+            return WordPieceTokenizer(path.read_bytes(), normalize)
+        lines = path.read_text(encoding="utf-8").split("\n")
+        labels = [line for line in lines if line and not line.startswith("#")]
+        if kind == "characters" and any(len(label) != 1 for label in labels):
+            raise InputError("a line has more than one character")
+        return Tokenizer(kind, labels, normalize)
+    except OSError as error:
+        raise InputError(f"tokenizer file {path} cannot be read: {error.strerror}") from None
+    except (InputError, UnicodeDecodeError) as error:
+        what = "a sentencepiece model" if kind == "wordpieces" else f"a list of {kind}: {error}"
+        raise InputError(f"tokenizer file {path} is not {what}") from None
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:

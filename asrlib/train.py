@@ -29,13 +29,13 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from asrlib.batches import AudioCache, BatchSampler, augmented_features, collate, draw_speed, encode_corpus
-from asrlib.config import Config, build_model
+from asrlib.config import Config, build_model, check_vocabulary
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd
 from asrlib.metrics import ErrorRate, char_error_rate, word_error_rate
 from asrlib.recognizer import Recognizer, replacing
 from asrlib.schedules import learning_rate
-from asrlib.text import Tokenizer, load_tokenizer, train_tokenizer
+from asrlib.text import Tokenizer, load_tokenizer, read_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -424,9 +424,22 @@ def _tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> Tokeniz
     if init is not None and Path(init, "tokenizer.json").is_file():
         tokenizer = load_tokenizer(init)
         if tokenizer.kind == settings.kind:
+            if tokenizer.kind == "wordpieces":  # of words and characters there are as many as there are
+                check_vocabulary(config, tokenizer.vocabulary, f"tokenizer of {init}")
             return tokenizer
-    texts = (cut.supervisions[0].text for cut in cuts)
-    return train_tokenizer(settings.kind, texts, settings.vocabulary, settings.model_type, settings.normalize)
+    if settings.file is not None:
+        tokenizer = read_tokenizer(settings.kind, settings.file, settings.normalize)
+        check_vocabulary(config, tokenizer.vocabulary, settings.file)
+        return tokenizer
+    return train_tokenizer(
+        settings.kind,
+        (cut.supervisions[0].text for cut in cuts),
+        settings.vocabulary,
+        settings.model_type,
+        settings.normalize,
+        settings.max_piece_length,
+        settings.reserved,
+    )
 
 
 def _check_references(tokenizer: Tokenizer, cuts: CutSet) -> None:

@@ -300,6 +300,12 @@ def break_shape(folder):
             "model.safetensors is damaged",
         ),
         (break_shape, "model.safetensors does not fit .*config.yml"),
+        (
+            lambda f: (f / "config.yml").write_text(
+                (f / "config.yml").read_text().replace("vocabulary: 4", "vocabulary: 5")
+            ),
+            "config.yml: key tokenizer.vocabulary is 5, but the tokenizer has 4 labels with blank",
+        ),
         (shutil.rmtree, "there is no model directory"),
     ],
 )

@@ -13,6 +13,7 @@ from asrlib.text import (
     WordPieceTokenizer,
     load_tokenizer,
     normalize_text,
+    read_tokenizer,
     train_tokenizer,
 )
 
@@ -154,6 +155,34 @@ def test_unigram_and_bpe_differ():
     assert unigram.labels != bpe.labels
 
 
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_pieces_may_be_kept_short(kind):
+    """A word's ▁ is one of the characters."""
+    for longest in (2, 3):
+        tokenizer = train_tokenizer("wordpieces", TEXTS, 45, kind, max_piece_length=longest)
+        assert max(len(label) for label in tokenizer.labels if label != "<unk>") == longest
+        assert all(tokenizer.decode(tokenizer.encode(text)) == text for text in TEXTS)
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_reserved_pieces_come_after_blank_and_unk(kind):
+    """As TensorFlowASR's reserved tokens do: <pad> is 0, <unk> 1."""
+    reserved = ["<laughs>", "<noise>"]
+    tokenizer = train_tokenizer("wordpieces", TEXTS, 45, kind, normalize=False, reserved=reserved)
+    assert tokenizer.labels[:3] == ["<unk>", *reserved] and tokenizer.vocabulary == 45
+    text = "the fox <laughs> jump"
+    numbers = tokenizer.encode(text)
+    assert 2 in numbers and 3 not in numbers and tokenizer.decode(numbers) == text
+    assert not {0, 1, 2, 3} & set(tokenizer.encode(TEXTS[0]))
+
+
+def test_word_pieces_know_one_form_of_a_letter():
+    """NFKC: a letter and its accent are the letter with the accent, a ligature is its letters."""
+    tokenizer = train_tokenizer("wordpieces", ["fin café", "fine cafés"], 13)
+    assert tokenizer.encode("ﬁn cafe\u0301") == tokenizer.encode("fin café")
+    assert tokenizer.decode(tokenizer.encode("ＦＩＮ")) == "fin"
+
+
 def test_word_pieces_say_where_words_start(pieces):
     numbers = pieces.encode("the lazy zebras jump")
     starts = pieces.word_starts(numbers)
@@ -204,6 +233,40 @@ def test_saved_word_pieces_come_back(tmp_path, pieces):
     assert isinstance(loaded, WordPieceTokenizer)
     assert loaded.labels == pieces.labels and loaded.normalize
     assert loaded.encode(TEXTS[0]) == pieces.encode(TEXTS[0])
+
+
+def test_a_list_of_labels_is_read(tmp_path):
+    (tmp_path / "letters").write_text("# English\na\nb\n \n'\n", encoding="utf-8")
+    tokenizer = read_tokenizer("characters", tmp_path / "letters")
+    assert (tokenizer.labels, tokenizer.vocabulary) == (["a", "b", " ", "'"], 5)
+    assert tokenizer.encode("B ab") == [2, 3, 1, 2]
+    (tmp_path / "words").write_text("one\ntwo")
+    assert read_tokenizer("words", tmp_path / "words").encode("two One") == [2, 1]
+
+
+def test_a_sentencepiece_model_is_read(tmp_path, pieces):
+    pieces.save(tmp_path)
+    tokenizer = read_tokenizer("wordpieces", tmp_path / "tokenizer.model")
+    assert tokenizer.labels == pieces.labels and tokenizer.encode(TEXTS[1]) == pieces.encode(TEXTS[1])
+
+
+@pytest.mark.parametrize(
+    "kind, content, message",
+    [
+        ("wordpieces", b"the\n##re\n", "is not a sentencepiece model"),
+        ("characters", b"a\nbc\n", "is not a list of characters: a line has more than one character"),
+        ("words", b"one\none\n", "is not a list of words: the tokenizer's labels are not all different"),
+        ("words", b"\xff\xfe", "is not a list of words: 'utf-8' codec"),
+        ("words", None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_of_another_form_is_named(tmp_path, kind, content, message):
+    path = tmp_path / "labels.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=f"^tokenizer file {path} {message}") as error:
+        read_tokenizer(kind, path)
+    assert "\n" not in str(error.value)
 
 
 def test_a_missing_file_is_named(tmp_path, pieces):

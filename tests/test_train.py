@@ -24,7 +24,7 @@ from asrlib.corpus import load_corpus
 from asrlib.errors import InputError
 from asrlib.metrics import ErrorRate
 from asrlib.recognizer import Recognizer
-from asrlib.text import load_tokenizer
+from asrlib.text import load_tokenizer, train_tokenizer
 from asrlib.train import MAX_BAD_STEPS, WeightAverage, train
 from asrlib.train import test as run_test
 
@@ -312,6 +312,45 @@ def test_a_model_to_start_from_that_is_not_whole(tiny_model, cuts, tmp_path, dam
     damage(tmp_path / "init")
     with pytest.raises(InputError, match=message):
         run(settings(max_steps=1), cuts, tmp_path / "out", init=tmp_path / "init")
+    assert not (tmp_path / "out").exists()
+
+
+# ------------------------------------------------------------------------------------------ tokenizers
+
+
+def with_tokenizer(**tokenizer):
+    content = tiny.settings(max_steps=1) | {"tokenizer": tokenizer}
+    return parse_config(yaml.safe_dump(content), "tiny.yml")
+
+
+def test_a_tokenizer_may_come_from_a_file(cuts, tmp_path):
+    (tmp_path / "words.txt").write_text("mid\nhigh\nlow\nvery\n")
+    config = with_tokenizer(kind="words", file=str(tmp_path / "words.txt"), vocabulary=5)
+    recognizer = run(config, cuts, tmp_path / "out")
+    (tmp_path / "words.txt").unlink()  # it is in the model directory from now on
+    assert Recognizer.load(tmp_path / "out").tokenizer.labels == ["mid", "high", "low", "very"]
+    assert recognizer.model.joint.output.out_features == 5
+
+
+def test_word_pieces_are_trained_on_the_corpus(cuts, tmp_path):
+    config = with_tokenizer(
+        kind="wordpieces", vocabulary=16, model_type="bpe", max_piece_length=3, reserved=["<noise>"]
+    )
+    tokenizer = run(config, cuts, tmp_path / "out").tokenizer
+    assert (tokenizer.labels[:2], tokenizer.vocabulary) == (["<unk>", "<noise>"], 16)
+    assert max(len(label) for label in tokenizer.labels[2:]) <= 3
+
+
+def test_a_vocabulary_that_disagrees_with_the_tokenizer_is_named(cuts, tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("mid\nhigh\nlow\n")
+    message = "key tokenizer.vocabulary is 7, but the tokenizer has 4 labels with blank"
+    with pytest.raises(InputError, match=f"^{path}: {message}$"):
+        run(with_tokenizer(kind="words", file=str(path), vocabulary=7), cuts, tmp_path / "out")
+    train_tokenizer("wordpieces", ["a bad cab", "a cab", "bad"], 8).save(tmp_path)
+    message = "key tokenizer.vocabulary is 9, but the tokenizer has 8 labels with blank"
+    with pytest.raises(InputError, match=f"^tokenizer of {tmp_path}: {message}$"):
+        run(with_tokenizer(kind="wordpieces", vocabulary=9), cuts, tmp_path / "out", init=tmp_path)
     assert not (tmp_path / "out").exists()
 
 
