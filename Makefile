@@ -5,6 +5,8 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+VENV_XLA := .venv-xla
+READY_XLA := $(VENV_XLA)/.ready
 LESSONS := $(sort $(wildcard notebooks/*.ipynb))
 # lessons whose point is a training run: executed with a short one, and only what is marked is compared
 TRAINED := notebooks/09_train_contextnet.ipynb
@@ -12,7 +14,7 @@ NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-saniti
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test unit lint notebooks bench clean
+.PHONY: lab test test-xla unit lint notebooks bench clean
 
 lab: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. \
@@ -25,6 +27,10 @@ test: $(READY) lint
 
 unit: $(READY)
 	$(BIN)/python -m pytest -q tests -m "not browser"
+
+# The TPU's path, on the CPU: torch_xla wants a torch of its own, hence an environment of its own.
+test-xla: $(READY_XLA)
+	PJRT_DEVICE=CPU $(VENV_XLA)/bin/python -m pytest -q tests/xla
 
 lint: $(READY)
 	$(BIN)/ruff check asrlib tests tools data
@@ -44,5 +50,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[lab,test]"
 	touch $(READY)
 
+$(READY_XLA): pyproject.toml constraints-xla.txt
+	test -x $(VENV_XLA)/bin/python || $(PYTHON) -m venv $(VENV_XLA)
+	$(VENV_XLA)/bin/python -m pip install -q --upgrade pip
+	$(VENV_XLA)/bin/python -m pip install -q -c constraints-xla.txt torch-xla pytest beartype -e .
+	touch $(READY_XLA)
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VENV_XLA) build *.egg-info

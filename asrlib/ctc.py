@@ -26,6 +26,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from asrlib.xla import add_logs, on_xla, rescale, scan, shares, shift
+
 NEG_INF = -math.inf
 Lengths = Int[Tensor, "..."] | Sequence[int] | int
 
@@ -59,7 +61,7 @@ def ctc_loss(
 
     Raises ValueError, naming the argument and the first bad item: shapes that disagree, a length beyond its
     tensor, a label that is blank or outside the vocabulary, NaN or +inf among the log probabilities that
-    count.
+    count. On XLA only shapes are checked, for values stay on the device, and targets must be (B, U).
     """
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction must be 'none', 'mean' or 'sum', not {reduction!r}")
@@ -230,6 +232,22 @@ class _Batch:
         T_b = _as_lengths("input_lengths", T if input_lengths is None else input_lengths, B, device)
         widest = targets.shape[-1]
         U_b = _as_lengths("target_lengths", widest if target_lengths is None else target_lengths, B, device)
+        self.log_probs, self.T_b, self.U_b, self.blank = log_probs, T_b, U_b, blank
+        self.labels = self._check_targets(targets, widest)
+        self.states = _extended(self.labels, blank).T
+        self._check_values()
+        return self
+
+    def _check_targets(self, targets, widest):
+        """The labels (B, U)."""
+        (T, B, V), device, T_b, U_b = self.log_probs.shape, self.log_probs.device, self.T_b, self.U_b
+        if targets.ndim == 2 and targets.shape[0] != B:
+            raise ValueError(f"targets has {targets.shape[0]} utterances, log_probs has {B}")
+        if on_xla(self.log_probs):
+            if targets.ndim == 1:
+                raise ValueError(f"targets is {tuple(targets.shape)}, but on XLA it must be (B, U)")
+            targets = targets.to(device, torch.long)
+            return torch.where(torch.arange(widest, device=device) < U_b[:, None], targets, self.blank)
         U = int(U_b.max())
         check_lengths("input_lengths", T_b, T, "frames of log_probs")
         if targets.ndim == 1:
@@ -241,18 +259,14 @@ class _Batch:
             padded = torch.zeros(B, U, dtype=torch.long, device=device)
             padded[real] = targets.to(device, torch.long)
             targets = padded
-        elif targets.shape[0] != B:
-            raise ValueError(f"targets has {targets.shape[0]} utterances, log_probs has {B}")
         else:
             check_lengths("target_lengths", U_b, widest, "columns of targets")
             targets = targets[:, :U].to(device, torch.long)
-        self.labels = check_labels(targets, U_b, V, blank)
-        self.log_probs, self.T_b, self.U_b, self.blank = log_probs, T_b, U_b, blank
-        self.states = _extended(self.labels, blank).T
-        self._check_values()
-        return self
+        return check_labels(targets, U_b, V, self.blank)
 
     def _check_values(self):
+        if on_xla(self.log_probs):
+            return
         # one sum a frame sees every NaN and +inf; -inf is a probability of zero and harmless
         total = self.log_probs.detach().sum(-1, dtype=_loss_dtype(self.log_probs))
         bad = (total.isnan() | (total == math.inf)) & self.real_frames()
@@ -303,19 +317,28 @@ def _forward_backward(batch, posteriors=True):
         # β is α of the reversed utterance: both go in one sweep, as 2B utterances
         emission = torch.cat([emission, emission[t, s, utterance]], 2)
         skip = torch.cat([skip, batch.skip(batch.states.gather(0, s))], 1)
-    before = _sweep(emission, skip, torch.logaddexp)
+    static = on_xla(emission) and T > 0
+    if static:
+        before, taken = _scaled_sweep(emission, skip)
+    else:
+        before = _sweep(emission, skip, torch.logaddexp)
     alpha = before[..., :B] + emission[..., :B]
     # eq. 8: a path ends in the last blank or in the last label
-    last = alpha[(batch.T_b - 1).clamp(min=0), :, utterance].T if T else alpha.new_full((S, B), NEG_INF)
+    last_frame = (batch.T_b - 1).clamp(min=0)
+    last = alpha[last_frame, :, utterance].T if T else alpha.new_full((S, B), NEG_INF)
+    if static:
+        last = last + taken[last_frame, utterance]
     log_p = last.gather(0, 2 * batch.U_b[None])[0]
     on_label = last.gather(0, (2 * batch.U_b - 1).clamp(min=0)[None])[0]
-    log_p = torch.where(batch.U_b > 0, torch.logaddexp(log_p, on_label), log_p)
+    log_p = torch.where(batch.U_b > 0, (add_logs if static else torch.logaddexp)(log_p, on_label), log_p)
     # without frames there is one path, the empty one, and it reads as the empty target
     log_p = torch.where(batch.T_b == 0, torch.where(batch.U_b == 0, 0.0, NEG_INF), log_p)
     if not posteriors:
         return log_p, None
     beta_before = before[..., B:][t, s, utterance]
     # eq. 14: α and β both count y(t, l'(s)) in the paper; here β comes without
+    if static:
+        return log_p, torch.where(log_p == NEG_INF, 0.0, shares(alpha + beta_before, 1))
     gamma = (alpha + beta_before - torch.where(log_p == NEG_INF, 0.0, log_p)).exp()
     return log_p, torch.where(alpha == NEG_INF, 0.0, gamma)
 
@@ -341,6 +364,25 @@ def _sweep(emission: Tensor, skip: Tensor, combine: Callable) -> Tensor:
         torch.add(alpha[:-2], skip, out=jump)
         combine(later, jump, out=later)
     return before
+
+
+def _scaled_sweep(emission: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum over paths of `_sweep` for XLA: one loop of the program, and each frame rescaled.
+
+    A TPU has no float64, and needs none where no number grows with T: what α and β say about a frame is how
+    the paths share it (eq. 14). Returns before (T, S, R) and what the frames before t took away, (T, R).
+    """
+    S, R = skip.shape
+    start = torch.where(torch.arange(S, device=skip.device)[:, None] < 2, 0.0, NEG_INF).to(skip).expand(S, R)
+
+    def step(state, y):
+        before, skip = state
+        alpha, taken = rescale(before + y[0], 0)
+        stay_or_next = add_logs(alpha, shift(alpha, 1, 0))
+        return (add_logs(stay_or_next, shift(alpha, 2, 0) + skip), skip), (before, taken)
+
+    _, (before, taken) = scan(step, (start, skip), (emission,))
+    return before, taken.cumsum(0) - taken
 
 
 def _trace(reach: Tensor, emission: Tensor, labels: Tensor) -> Alignment:

@@ -33,7 +33,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from asrlib import rnnt_xla
 from asrlib.ctc import Alignment, check_labels, check_lengths, recursion_dtype
+from asrlib.xla import on_xla
 
 NEG_INF = -math.inf
 # Logits taken at a time on a CPU, 16 MB of float32. More, and the allocator returns the room after each call,
@@ -71,7 +73,7 @@ def rnnt_loss(
 
     Raises ValueError, naming the argument and the first bad item: shapes that disagree, a length beyond its
     tensor, a label that is blank or outside the vocabulary, a logit that is NaN or infinite. To forbid a
-    label, give it a finite score such as -1e4.
+    label, give it a finite score such as -1e4. On XLA only shapes are checked: values stay on the device.
     """
     lengths = logit_lengths, target_lengths
     batch = Batch.check("logits", logits.shape, "logit_lengths", *lengths, targets, blank)
@@ -196,6 +198,8 @@ def forward_backward(
     gradient needs (eq. 20): with k the label or blank that is taken, they are α(t, u) Pr(k | t, u) β(next
     node) / Pr(y | x); together they are γ(t, u), for what comes into a node leaves it.
     """
+    if on_xla(log_blank):
+        return rnnt_xla.forward_backward(log_blank, log_label, T_b, flows)
     B, T1, U1 = log_blank.shape
     kernels = _kernels(log_blank)
     if kernels and U1 > kernels.LONGEST_ROW:
@@ -295,12 +299,15 @@ def _on_lattice(diagonals: Tensor, T1: int, U1: int) -> Tensor:
 
 
 class Batch(NamedTuple):
-    """Checked arguments. labels (B, U+1): in the padding the blank, so that there is something to look up."""
+    """Checked arguments. labels (B, U+1): in the padding the blank, so that there is something to look up.
+
+    `spans` are the lengths as numbers; None on XLA, where nothing is asked of the device.
+    """
 
     labels: Tensor
     T_b: Tensor
     U_b: Tensor
-    spans: tuple[list[int], list[int]]
+    spans: tuple[list[int], list[int]] | None
     blank: int
 
     @classmethod
@@ -318,16 +325,21 @@ class Batch(NamedTuple):
         T_b, U_b = T_b.to(device, torch.long), U_b.to(device, torch.long)
         u = torch.arange(U1 - 1, device=device)
         real = u < U_b[:, None]
-        bad = real & ((targets < 0) | (targets >= V) | (targets == blank))
-        # everything a GPU must tell, in one message
-        *spans, bad = torch.cat([T_b, U_b, bad.any()[None]]).tolist()
-        spans = spans[:B], spans[B:]
-        if min(spans[0], default=0) < 0 or max(spans[0], default=0) > T:
-            check_lengths(length_name, T_b, T, "frames")
-        if min(spans[1], default=0) < 0 or max(spans[1], default=0) >= U1:
-            check_lengths("target_lengths", U_b, U1 - 1, "columns of targets")
-        if bad:
-            check_labels(targets, U_b, V, blank)
+        spans = None
+        if on_xla(targets):
+            if T == 0:
+                raise ValueError(f"{name} has no frames")
+        else:
+            bad = real & ((targets < 0) | (targets >= V) | (targets == blank))
+            # everything a GPU must tell, in one message
+            *spans, bad = torch.cat([T_b, U_b, bad.any()[None]]).tolist()
+            spans = spans[:B], spans[B:]
+            if min(spans[0], default=0) < 0 or max(spans[0], default=0) > T:
+                check_lengths(length_name, T_b, T, "frames")
+            if min(spans[1], default=0) < 0 or max(spans[1], default=0) >= U1:
+                check_lengths("target_lengths", U_b, U1 - 1, "columns of targets")
+            if bad:
+                check_labels(targets, U_b, V, blank)
         labels = F.pad(torch.where(real, targets, blank).long(), (0, 1), value=blank)
         return cls(labels, T_b, U_b, spans, blank)
 
@@ -382,8 +394,10 @@ class _RNNTLoss(torch.autograd.Function):
         batch, clamp, fused = ctx.arguments
         if lse is not None:
             scale = grad_losses.to(blank_flow.dtype)
-            flows = blank_flow, label_flow
-            return _kernels(logits).gradient(logits, lse, *flows, scale, batch, clamp), None, None, None
+            arguments = logits, lse, blank_flow, label_flow, scale, batch, clamp
+            if on_xla(logits):
+                return rnnt_xla.gradient(*arguments, fused), None, None, None
+            return _kernels(logits).gradient(*arguments), None, None, None
         if clamp <= 0:
             scale = grad_losses[:, None, None].to(blank_flow.dtype)
             blank_flow, label_flow = blank_flow * scale, label_flow * scale
@@ -395,7 +409,10 @@ class _RNNTLoss(torch.autograd.Function):
 
 
 def _read(logits, batch, fused):
-    """∅(t, u) and y(t, u), eq. 12-15, as lattices (B, T+1, U+1); from the kernels logsumexp over V, too."""
+    """∅(t, u) and y(t, u), eq. 12-15, as lattices (B, T+1, U+1); from some paths logsumexp over V, too."""
+    if on_xla(logits):
+        *scores, lse = rnnt_xla.read(logits, batch, fused)
+        return *batch.fill(*scores), lse
     kernels = _kernels(logits) if fused else None
     if kernels:
         *scores, lse = kernels.read(logits, batch)
@@ -427,7 +444,7 @@ def _read_blocks(logits, batch, fused):
 
 
 def _write_gradient(grad, logits, blank_flow, label_flow, batch, fused):
-    """∂(-ln Pr)/∂logit k = γ(t, u) Pr(k | t, u) - the flow that leaves (t, u) by k: eq. 20 and 21 in one."""
+    """∂(-ln Pr)/∂logit k = γ(t, u) Pr(k | t, u) - the flow that leaves (t, u) by k: eq. 20 and softmax."""
     occupancy = blank_flow + label_flow
     scratch = _scratch(logits, occupancy.dtype)
     for b, (T, U) in enumerate(zip(*batch.spans, strict=True)):
@@ -466,7 +483,12 @@ def _complain(logits, batch, fused):
 
 
 def check_finite(name: str, x: Tensor, inside: Tensor | None = None) -> None:
-    """ValueError for the first item of `x` that is NaN or infinite; `inside` (B, N, ...): which count."""
+    """ValueError for the first item of `x` that is NaN or infinite; `inside` (B, N, ...): which count.
+
+    On XLA nothing is asked of the device, and nothing checked.
+    """
+    if on_xla(x):
+        return
     bad = ~x.detach().isfinite()
     if inside is not None:
         bad &= inside[(...,) + (None,) * (x.ndim - inside.ndim)]

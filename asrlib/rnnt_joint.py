@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from asrlib import rnnt_xla
 from asrlib.rnnt import (
     GPU_BUDGET,
     NEG_INF,
@@ -25,6 +26,7 @@ from asrlib.rnnt import (
     reduce_losses,
     within,
 )
+from asrlib.xla import on_xla
 
 # Bytes a chunk may take on a CPU, where larger chunks were not faster.
 CPU_BUDGET = 64 << 20
@@ -61,6 +63,8 @@ def joint_rnnt_loss(
     below eps / 128 (1e-9 in float32) changes no digit of the gradient. Under autocast the matrix products
     run in the lower precision; softmax, recursion and the sums over nodes stay in float32 or wider.
 
+    On XLA every node is computed, both times, so that shapes do not depend on lengths.
+
     Raises ValueError as `rnnt_loss` does, and for an unknown activation.
     """
     if activation not in ACTIVATIONS:
@@ -90,8 +94,9 @@ def joint_rnnt_loss(
         rows = chunk_frames * U1
     kind = encoder_out.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else encoder_out.dtype
+    loss = _StaticJointRNNTLoss if on_xla(encoder_out) else _JointRNNTLoss
     with torch.autocast(kind, enabled=False):
-        losses = _JointRNNTLoss.apply(
+        losses = loss.apply(
             encoder_out, prediction_out, weight, bias, batch, _Joint(activation, rows, compute)
         )
     return reduce_losses(losses, reduction)
@@ -119,6 +124,12 @@ class _Joint(NamedTuple):
     rows: int
     compute: torch.dtype
 
+    def activate(self, z):
+        return ACTIVATIONS[self.activation][0](z)
+
+    def slope(self, z, h):
+        return ACTIVATIONS[self.activation][1](z, h)
+
     def hidden(self, encoder, prediction, nodes):
         """For nodes (N, 3) of b, t, u: what goes into the activation and what comes out, (N, D) each."""
         b, t, u = nodes.unbind(1)
@@ -126,7 +137,7 @@ class _Joint(NamedTuple):
         # index_select copies whole rows, which indexing with two index tensors does not do as fast
         z = encoder.reshape(-1, D).index_select(0, b * T + t)
         z = z + prediction.reshape(-1, D).index_select(0, b * U1 + u)
-        return z, ACTIVATIONS[self.activation][0](z)
+        return z, self.activate(z)
 
     def logits(self, h, weight, bias):
         return F.linear(h.to(self.compute), weight, bias).to(torch.promote_types(self.compute, torch.float32))
@@ -182,7 +193,7 @@ class _JointRNNTLoss(torch.autograd.Function):
             d_logits = d_logits.to(joint.compute)
             if ctx.needs_input_grad[2]:
                 d_weight += d_logits.T @ h.to(joint.compute)
-            d_z = (d_logits @ low_weight).to(dtype) * ACTIVATIONS[joint.activation][1](z, h)
+            d_z = (d_logits @ low_weight).to(dtype) * joint.slope(z, h)
             d_encoder.index_add_(0, b * T + t, d_z)
             d_prediction.index_add_(0, b * U1 + u, d_z)
         return (
@@ -193,6 +204,38 @@ class _JointRNNTLoss(torch.autograd.Function):
             None,
             None,
         )
+
+
+class _StaticJointRNNTLoss(torch.autograd.Function):
+    """The same where shapes must not depend on numbers."""
+
+    @staticmethod
+    def forward(ctx, encoder, prediction, weight, bias, batch, joint):
+        T, U1 = encoder.shape[1], prediction.shape[1]
+        # masked: a NaN of the padding would reach the sums
+        encoder = torch.where(within(batch.T_b, T)[..., None], encoder, 0.0)
+        prediction = torch.where(within(batch.U_b + 1, U1)[..., None], prediction, 0.0)
+        dtype = torch.promote_types(encoder.dtype, torch.float32)
+        some_bias = weight.new_zeros(len(weight)) if bias is None else bias
+        low_weight, low_bias = _cast(weight, some_bias, joint.compute)
+        scores = rnnt_xla.read_joint(encoder, prediction, low_weight, low_bias, batch, joint)
+        wanted = any(ctx.needs_input_grad)
+        log_p, blank_flow, label_flow = rnnt_xla.forward_backward(*batch.fill(*scores), batch.T_b, wanted)
+        if wanted:
+            flows = blank_flow.to(dtype), label_flow.to(dtype)
+            ctx.save_for_backward(encoder, prediction, weight, bias, low_weight, low_bias, *flows)
+            ctx.arguments = batch, joint
+        return -log_p.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_losses):
+        encoder, prediction, weight, bias, low_weight, low_bias, *flows = ctx.saved_tensors
+        given = encoder, prediction, low_weight, low_bias
+        scale = grad_losses.to(flows[0].dtype)
+        found = rnnt_xla.joint_gradient(*given, *flows, scale, *ctx.arguments)
+        wanted = encoder, prediction, weight, bias
+        return *(None if x is None else d.to(x.dtype) for x, d in zip(wanted, found, strict=True)), None, None
 
 
 def _cast(weight, bias, dtype):

@@ -170,7 +170,7 @@ def _gradient_kernel(
     for start in range(0, V, BLOCK):
         v = start + tl.arange(0, BLOCK)
         x = tl.load(logits + offset + v, mask=(v < V) & real, other=-float("inf")).to(lse.dtype.element_ty)
-        # eq. 20 and 21 in one: γ(t, u) Pr(k | t, u) minus the flow that leaves by k
+        # eq. 20, and the softmax: γ(t, u) Pr(k | t, u) minus the flow that leaves by k
         g = tl.exp(x - norm) * (by_blank + by_label)
         g -= tl.where(v == blank, by_blank, 0.0) + tl.where(v == label, by_label, 0.0)
         if CLAMPED:
