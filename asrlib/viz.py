@@ -87,6 +87,71 @@ def plot_mel_filters(filters: Any, sample_rate: int, every: int = 1, ax: Axes | 
     return ax
 
 
+def plot_receptive_field(
+    layers: Sequence[tuple[int, int]], padding: str = "same", ax: Axes | None = None
+) -> Axes:
+    """What one output frame sees through layers of (kernel, stride), layer by layer. Lesson 02.
+
+    The input is the lowest row; x counts input frames from the output frame's own.
+    """
+    from matplotlib.collections import LineCollection
+
+    from asrlib.conv import pad_amounts, receptive_field
+
+    ax = _axes(ax, height=0.5 * len(layers) + 1.3)
+    steps = [1, *(step for _, step in receptive_field(layers))]
+    frames, lines = {0}, []
+    rows = [frames]  # of each layer, from the top, the frames that the output depends on
+    for depth in range(len(layers), 0, -1):
+        kernel, stride = layers[depth - 1]
+        first = pad_amounts(kernel, padding)[0]
+        reads = [(t, t * stride - first + i) for t in frames for i in range(kernel)]
+        lines += [[(t * steps[depth], depth), (n * steps[depth - 1], depth - 1)] for t, n in reads]
+        frames = {n for _, n in reads}
+        rows.append(frames)
+    ax.add_collection(LineCollection(lines, colors=GREY, linewidths=0.4))
+    for depth, seen in zip(range(len(layers), -1, -1), rows, strict=True):
+        x = [t * steps[depth] for t in sorted(seen)]
+        ax.plot(x, [depth] * len(x), ".", color=ORANGE if depth == len(layers) else BLUE, markersize=5)
+    names = ["input", *(f"layer {n + 1}: k={k}, s={s}" for n, (k, s) in enumerate(layers))]
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(-0.5, len(names) - 0.5))
+    ax.set(xlabel="input frame, counted from the output's")
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    return ax
+
+
+def plot_dependency(dependency: Any, ax: Axes | None = None) -> Axes:
+    """(frames out, frames in): how strongly each output frame depends on each input frame. Lesson 03.
+
+    Relative to the strongest, on a logarithmic scale down to 1e-4; white is no dependence at all.
+    """
+    from matplotlib.colors import LogNorm
+
+    dependency = np.asarray(dependency, dtype=float)
+    ax = _axes(ax, width=3.2, height=2.8)
+    relative = dependency / max(dependency.max(), 1e-30)
+    visible = np.ma.masked_equal(np.where(relative > 0, np.maximum(relative, 1e-4), 0), 0)
+    ax.imshow(visible, cmap="YlGnBu", norm=LogNorm(1e-5, 1), aspect="auto", interpolation="nearest")
+    ax.set(xlabel="input frame", ylabel="output frame")
+    return ax
+
+
+def plot_gates(gates: Sequence[tuple[str, Any]], ax: Axes | None = None) -> Axes:
+    """Squeeze-and-excitation gates: (name, one a channel), channels in the order of the first. Lesson 03."""
+    ax = _axes(ax)
+    order = np.argsort(np.asarray(gates[0][1]))
+    for n, (name, values) in enumerate(gates):
+        style = {"linestyle": "-", "marker": ""} if n == 0 else {"linestyle": "", "marker": "."}
+        ax.plot(
+            np.asarray(values)[order], label=name, color=(BLUE, ORANGE, GREY)[n % 3], markersize=5, **style
+        )
+    ax.set(xlabel=f"channel, in the order of {gates[0][0]}", ylabel="gate")
+    ax.legend(fontsize=8, loc="upper left")
+    ax.grid(alpha=0.3)
+    return ax
+
+
 def mark_words(words: Iterable[tuple[str, float, float]], ax: Axes, y: float = 1.02) -> Axes:
     """Spans of (word, start, end) in seconds, named above a plot whose x axis is time."""
     for word, start, end in words:
@@ -257,114 +322,24 @@ def plot_moves(
     return ax
 
 
-def plot_label_probabilities(
-    probabilities: Any,
-    labels: Sequence[str],
-    frame_seconds: float = 1.0,
-    ax: Axes | None = None,
-    at_least: float = 0.05,
-) -> Axes:
-    """(T, V) label probabilities over time, blank (label 0) dashed. Lesson 06.
-
-    ``labels`` are the V names. One that never reaches ``at_least`` is not drawn. A frame stands at
-    t · frame_seconds; with 1 the axis counts frames.
-    """
-    import matplotlib.pyplot as plt
-
+def plot_distribution(probabilities: Any, labels: Sequence[str], ax: Axes | None = None) -> Axes:
+    """(V,) probabilities as bars, blank (label 0) in grey on top. Lessons 06, 07."""
     probabilities = np.asarray(probabilities)
-    ax = _axes(ax, height=2.2)
-    colors = plt.get_cmap("tab10").colors
-    times = np.arange(len(probabilities)) * frame_seconds
-    for k, name in enumerate(labels):
-        if probabilities[:, k].max(initial=0) < at_least:
-            continue
-        style = {"color": colors[(k - 1) % 10], "marker": "o", "markersize": 3}
-        if k == 0:
-            style = {"color": GREY, "linestyle": "--", "linewidth": 1}
-        ax.plot(times, probabilities[:, k], label=name, **style)
-    half = frame_seconds / 2
-    unit = "frame t" if frame_seconds == 1 else "time (s)"
-    ax.set(xlabel=unit, ylabel="probability", ylim=(-0.03, 1.06), xlim=(-half, times[-1] + half))
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
+    ax = _axes(ax, width=3.0, height=0.2 * len(labels) + 0.8)
+    ax.barh(range(len(labels)), probabilities, color=[GREY] + [BLUE] * (len(labels) - 1))
+    ax.set(yticks=range(len(labels)), yticklabels=list(labels), xlim=(0, 1), xlabel="probability")
+    ax.tick_params(labelsize=8)
+    ax.invert_yaxis()
     return ax
 
 
-def plot_nodes(
-    values: Any,
-    rows: Sequence[str],
-    frame_seconds: float = 1.0,
-    ax: Axes | None = None,
-    path: Sequence[tuple[float, float]] = (),
-    upwards: bool = False,
-    decimals: int | None = None,
-    label: str = "probability",
-) -> Axes:
-    """Values of the nodes (t, row) of a trellis or lattice, (T, rows), as a heat map. Lessons 06, 07.
-
-    ``path`` is drawn over it as (t, row) points, in frames; ``upwards`` puts row 0 at the bottom;
-    ``decimals`` writes each value into its node.
-    """
-    values = np.asarray(values)
-    T, count = values.shape
-    ax = _axes(ax, height=max(2.0, 0.28 * count + 0.9))
-    half = frame_seconds / 2
-    image = ax.imshow(
-        values.T,
-        origin="lower" if upwards else "upper",
-        aspect="auto",
-        extent=(-half, T * frame_seconds - half, *((-0.5, count - 0.5) if upwards else (count - 0.5, -0.5))),
-        cmap="Blues",
-        vmin=0,
-        vmax=max(float(values.max(initial=0)), 1e-12),
-        interpolation="nearest",
-    )
-    ax.figure.colorbar(image, ax=ax, label=label, pad=0.01)
-    ax.set(xlabel="frame t" if frame_seconds == 1 else "time (s)")
-    ax.set(yticks=range(count), yticklabels=list(rows))
-    if frame_seconds == 1 and T <= 30:
-        ax.set_xticks(range(T))
-    if len(path):
-        t, row = zip(*path, strict=True)
-        ax.plot(np.multiply(t, frame_seconds), row, color=ORANGE, marker="o", markersize=4, linewidth=2)
-    if decimals is not None:
-        dark = 0.6 * image.get_clim()[1]
-        for (t, row), value in np.ndenumerate(values):
-            color = "white" if value > dark else "black"
-            position = t * frame_seconds, row
-            ax.text(*position, f"{value:.{decimals}f}", ha="center", va="center", fontsize=8, color=color)
-    return ax
-
-
-def plot_moves(
-    moves: Iterable[tuple[tuple[int, int], tuple[int, int], str]],
-    rows: Sequence[str],
-    ax: Axes | None = None,
-    path: Sequence[tuple[int, int]] = (),
-    upwards: bool = False,
-) -> Axes:
-    """The graph under a loss: nodes (t, row) and moves (from, to, text on the arrow). Lessons 06, 07.
-
-    ``path``, a sequence of nodes, is drawn in orange.
-    """
-    moves = list(moves)
-    nodes = sorted({node for start, end, _ in moves for node in (start, end)} | set(path))
-    T = max(t for t, _ in nodes) + 1
-    ax = _axes(ax, width=max(4.0, 1.5 * T), height=0.62 * len(rows) + 0.8)
-    on_path = set(zip(path[:-1], path[1:], strict=True))
-    for start, end, text in moves:
-        color = ORANGE if (start, end) in on_path else GREY
-        arrow = {"arrowstyle": "->", "color": color, "shrinkA": 10, "shrinkB": 10}
-        arrow["linewidth"] = 2.2 if (start, end) in on_path else 1.0
-        ax.annotate("", end, start, arrowprops=arrow)
-        middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-        ax.text(*middle, text, color=color, ha="center", va="center", fontsize=8, bbox=box if text else None)
-    for node in nodes:
-        ax.plot(*node, "o", markersize=15, color=ORANGE if node in path else BLUE)
-        ax.text(*node, f"{node[0]},{node[1]}", color="white", ha="center", va="center", fontsize=6)
-    ax.set(xticks=range(T), yticks=range(len(rows)), yticklabels=list(rows), xlabel="frame t")
-    edges = (-0.5, len(rows) - 0.5)
-    ax.set(xlim=(-0.4, T - 0.6), ylim=edges if upwards else edges[::-1])
-    for side in ax.spines.values():
-        side.set_visible(False)
+def plot_hypotheses(hypotheses: Sequence[tuple[str, float]], ax: Axes | None = None) -> Axes:
+    """Texts of a beam with natural log probabilities, as bars of probability, best on top. Lesson 07."""
+    ax = _axes(ax, height=0.3 * len(hypotheses) + 0.7)
+    ax.barh(range(len(hypotheses)), [np.exp(score) for _, score in hypotheses], color=BLUE, alpha=0.35)
+    for row, (text, score) in enumerate(hypotheses):
+        ax.text(0.01, row, f"{text or '(nothing yet)'}   ln P = {score:.2f}", va="center", fontsize=9)
+    ax.set(xlim=(0, 1), xlabel="probability", yticks=range(len(hypotheses)))
+    ax.set(yticklabels=[f"{rank + 1}." for rank in range(len(hypotheses))])
+    ax.invert_yaxis()
     return ax

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torchaudio.functional
 
 from asrlib import viz
 from asrlib.augment import add_noise
+from asrlib.conv import PADDINGS, pad_amounts, receptive_field
 from asrlib.ctc import collapse
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd, frame
+from asrlib.rnnt import rnnt_align, rnnt_betas, rnnt_posteriors, rnnt_scores
+from asrlib.se import SqueezeExcite
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -122,6 +126,97 @@ def spectrogram_explorer(samples: Any, sample_rate: int) -> ipywidgets.VBox:
     return ipywidgets.VBox([*sliders, message, picture])
 
 
+def draw_receptive_field(kernel: int, layers: int, strided: int, padding: str) -> Figure:
+    """What one output frame sees through ``layers`` of one kernel, the first ``strided`` of them
+    with stride 2. Lesson 02.
+    """
+    stack = [(kernel, 2 if layer < strided else 1) for layer in range(layers)]
+    field, step = receptive_field(stack)[-1]
+    ax = viz.plot_receptive_field(stack, padding)
+    steps = [1, *(step for _, step in receptive_field(stack))]
+    ahead = pad_amounts(kernel, padding)[1] * sum(steps[:-1])
+    ax.set_title(
+        f"sees {field} frames, {ahead} of them in the future; strides multiply to {step}", loc="left"
+    )
+    return ax.figure
+
+
+def receptive_field_explorer() -> ipywidgets.VBox:
+    """Kernel, layers, strides and padding over ``draw_receptive_field``. Lesson 02."""
+    import ipywidgets
+
+    controls = [
+        ipywidgets.IntSlider(5, min=1, max=9, step=2, description="kernel", continuous_update=False),
+        ipywidgets.IntSlider(3, min=1, max=6, description="layers", continuous_update=False),
+        ipywidgets.IntSlider(0, min=0, max=3, description="of stride 2", continuous_update=False),
+        ipywidgets.ToggleButtons(options=PADDINGS, value="same", description="padding"),
+    ]
+    picture = ipywidgets.Image(format="png")
+
+    def draw(change: Any = None) -> None:
+        picture.value = png(draw_receptive_field(*(control.value for control in controls)))
+
+    for control in controls:
+        control.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([*controls, picture])
+
+
+@torch.no_grad()
+def se_gates(recognizer: Recognizer, samples: Any, sample_rate: int) -> list[torch.Tensor]:
+    """The gates of each squeeze-and-excitation module on one utterance, (channels,) each. Lesson 03.
+
+    Where the context is not the whole utterance, the mean over its frames.
+    """
+    samples = torch.as_tensor(np.asarray(samples, dtype=np.float32))
+    samples = torchaudio.functional.resample(samples, sample_rate, recognizer.front_end.sample_rate)
+    modules = [m for m in recognizer.model.encoder.modules() if isinstance(m, SqueezeExcite)]
+    found: list[torch.Tensor] = []
+
+    def record(module: SqueezeExcite, inputs: tuple[Any, ...]) -> None:
+        found.append(module.gates(*inputs)[0].mean(0))
+
+    hooks = [module.register_forward_pre_hook(record) for module in modules]
+    try:
+        recognizer.model.encoder(*recognizer.front_end(samples[None], torch.tensor([len(samples)])))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def draw_gates(block: int, *utterances: tuple[str, list[torch.Tensor]]) -> Figure:
+    """One block's gates on some utterances, given as (name, ``se_gates``). Lesson 03."""
+    ax = viz.plot_gates([(name, gates[block]) for name, gates in utterances])
+    (_, first), *others = utterances
+    distances = ", ".join(f"{(first[block] - other[block]).abs().mean():.3f}" for _, other in others)
+    ax.set_title(f"block C{block}, mean difference {distances}", loc="left")
+    return ax.figure
+
+
+def gate_viewer(recognizer: Recognizer, utterances: dict[str, tuple[Any, int]]) -> ipywidgets.VBox:
+    """Choose two of the utterances, name to (samples, rate), and a block; see the gates. Lesson 03."""
+    import ipywidgets
+
+    gates = {name: se_gates(recognizer, *sound) for name, sound in utterances.items()}
+    names = list(gates)
+    first = ipywidgets.Dropdown(options=names, value=names[0], description="line")
+    second = ipywidgets.Dropdown(options=names, value=names[-1], description="dots")
+    block = ipywidgets.IntSlider(
+        0, min=0, max=len(gates[names[0]]) - 1, description="block", continuous_update=False
+    )
+    picture = ipywidgets.Image(format="png")
+
+    def draw(change: Any = None) -> None:
+        chosen = [(name, gates[name]) for name in (first.value, second.value)]
+        picture.value = png(draw_gates(block.value, *chosen))
+
+    for control in (first, second, block):
+        control.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([first, second, block, picture])
+
+
 def draw_ctc_frame(
     log_probs: Any,
     labels: Sequence[str],
@@ -148,12 +243,8 @@ def draw_ctc_frame(
         horizontalalignment="left",
         x=0.0,
     )
-    here = log_probs[frame].exp().numpy()
-    bars.barh(range(len(labels)), here, color=[viz.GREY] + [viz.BLUE] * (len(labels) - 1))
-    bars.set(yticks=range(len(labels)), yticklabels=list(labels), xlim=(0, 1), xlabel="probability")
+    viz.plot_distribution(log_probs[frame].exp(), labels, bars)
     bars.set_title(f"frame {frame}", fontsize=10)
-    bars.tick_params(labelsize=8)
-    bars.invert_yaxis()
     return figure
 
 
@@ -177,6 +268,122 @@ def ctc_explorer(
 
     steps = stepper(draw, len(log_probs), "frame t")
     return ipywidgets.VBox([*steps.children, sound])
+
+
+def draw_rnnt_path(
+    logits: Any,
+    targets: Any,
+    labels: Sequence[str],
+    frames: Sequence[int],
+    frame_seconds: float,
+    words: Sequence[tuple[str, float, float]] = (),
+) -> Figure:
+    """γ(t, u) of a target, and the path that emits label u at frames[u] with its probability. Lesson 07.
+
+    ``logits`` (T, U+1, V) of the joint, blank first; ``targets`` (U,); ``frames`` must not go back.
+    """
+    logits, targets = torch.as_tensor(logits).double(), torch.as_tensor(targets)
+    log_blank, log_label = rnnt_scores(logits, targets, blank=0)
+    T, U = log_label.shape
+    gamma = rnnt_posteriors(logits[None], targets[None], blank=0)[0]
+    total = float(rnnt_betas(log_blank, log_label)[0, 0])
+    path, score, u = [], 0.0, 0
+    for t in range(T):
+        path.append((t, u))
+        while u < U and frames[u] == t:
+            score, u = score + float(log_label[t, u]), u + 1
+            path.append((t, u))
+        score += float(log_blank[t, u])
+    rows = ["0  (nothing)"] + [f"{u + 1}  {labels[k]}" for u, k in enumerate(targets.tolist())]
+    ax = viz.plot_nodes(gamma, rows, frame_seconds, path=path, upwards=True, label="γ")
+    ax.set_ylabel("labels out, u")
+    viz.mark_words(words, ax)
+    ax.set_xlabel(
+        f"time (s)      ln P(path) = {score:.2f}, {np.exp(score - total):.1%} of all paths' sum, "
+        f"ln P(text) = {total:.2f}"
+    )
+    return ax.figure
+
+
+def lattice_explorer(
+    logits: Any,
+    targets: Any,
+    labels: Sequence[str],
+    frame_seconds: float,
+    words: Sequence[tuple[str, float, float]] = (),
+) -> ipywidgets.VBox:
+    """A slider a label: drag a path over γ(t, u), and see its probability. Lesson 07.
+
+    Labels come out in order: one that is moved past its neighbours takes them along.
+    """
+    import ipywidgets
+
+    logits, targets = torch.as_tensor(logits), torch.as_tensor(targets)
+    best = rnnt_align(logits[None], targets[None], blank=0)[0].starts.tolist()
+    sliders = [
+        ipywidgets.IntSlider(
+            frame, min=0, max=len(logits) - 1, description=labels[k], continuous_update=False
+        )
+        for frame, k in zip(best, targets.tolist(), strict=True)
+    ]
+    back = ipywidgets.Button(description="most probable path")
+    picture = ipywidgets.Image(format="png")
+    moving = False
+
+    def draw() -> None:
+        frames = [slider.value for slider in sliders]
+        picture.value = png(draw_rnnt_path(logits, targets, labels, frames, frame_seconds, words))
+
+    def set_all(frames: Sequence[int]) -> None:
+        nonlocal moving
+        moving = True  # the sliders that are taken along shall not draw, too
+        for slider, value in zip(sliders, frames, strict=True):
+            slider.value = value
+        moving = False
+        draw()
+
+    def moved(change: Any) -> None:
+        if not moving:
+            here, frame = sliders.index(change["owner"]), change["new"]
+            before = [min(slider.value, frame) for slider in sliders[:here]]
+            after = [max(slider.value, frame) for slider in sliders[here:]]
+            set_all(before + after)
+
+    for slider in sliders:
+        slider.observe(moved, names="value")
+    back.on_click(lambda _: set_all(best))
+    draw()
+    return ipywidgets.VBox([*sliders, back, picture])
+
+
+def draw_greedy_step(
+    steps: Sequence[tuple[int, Sequence[int], Any]],
+    step: int,
+    labels: Sequence[str],
+    frame_seconds: float,
+    words: Sequence[tuple[str, float, float]] = (),
+) -> Figure:
+    """Greedy decoding of a transducer, up to one of its steps: its way, and what the joint says. Lesson 07.
+
+    Each of ``steps`` is (frame t, labels written so far, (V,) natural log probabilities), blank first.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, (ax, bars) = plt.subplots(1, 2, figsize=(11, 3.2), width_ratios=(4, 1), layout="constrained")
+    way = [(t * frame_seconds, len(written)) for t, written, _ in steps[: step + 1]]
+    ax.plot(*zip(*way, strict=True), color=viz.ORANGE, marker="o", markersize=4)
+    ax.plot(*way[-1], "o", color="black", markersize=8)
+    longest = max(len(written) for _, written, _ in steps)
+    last = max(t for t, _, _ in steps)
+    ax.set(xlim=(-frame_seconds / 2, (last + 0.5) * frame_seconds), ylim=(-0.5, longest + 0.5))
+    ax.set(yticks=range(longest + 1), ylabel="labels out, u")
+    viz.mark_words(words, ax)
+    t, written, log_probs = steps[step]
+    ax.set_xlabel(f"time (s)\nwritten: {' '.join(labels[k] for k in written) or '(nothing yet)'}")
+    probabilities = torch.as_tensor(log_probs).exp()
+    viz.plot_distribution(probabilities, labels, bars)
+    bars.set_title(f"t = {t}, u = {len(written)}: {labels[int(probabilities.argmax())]}", fontsize=10)
+    return figure
 
 
 def stepper(draw: Callable[[int], Figure], count: int, name: str = "step") -> ipywidgets.VBox:

@@ -5,8 +5,10 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 
 from asrlib import viz
+from asrlib.conv import depthwise_conv, receptive_field
 
 
 @pytest.fixture(autouse=True)
@@ -120,44 +122,43 @@ def test_moves_draw_every_arrow_and_the_path_in_orange():
     assert ax.get_ylim() == (-0.5, 1.5)
 
 
-def test_label_probabilities_leave_out_labels_that_never_speak():
-    probabilities = np.array([[0.9, 0.08, 0.02], [0.2, 0.78, 0.02]])
-    ax = viz.plot_label_probabilities(probabilities, ["∅", "one", "two"], frame_seconds=0.08)
-    blank, one = ax.lines
-    assert [blank.get_label(), one.get_label()] == ["∅", "one"]
-    assert blank.get_linestyle() == "--"
-    assert one.get_xydata().tolist() == [[0.0, 0.08], [0.08, 0.78]]
-    assert "(s)" in ax.get_xlabel() and ax.get_xlim() == pytest.approx((-0.04, 0.12))
+@pytest.mark.parametrize("padding", ["same", "causal"])
+@pytest.mark.parametrize("layers", [[(3, 1)], [(5, 1), (3, 1)], [(3, 2), (5, 2), (3, 1)]])
+def test_receptive_field_draws_the_frames_that_gradients_reach(layers, padding):
+    x = torch.zeros(1, 400, 1, requires_grad=True)
+    y = x
+    for kernel, stride in layers:
+        y = depthwise_conv(y, torch.ones(1, kernel), stride, padding)
+    own = 20
+    y[0, own, 0].backward()
+    reached = (x.grad[0, :, 0].nonzero()[:, 0] - own * receptive_field(layers)[-1][1]).tolist()
+    ax = viz.plot_receptive_field(layers, padding)
+    rows = {line.get_ydata()[0]: list(line.get_xdata()) for line in ax.lines}
+    assert rows[0] == reached and rows[len(layers)] == [0]
+    assert [label.get_text() for label in ax.get_yticklabels()][0] == "input"
 
 
-@pytest.mark.parametrize("upwards", [False, True])
-def test_nodes_stand_at_their_frame_and_row(upwards):
-    values = np.array([[0.0, 0.1, 0.2], [0.3, 0.4, 0.5]])  # two frames, three rows
-    path = [(0, 0), (1, 2)]
-    ax = viz.plot_nodes(values, ["a", "b", "c"], path=path, upwards=upwards, decimals=1)
-    (image,) = ax.get_images()
-    assert image.get_array().tolist() == values.T.tolist()
-    for text in ax.texts:
-        t, row = text.get_position()
-        assert text.get_text() == f"{values[int(t), int(row)]:.1f}"
-    assert len(ax.texts) == values.size
-    assert ax.lines[0].get_xydata().tolist() == [[0, 0], [1, 2]]
-    low, high = ax.get_ylim()
-    assert (low < high) == upwards
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+def test_dependency_is_white_where_there_is_none_and_shown_where_it_is_faint():
+    dependency = np.array([[2.0, 0.0], [1e-9, 1.0]])
+    (image,) = viz.plot_dependency(dependency).get_images()
+    assert image.get_array().mask.tolist() == [[False, True], [False, False]]
+    assert image.get_array().tolist() == [[1.0, None], [1e-4, 0.5]]
 
 
-def test_nodes_over_seconds():
-    ax = viz.plot_nodes(np.zeros((10, 2)), ["a", "b"], frame_seconds=0.08, path=[(5, 1)])
-    assert "(s)" in ax.get_xlabel()
-    assert ax.get_xlim() == pytest.approx((-0.04, 0.76))
-    assert ax.lines[0].get_xydata().tolist() == [[0.4, 1]]
+def test_gates_are_drawn_in_the_order_of_the_first():
+    first, second = viz.plot_gates([("a", [0.9, 0.1, 0.5]), ("b", [1.0, 2.0, 3.0])]).lines
+    assert first.get_ydata().tolist() == [0.1, 0.5, 0.9]
+    assert second.get_ydata().tolist() == [2.0, 3.0, 1.0]
 
 
-def test_moves_draw_every_arrow_and_the_path_in_orange():
-    moves = [((0, 0), (1, 0), "0.5"), ((0, 0), (0, 1), "0.3"), ((0, 1), (1, 1), "0.7")]
-    ax = viz.plot_moves(moves, ["u = 0", "u = 1"], path=[(0, 0), (0, 1), (1, 1)], upwards=True)
-    shown = {text.get_text(): text.get_color() for text in ax.texts}
-    assert shown["0.5"] == viz.GREY and shown["0.3"] == shown["0.7"] == viz.ORANGE
-    assert {"0,0", "1,0", "0,1", "1,1"} <= set(shown)
-    assert ax.get_ylim() == (-0.5, 1.5)
+def test_distribution_has_blank_on_top():
+    ax = viz.plot_distribution(np.array([0.7, 0.2, 0.1]), ["∅", "one", "two"])
+    assert [bar.get_width() for bar in ax.patches] == [0.7, 0.2, 0.1]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["∅", "one", "two"]
+    assert ax.yaxis_inverted() and ax.get_xlim() == (0, 1)
+
+
+def test_hypotheses_are_as_long_as_their_probability():
+    ax = viz.plot_hypotheses([("one two", np.log(0.75)), ("", np.log(0.25))])
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.75, 0.25])
+    assert [text.get_text().split("  ")[0] for text in ax.texts] == ["one two", "(nothing yet)"]

@@ -1,4 +1,6 @@
 import io
+import itertools
+import re
 
 import matplotlib
 
@@ -123,11 +125,148 @@ def test_stepper_draws_each_step_and_lets_errors_out():
         drawn.append(step)
         return matplotlib.pyplot.figure(figsize=(1, 1))
 
+    open_before = matplotlib.pyplot.get_fignums()
     slider, _ = widgets.stepper(draw, 4).children
     for step in range(slider.min, slider.max + 1):
         slider.value = step
     assert drawn == [0, 1, 2, 3]
-    assert not matplotlib.pyplot.get_fignums()
+    assert matplotlib.pyplot.get_fignums() == open_before
 
     with pytest.raises(ZeroDivisionError):
         widgets.stepper(lambda step: 1 // 0, 2)
+
+
+def test_receptive_field_explorer_redraws_over_the_range_of_each_control():
+    *sliders, padding, picture = widgets.receptive_field_explorer().children
+    for choice in padding.options:
+        padding.value = choice
+        seen = {bytes(picture.value)}
+        for slider in sliders:
+            start = slider.value
+            for position in range(slider.min, slider.max + 1, slider.step):
+                slider.value = position
+                seen.add(bytes(picture.value))
+            slider.value = start
+        assert len(seen) == sum(len(range(s.min, s.max + 1, s.step)) - 1 for s in sliders) + 1
+
+
+@pytest.mark.parametrize(
+    "arguments, title",
+    [
+        ((5, 1, 0, "same"), "sees 5 frames, 2 of them in the future; strides multiply to 1"),
+        ((5, 2, 0, "causal"), "sees 9 frames, 0 of them in the future; strides multiply to 1"),
+        ((3, 3, 2, "same"), "sees 15 frames, 7 of them in the future; strides multiply to 4"),
+    ],
+)
+def test_receptive_field_is_counted_in_the_title(arguments, title):
+    ax = widgets.draw_receptive_field(*arguments).axes[0]
+    assert ax.get_title(loc="left") == title
+    seen = ax.lines[-1].get_xdata()
+    assert title.startswith(f"sees {max(seen) - min(seen) + 1} frames, {max(seen)} of them")
+
+
+def test_gates_are_those_that_the_encoder_multiplies_with(recognizer, cut):
+    samples = asrlib.cut_audio(cut)
+    gates = widgets.se_gates(recognizer, samples, cut.sampling_rate)
+    blocks = recognizer.model.encoder.blocks
+    assert [len(g) for g in gates] == [block.channels for block in blocks]
+    ratios = []
+    hooks = [
+        block.se.register_forward_hook(lambda module, inputs, out: ratios.append((out / inputs[0])[0]))
+        for block in blocks
+    ]
+    recognizer.transcribe(samples, cut.sampling_rate)  # five warps; the third is none
+    for hook in hooks:
+        hook.remove()
+    unwarped = ratios[2 * len(blocks) : 3 * len(blocks)]
+    for gate, ratio in zip(gates, unwarped, strict=True):
+        torch.testing.assert_close(gate.expand_as(ratio), ratio, atol=1e-4, rtol=1e-4)
+
+
+def test_gate_viewer_redraws_for_every_block_and_pair(recognizer):
+    cuts = list(asrlib.clips())[:3]
+    sounds = {cut.id: (asrlib.cut_audio(cut), cut.sampling_rate) for cut in cuts}
+    first, second, block, picture = widgets.gate_viewer(recognizer, sounds).children
+    seen = {bytes(picture.value)}
+    for position in range(block.min, block.max + 1):
+        block.value = position
+        seen.add(bytes(picture.value))
+    for name in first.options:
+        first.value = name
+        seen.add(bytes(picture.value))
+    assert len(seen) == len(recognizer.model.encoder.blocks) + len(cuts) - 1
+    first.value = second.value
+    assert bytes(picture.value).startswith(b"\x89PNG")
+
+
+def test_draw_gates_says_how_far_apart_they_are():
+    one, two = [torch.tensor([0.2, 0.4])], [torch.tensor([0.3, 0.2])]
+    ax = widgets.draw_gates(0, ("a", one), ("b", two)).axes[0]
+    assert ax.get_title(loc="left") == "block C0, mean difference 0.150"
+
+
+@pytest.fixture(scope="module")
+def lattice():
+    """Six frames, the target 1 2 (one two), any scores."""
+    return torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(1)), torch.tensor([1, 2])
+
+
+def share_and_score(figure):
+    text = figure.axes[0].get_xlabel()
+    score, share = re.search(r"ln P\(path\) = (-?[\d.]+), ([\d.]+)%", text).groups()
+    return float(share), float(score)
+
+
+def test_all_paths_of_the_lattice_explorer_share_the_whole(lattice):
+    names = ["∅", "one", "two", "three"]
+    shares = []
+    for frames in itertools.combinations_with_replacement(range(6), 2):
+        figure = widgets.draw_rnnt_path(*lattice, names, frames, 0.08)
+        shares.append(share_and_score(figure)[0])
+        matplotlib.pyplot.close(figure)
+    assert len(shares) == 21
+    assert sum(shares) == pytest.approx(100, abs=21 * 0.05)
+
+
+def test_drawn_path_has_the_score_of_the_alignment(lattice):
+    logits, targets = lattice
+    best = asrlib.rnnt_align(logits[None], targets[None], blank=0)[0]
+    figure = widgets.draw_rnnt_path(logits, targets, ["∅", "1", "2", "3"], best.starts.tolist(), 0.08)
+    assert share_and_score(figure)[1] == pytest.approx(best.score, abs=0.006)
+    way = figure.axes[0].lines[0].get_xydata() / [0.08, 1]
+    assert way.round().astype(int).tolist() == best.path[:-1].tolist()
+
+
+def test_lattice_explorer_takes_neighbours_along(lattice):
+    words = [("one", 0.1, 0.2), ("two", 0.2, 0.4)]
+    explorer = widgets.lattice_explorer(*lattice, ["∅", "one", "two", "three"], 0.08, words)
+    first, second, back, picture = explorer.children
+    start = first.value, second.value
+    seen = {start: bytes(picture.value)}
+    for frame in range(6):
+        first.value = frame
+        assert first.value == frame <= second.value
+        seen[first.value, second.value] = bytes(picture.value)
+    for frame in reversed(range(6)):
+        second.value = frame
+        assert first.value <= frame == second.value
+        seen[first.value, second.value] = bytes(picture.value)
+    assert len(set(seen.values())) == len(seen) > 5
+    back.click()
+    assert (first.value, second.value) == start
+    assert bytes(picture.value) == seen[start]
+
+
+def test_draw_greedy_step_shows_what_is_written():
+    log_probs = torch.tensor([[0.8, 0.2], [0.1, 0.9], [0.7, 0.3]]).log()
+    steps = [(0, [], log_probs[0]), (1, [], log_probs[1]), (1, [1], log_probs[2])]
+    seen = []
+    for step in range(len(steps)):
+        ax, bars = widgets.draw_greedy_step(steps, step, ["∅", "one"], 0.08).axes
+        seen.append((ax.get_xlabel().rsplit(": ", 1)[1], bars.get_title()))
+        assert ax.lines[0].get_xydata()[-1].tolist() == [steps[step][0] * 0.08, len(steps[step][1])]
+    assert seen == [
+        ("(nothing yet)", "t = 0, u = 0: ∅"),
+        ("(nothing yet)", "t = 1, u = 0: one"),
+        ("one", "t = 1, u = 1: ∅"),
+    ]
