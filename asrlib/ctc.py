@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -109,7 +110,7 @@ def ctc_align(
     """
     batch = _Batch.check(log_probs.detach(), targets, input_lengths, target_lengths, blank)
     emission = batch.emission()
-    reach = _sweep(emission, batch.skip(batch.states), torch.maximum) + emission
+    reach = _sweep(emission, batch.skip(), batch.start(), torch.maximum) + emission
     alignments = [
         _trace(reach[: int(T), : 2 * int(U) + 1, b], emission[..., b], batch.labels[b, : int(U)])
         for b, (T, U) in enumerate(zip(batch.T_b, batch.U_b, strict=True))
@@ -130,7 +131,7 @@ def ctc_posteriors(
     frame of an utterance that has a path, and are 0 in the padding. Raises what `ctc_loss` raises.
     """
     batch = _Batch.check(log_probs.detach(), targets, input_lengths, target_lengths, blank)
-    gamma = _forward_backward(batch)[1].permute(0, 2, 1)
+    gamma = _forward_backward(batch)[1][:, :-2].permute(0, 2, 1)
     return gamma[:, 0] if log_probs.ndim == 2 else gamma
 
 
@@ -214,7 +215,8 @@ class _CTCLoss(torch.autograd.Function):
 class _Batch:
     """Checked arguments in one form: (T, B, V), padded targets, lengths as tensors on the device.
 
-    states  (S, B) the extended targets l'
+    states  (S, B) the extended targets l', and two states more: an utterance is over, and one never reached,
+            for S to be odd. So every utterance ends in frame T, and the lattice turned around is one, too.
     """
 
     @classmethod
@@ -234,7 +236,7 @@ class _Batch:
         U_b = _as_lengths("target_lengths", widest if target_lengths is None else target_lengths, B, device)
         self.log_probs, self.T_b, self.U_b, self.blank = log_probs, T_b, U_b, blank
         self.labels = self._check_targets(targets, widest)
-        self.states = _extended(self.labels, blank).T
+        self.states = F.pad(_extended(self.labels, blank), (0, 2), value=blank).T
         self._check_values()
         return self
 
@@ -282,98 +284,101 @@ class _Batch:
         return torch.arange(self.log_probs.shape[0], device=self.T_b.device)[:, None] < self.T_b
 
     def emission(self):
-        """(T, S, B): y(t, l'(s)), -inf outside the utterance, so that nothing of the padding is ever read."""
+        """(T+1, S, B): y(t, l'(s)); behind the utterance only the state of being over, with probability 1.
+
+        Elsewhere -inf, so that nothing of the padding is ever read.
+        """
         T, B, _ = self.log_probs.shape
         index = self.states.T.expand(T, -1, -1)
         y = self.log_probs.detach().gather(2, index).transpose(1, 2)
         s = torch.arange(len(self.states), device=y.device)[:, None]
         real = self.real_frames()[:, None] & (s <= 2 * self.U_b)
-        y = torch.where(real, y, NEG_INF)
-        return y.to(recursion_dtype(y.device), memory_format=torch.contiguous_format)
+        lattice = torch.full(
+            (T + 1, *self.states.shape), NEG_INF, dtype=recursion_dtype(y.device), device=y.device
+        )
+        lattice[:T] = torch.where(real, y, NEG_INF)
+        t = torch.arange(T + 1, device=y.device)[:, None, None]
+        return lattice.masked_fill_((t >= self.T_b) & (s == self.over()), 0.0)
 
-    def skip(self, states):
+    def over(self):
+        """(B,): the state behind the last blank, where an utterance is after its last frame."""
+        return 2 * self.U_b + 1
+
+    def skip(self):
         """(S, B): 0 where a path may come from s-2 (eq. 6, lower case), else -inf."""
+        states = self.states
         skip = torch.full(states.shape, NEG_INF, device=states.device, dtype=recursion_dtype(states.device))
-        may = (states[2:] != self.blank) & (states[2:] != states[:-2])
+        s = torch.arange(2, len(states), device=states.device)[:, None]
+        # eq. 8: a path ends in the last blank or in the last label
+        may = (states[2:] != self.blank) & (states[2:] != states[:-2]) | (s == self.over())
         skip[2:] = torch.where(may, 0.0, NEG_INF)
         return skip
 
-    def reversal(self):
-        """(T, 1, B) and (S, B): which frame and state stand where, once an utterance is read backwards."""
-        t = torch.arange(self.log_probs.shape[0], device=self.T_b.device)[:, None, None]
-        s = torch.arange(len(self.states), device=self.T_b.device)[:, None]
-        # the padding's numbers come out negative: any position in the padding does, where all is -inf
-        t, s = self.T_b - 1 - t, 2 * self.U_b - s
-        return torch.where(t < 0, t + len(self.log_probs), t), torch.where(s < 0, s + len(self.states), s)
+    def start(self):
+        """(S, B): 0 for the two states in which a path may begin, else -inf."""
+        s = torch.arange(len(self.states), device=self.U_b.device)[:, None]
+        begins = (s < 2).expand(self.states.shape)
+        return torch.where(begins, 0.0, NEG_INF).to(recursion_dtype(self.U_b.device))
 
 
 def _forward_backward(batch, posteriors=True):
     """ln p(l|x) (B,) and γ (T, S, B), or None in its place."""
-    emission, skip = batch.emission(), batch.skip(batch.states)
-    T, S, B = emission.shape
-    utterance = torch.arange(B, device=emission.device)
-    t, s = batch.reversal()
+    emission, skip, start = batch.emission(), batch.skip(), batch.start()
+    (S, B), over = skip.shape, batch.over()
     if posteriors:
-        # β is α of the reversed utterance: both go in one sweep, as 2B utterances
-        emission = torch.cat([emission, emission[t, s, utterance]], 2)
-        skip = torch.cat([skip, batch.skip(batch.states.gather(0, s))], 1)
-    static = on_xla(emission) and T > 0
+        # β is α of time and target read backwards: both go in one sweep, as 2B utterances
+        emission = torch.cat([emission, emission.flip(0, 1)], 2)
+        skip = torch.cat([skip, shift(skip.flip(0), 2, 0)], 1)
+        ends = torch.arange(S, device=over.device)[:, None] == S - 1 - over
+        start = torch.cat([start, torch.where(ends, 0.0, NEG_INF).to(start)], 1)
+    static = on_xla(emission)
     if static:
-        before, taken = _scaled_sweep(emission, skip)
+        before, taken = _scaled_sweep(emission, skip, start)
     else:
-        before = _sweep(emission, skip, torch.logaddexp)
-    alpha = before[..., :B] + emission[..., :B]
-    # eq. 8: a path ends in the last blank or in the last label
-    last_frame = (batch.T_b - 1).clamp(min=0)
-    last = alpha[last_frame, :, utterance].T if T else alpha.new_full((S, B), NEG_INF)
+        before = _sweep(emission, skip, start, torch.logaddexp)
+    log_p = before[-1, :, :B].gather(0, over[None])[0]
     if static:
-        last = last + taken[last_frame, utterance]
-    log_p = last.gather(0, 2 * batch.U_b[None])[0]
-    on_label = last.gather(0, (2 * batch.U_b - 1).clamp(min=0)[None])[0]
-    log_p = torch.where(batch.U_b > 0, (add_logs if static else torch.logaddexp)(log_p, on_label), log_p)
-    # without frames there is one path, the empty one, and it reads as the empty target
-    log_p = torch.where(batch.T_b == 0, torch.where(batch.U_b == 0, 0.0, NEG_INF), log_p)
+        log_p = log_p + taken[:B]
     if not posteriors:
         return log_p, None
-    beta_before = before[..., B:][t, s, utterance]
     # eq. 14: α and β both count y(t, l'(s)) in the paper; here β comes without
+    paths = before[:-1, :, :B] + emission[:-1, :, :B]
+    paths += before[1:, :, B:].flip(0, 1)
+    possible = batch.real_frames()[:, None] & (log_p > NEG_INF)
     if static:
-        return log_p, torch.where(log_p == NEG_INF, 0.0, shares(alpha + beta_before, 1))
-    gamma = (alpha + beta_before - torch.where(log_p == NEG_INF, 0.0, log_p)).exp()
-    return log_p, torch.where(alpha == NEG_INF, 0.0, gamma)
+        return log_p, torch.where(possible, shares(paths, 1), 0.0)
+    return log_p, paths.sub_(log_p).exp_().masked_fill_(~possible, 0)
 
 
-def _sweep(emission: Tensor, skip: Tensor, combine: Callable) -> Tensor:
+def _sweep(emission: Tensor, skip: Tensor, start: Tensor, combine: Callable) -> Tensor:
     """α(t, s) before y(t, l'(s)) is added, eq. 6 and 7, for R utterances at once: (T, S, R) as `emission`.
 
     `combine` is logaddexp for the sum over paths, maximum for the best one.
     """
     T, S, R = emission.shape
     before = emission.new_empty(T, S, R)
-    if T == 0:
-        return before
+    before[0] = start
     # two rows of -inf in front: s-1 and s-2 of the first states
     alpha = emission.new_full((S + 2, R), NEG_INF)
-    jump = torch.empty_like(skip)
-    before[0] = NEG_INF
-    before[0, :2] = 0
-    rows = before.unbind()
-    for earlier, later, y in zip(rows[:-1], rows[1:], emission[:-1].unbind(), strict=True):
-        torch.add(earlier, y, out=alpha[2:])
-        combine(alpha[2:], alpha[1:-1], out=later)
-        torch.add(alpha[:-2], skip, out=jump)
-        combine(later, jump, out=later)
+    here, one_before = alpha[2:], alpha[1:-1]
+    # only to a label or the end, which are the odd ones, may a path jump
+    two_before, may_jump = alpha[1:S:2], skip[1::2].contiguous()
+    jump = torch.empty_like(may_jump)
+    rows, odd_rows = before.unbind(), before[:, 1::2].unbind()
+    for t, y in enumerate(emission[:-1].unbind()):
+        torch.add(rows[t], y, out=here)
+        combine(here, one_before, out=rows[t + 1])
+        torch.add(two_before, may_jump, out=jump)
+        combine(odd_rows[t + 1], jump, out=odd_rows[t + 1])
     return before
 
 
-def _scaled_sweep(emission: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
+def _scaled_sweep(emission: Tensor, skip: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     """The sum over paths of `_sweep` for XLA: one loop of the program, and each frame rescaled.
 
     A TPU has no float64, and needs none where no number grows with T: what α and β say about a frame is how
-    the paths share it (eq. 14). Returns before (T, S, R) and what the frames before t took away, (T, R).
+    the paths share it (eq. 14). Returns before (T, S, R) and what was taken away before the last frame (R,).
     """
-    S, R = skip.shape
-    start = torch.where(torch.arange(S, device=skip.device)[:, None] < 2, 0.0, NEG_INF).to(skip).expand(S, R)
 
     def step(state, y):
         before, skip = state
@@ -382,7 +387,7 @@ def _scaled_sweep(emission: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
         return (add_logs(stay_or_next, shift(alpha, 2, 0) + skip), skip), (before, taken)
 
     _, (before, taken) = scan(step, (start, skip), (emission,))
-    return before, taken.cumsum(0) - taken
+    return before, taken[:-1].sum(0)
 
 
 def _trace(reach: Tensor, emission: Tensor, labels: Tensor) -> Alignment:
