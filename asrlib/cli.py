@@ -1,4 +1,4 @@
-"""The command line: ``asrlib data | train | test | transcribe | recipe | bench``.
+"""The command line: ``asrlib data | train | test | transcribe | export | recipe | bench``.
 
 What is wrong with the input is said in one line on standard error, with exit code 2;
 a traceback means a defect of asrlib. Lesson 09.
@@ -125,6 +125,39 @@ def transcribe(
         if times:
             for token, second, confidence in zip(found.tokens, found.times, found.confidences, strict=True):
                 print(f"  {second:7.2f} s  {confidence:4.0%}  {token}")
+
+
+@app.command()
+def export(
+    model_dir: Annotated[Path, typer.Argument(help="A model directory.")],
+    format: Annotated[str, typer.Option(help="onnx or tflite.")],
+    output: Annotated[
+        Path | None, typer.Option(help="File to write (default: model.FORMAT in the model directory).")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Store large weights in 8 bits.")] = False,
+    seconds: Annotated[
+        list[int] | None, typer.Option(help="A length that the TFLite file takes; give it again to add more.")
+    ] = None,
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="Compare on this corpus, with WER (default: the kit's clips).")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, dev, test, or all.")] = "test",
+) -> None:
+    """Write one file that runs without PyTorch, signal in and labels out; compare it with eager."""
+    from asrlib import corpus as corpora
+    from asrlib import export as module
+    from asrlib.recognizer import Recognizer
+
+    module.check_format(format)
+    path = output or model_dir / f"model{'-int8' if int8 else ''}.{format}"
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"--output {path}: there is no folder {path.parent}")
+    recognizer = Recognizer.load(model_dir)
+    cuts = _corpora(corpus, None if split == "all" else split) if corpus else corpora.clips()
+    files = module.export(recognizer, path, format, int8, seconds or module.SECONDS)
+    size = (model_dir / "model.safetensors").stat().st_size
+    rows = module.compare(recognizer, size, files, format, cuts, score=bool(corpus))
+    print(f"{module.table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")
 
 
 RealOption = Annotated[Path, typer.Option("--real", help="Folder that holds fsdd, speechocean-train, ….")]
