@@ -1,0 +1,202 @@
+"""n-gram language models over a tokenizer's labels: how probable is a text, label by label?
+
+The model counts labels, not words, so that a search can ask it at every label it emits,
+whatever the tokenizer. ``train_ngram`` smooths by interpolation after Witten and Bell (1991;
+Chen & Goodman 1998, section 2.5): after the history h,
+
+    P(w | h) = (c(h w) + N(h) · P(w | h')) / (c(h) + N(h))
+
+where c counts, N(h) is how many different labels were seen after h, and h' is h without
+its first label; below the unigrams all labels and the end of the text are equally probable.
+Every history's probabilities sum to one, and what was never seen is improbable, not
+impossible. ``NGram.save`` and ``load_arpa`` use the ARPA format, so models made with other programs
+do as well, if they were made of texts split into these labels. Lesson 11.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from asrlib.errors import InputError
+
+END = 0  # blank's number, which no text has, stands for the end of a text
+START = -1
+UNKNOWN = -2
+SPACE = "<space>"  # a label that is a space, in a file whose fields are separated by spaces
+ABSENT = -99.0  # log10 of the probability of what has none
+LN10 = math.log(10)
+
+State = tuple[int, ...]
+
+
+class NGram:
+    """Natural log-probabilities and back-off weights of label sequences.
+
+    ``table[history]`` has those of the labels seen after it; any other label's is
+    ``backoff[history]`` plus what the history without its first label says. Labels are
+    the tokenizer's numbers, ``END`` the end of the text.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], table: dict[State, dict[int, float]], backoff: dict[State, float]
+    ):
+        self.labels, self.table, self.backoff = list(labels), table, backoff
+        self.order = 1 + max(map(len, table))
+        self._scores: dict[State, Tensor] = {}
+
+    def start(self) -> State:
+        """The history at the start of a text."""
+        return self._known((START,))
+
+    def advance(self, state: State, label: int) -> State:
+        """The history after one more label: as much of it as the model knows something about."""
+        return self._known((*state, label))
+
+    def scores(self, state: State) -> Float[Tensor, "V"]:
+        """ln P of every label after ``state``; at 0, of the end of the text."""
+        if state not in self._scores:
+            if state:
+                scores = self.scores(self._known(state[1:])) + self.backoff.get(state, 0.0)
+            else:
+                scores = torch.full((len(self.labels) + 1,), self.table[()].get(UNKNOWN, ABSENT * LN10))
+            seen = {label: score for label, score in self.table.get(state, {}).items() if label >= 0}
+            scores[list(seen)] = torch.tensor(list(seen.values()))
+            self._scores[state] = scores
+        return self._scores[state]
+
+    def log_prob(self, labels: Iterable[int]) -> float:
+        """ln P of a whole text, its end included."""
+        total, state = 0.0, self.start()
+        for label in labels:
+            total += float(self.scores(state)[label])
+            state = self.advance(state, label)
+        return total + float(self.scores(state)[END])
+
+    def perplexity(self, texts: Iterable[Sequence[int]]) -> float:
+        """exp of the mean of -ln P, over all labels and ends of the texts: between how many
+        equally probable labels the model hesitates.
+        """
+        texts = list(texts)
+        if not texts:
+            raise InputError("a perplexity needs at least one text")
+        return math.exp(-sum(map(self.log_prob, texts)) / sum(len(text) + 1 for text in texts))
+
+    def save(self, path: str | Path) -> None:
+        """Write an ARPA file."""
+        names = {START: "<s>", END: "</s>", UNKNOWN: "<unk>"}
+        names |= {number: label.replace(" ", SPACE) for number, label in enumerate(self.labels, start=1)}
+        sections: list[list[str]] = [[] for _ in range(self.order)]
+        grams = {
+            (*history, label): score for history, row in self.table.items() for label, score in row.items()
+        }
+        for gram, score in {(START,): ABSENT * LN10, **grams}.items():
+            weight = f"\t{self.backoff[gram] / LN10:.7f}" if gram in self.backoff else ""
+            words = " ".join(names[label] for label in gram)
+            sections[len(gram) - 1].append(f"{score / LN10:.7f}\t{words}{weight}")
+        lines = ["\\data\\", *(f"ngram {n}={len(rows)}" for n, rows in enumerate(sections, start=1))]
+        for n, rows in enumerate(sections, start=1):
+            lines += ["", f"\\{n}-grams:", *rows]
+        Path(path).write_text("\n".join([*lines, "", "\\end\\", ""]), encoding="utf-8")
+
+    def _known(self, history: State) -> State:
+        history = history[max(0, len(history) - self.order + 1) :]
+        while history and history not in self.table:
+            history = history[1:]
+        return history
+
+
+def train_ngram(texts: Iterable[Sequence[int]], labels: Sequence[str], order: int = 3) -> NGram:
+    """A model of texts given as label numbers (``Tokenizer.encode``); ``labels`` are the
+    tokenizer's. Raises ``InputError`` where there is no text, or ``order`` is below 1.
+    """
+    if order < 1:
+        raise InputError(f"the order of a language model is {order}; it must be at least 1")
+    counts: dict[State, Counter[int]] = defaultdict(Counter)
+    for text in texts:
+        whole = (START, *text, END)
+        for end in range(1, len(whole)):
+            for start in range(max(0, end - order + 1), end + 1):
+                counts[whole[start:end]][whole[end]] += 1
+    if not counts:
+        raise InputError("there is no text to make a language model of")
+    probability: dict[State, dict[int, float]] = {}
+    backoff = {}
+    for history in sorted(counts, key=len):
+        seen = counts[history]
+        total, different = sum(seen.values()), len(seen)
+        shorter = probability.get(history[1:]) if history else None
+        everything = range(len(labels) + 1) if shorter is None else seen
+        probability[history] = {
+            label: (seen[label] + different * (shorter[label] if shorter else 1 / (len(labels) + 1)))
+            / (total + different)
+            for label in everything
+        }
+        backoff[history] = math.log(different / (total + different))
+    table = {h: {label: math.log(p) for label, p in row.items()} for h, row in probability.items()}
+    return NGram(labels, table, {history: weight for history, weight in backoff.items() if history})
+
+
+def load_arpa(path: str | Path, labels: Sequence[str]) -> NGram:
+    """The language model of an ARPA file, for a tokenizer with these labels.
+
+    A label that is a space is written ``<space>``. Labels without a unigram have the
+    probability of ``<unk>``, or next to none. Raises ``InputError`` naming the file
+    and line for what is not ARPA, or has labels that the tokenizer has not.
+    """
+    numbers = {"<unk>": UNKNOWN} | {label.replace(" ", SPACE): n for n, label in enumerate(labels, start=1)}
+    numbers |= {"<s>": START, "</s>": END}
+    table: dict[State, dict[int, float]] = defaultdict(dict)
+    backoff: dict[State, float] = {}
+    order, ended = 0, False
+    for number, line in enumerate(_lines(Path(path)), start=1):
+        where = f"{path}, line {number}"
+        if line == "\\end\\":
+            ended = True
+            break
+        if found := re.fullmatch(r"\\(\d+)-grams:", line):
+            order = int(found[1])
+            continue
+        if not order or not line:
+            continue
+        score, *words = re.split(r"[ \t]+", line)
+        weight = words.pop() if len(words) == order + 1 else "0"
+        if len(words) != order:
+            raise InputError(f"{where}: expected a log-probability and {order} labels, found {line[:80]!r}")
+        unknown = [word for word in words if word not in numbers]
+        if unknown:
+            raise InputError(
+                f"{where}: the tokenizer has no label {unknown[0]!r}: a language model for it counts its"
+                " labels, as one made by `asrlib lm` does"
+            )
+        gram = tuple(numbers[word] for word in words)
+        try:
+            table[gram[:-1]][gram[-1]] = float(score) * LN10
+            weight = float(weight) * LN10
+        except ValueError:
+            raise InputError(f"{where}: {line[:80]!r} has something else where numbers belong") from None
+        if weight:
+            backoff[gram] = weight
+            table[gram]  # a history, even if nothing is listed after it
+    if not ended or not table.get(()):
+        raise InputError(f"{path} is not a whole ARPA file: \\1-grams: or \\end\\ is missing")
+    unk = numbers["<unk>"]
+    if unk in table[()]:
+        table[()][UNKNOWN] = table[()][unk]
+    return NGram(labels, dict(table), backoff)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line.strip(" \t\r") for line in path.read_text(encoding="utf-8").split("\n")]
+    except FileNotFoundError:
+        raise InputError(f"there is no language model file {path}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a UTF-8 text file") from None
