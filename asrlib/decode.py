@@ -1,17 +1,19 @@
 """From encoder frames to labels: greedy search for CTC and RNN-T, whole batches at once.
 
-Lesson 11.
+``beam`` searches wider. Lesson 11.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from asrlib.transducer import Transducer
+from asrlib.transducer import State, Transducer
 
 
 @dataclass
@@ -61,11 +63,32 @@ def greedy_rnnt(
     label, all utterances of the batch side by side. ``max_symbols`` bounds the labels
     emitted at one frame: an untrained network would otherwise never leave it.
     """
+    spoken = start_of_text(model, encoder_out.shape[0], encoder_out.device)
+    return resume_greedy_rnnt(model, encoder_out, lengths, spoken, max_symbols, window)[0]
+
+
+def start_of_text(model: Transducer, batch: int, device: torch.device | str = "cpu") -> tuple[Tensor, State]:
+    """What the prediction network says before any label, (batch, D_pred), and its state."""
+    return model.prediction.step(torch.full((batch,), model.blank, device=device))
+
+
+@torch.no_grad()
+def resume_greedy_rnnt(
+    model: Transducer,
+    encoder_out: Float[Tensor, "batch T D_enc"],
+    lengths: Int[Tensor, "batch"],
+    spoken: tuple[Tensor, State],
+    max_symbols: int = 5,
+    window: int = 8,
+) -> tuple[list[Path], tuple[Tensor, State]]:
+    """``greedy_rnnt`` of frames that follow others: ``spoken`` is the prediction network's
+    output and state after the labels so far, and comes back as it is after the new ones.
+    """
     batch, frames, _ = encoder_out.shape
     device = encoder_out.device
     joint, blank = model.joint, model.blank
     projected = joint.encoder_linear(encoder_out)
-    predicted, state = model.prediction.step(torch.full((batch,), blank, device=device))
+    predicted, state = spoken
     time = torch.zeros(batch, dtype=torch.long, device=device)
     emitted_here = torch.zeros(batch, dtype=torch.long, device=device)
     offsets = torch.arange(window, device=device)
@@ -99,7 +122,10 @@ def greedy_rnnt(
         if bool((found & active).any()):
             new_predicted, new_state = model.prediction.step(chosen, state)
             predicted = torch.where(found[:, None], new_predicted, predicted)
-            state = tuple(
-                torch.where(found[None, :, None], n, o) for n, o in zip(new_state, state, strict=True)
-            )
-    return paths
+            state = map_state(partial(torch.where, found[None, :, None]), new_state, state)
+    return paths, (predicted, state)
+
+
+def map_state(function: Callable[..., Tensor], *states: State) -> State:
+    """``function`` of each tensor, (layers, batch, units), of prediction networks' states."""
+    return tuple(function(*parts) for parts in zip(*states, strict=True))

@@ -11,11 +11,12 @@ from asrlib.transducer import JointNetwork, PredictionNetwork, Transducer
 V, D = 5, 8
 
 
-def random_transducer(seed, blank=0, blank_bias=1.0):
+def random_transducer(seed, blank=0, blank_bias=1.0, vocabulary=V):
     """A model that emits some labels on some frames: louder than at initialisation, blank favoured."""
     torch.manual_seed(seed)
     encoder = ContextNetEncoder(4, [BlockConfig(D, layers=1)])
-    model = Transducer(encoder, PredictionNetwork(V, blank, 6, 7), JointNetwork(D, 7, 9, V), None, blank)
+    prediction, joint = PredictionNetwork(vocabulary, blank, 6, 7), JointNetwork(D, 7, 9, vocabulary)
+    model = Transducer(encoder, prediction, joint, None, blank)
     with torch.no_grad():
         model.joint.output.weight.mul_(6)
         model.joint.output.bias[blank] += blank_bias
