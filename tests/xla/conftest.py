@@ -19,11 +19,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def device():
-    """An XLA device, and no operation waiting for it."""
+    """An XLA device with nothing to do."""
     os.environ.setdefault("PJRT_DEVICE", "CPU")
     import torch_xla
 
-    torch_xla.sync()
+    torch_xla.sync(wait=True)
     return torch_xla.device()
 
 
