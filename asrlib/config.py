@@ -2,7 +2,8 @@
 
 The kit's own form mirrors the dataclasses below, section by section; every key has
 a default. A key of the wrong type is an error that names it; an unknown key is a
-warning, so that a file from a newer version still loads. Lesson 09.
+warning, so that a file from a newer version still loads. TensorFlowASR's files are
+read too (``asrlib.tensorflowasr``); docs/configuration.md has all their keys. Lesson 09.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import dataclasses
 import types
 import typing
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ import torch
 import yaml
 from torch import nn
 
-from asrlib.contextnet import BlockConfig, ContextNetEncoder, standard_blocks
+from asrlib import tensorflowasr
+from asrlib.contextnet import DOWNSAMPLING, VARIANTS, BlockConfig, ContextNetEncoder, standard_blocks
+from asrlib.conv import ACTIVATIONS, PADDINGS
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd
+from asrlib.template import is_template, render
 from asrlib.text import KINDS
-from asrlib.transducer import JointNetwork, PredictionNetwork, Transducer
+from asrlib.transducer import ENCODINGS, JOINT_MODES, RNNS, JointNetwork, PredictionNetwork, Transducer
 
 SCHEDULES = ("inverse_sqrt", "transformer", "one_cycle")
 _SHIPPED = Path(__file__).parent / "configs"
@@ -123,7 +127,15 @@ class EncoderConfig:
         return ContextNetEncoder(mels, blocks, self.alpha, self.variant)
 
     def check(self, where: str) -> None:
-        _positive(where, "encoder", self, "alpha")
+        _positive(where, "encoder", self, "alpha", "kernel")
+        _choice(where, "encoder", self, "variant", VARIANTS)
+        _choice(where, "encoder", self, "downsampling", DOWNSAMPLING)
+        rows = {"encoder": self} | {f"encoder.blocks[{n}]": b for n, b in enumerate(self.blocks or [])}
+        for name, row in rows.items():
+            _choice(where, name, row, "activation", ACTIVATIONS)
+            _choice(where, name, row, "padding", PADDINGS)
+            if isinstance(row, BlockConfig):
+                _positive(where, name, row, "filters", "layers", "kernel", "stride")
 
 
 @dataclass
@@ -145,7 +157,11 @@ class PredictionConfig:
         return PredictionNetwork(vocabulary, 0, **vars(self))
 
     def check(self, where: str) -> None:
-        _positive(where, "prediction", self, "embed_dim", "units", "layers")
+        _positive(where, "prediction", self, "units", "layers")
+        if self.encoding == "embedding":
+            _positive(where, "prediction", self, "embed_dim")
+        _choice(where, "prediction", self, "encoding", ENCODINGS)
+        _choice(where, "prediction", self, "rnn", RNNS)
         _not_negative(where, "prediction", self, "projection")
         _fractions(where, "prediction", self, "dropout")
 
@@ -168,6 +184,8 @@ class JointConfig:
 
     def check(self, where: str) -> None:
         _positive(where, "joint", self, "dim")
+        _choice(where, "joint", self, "activation", ACTIVATIONS)
+        _choice(where, "joint", self, "mode", JOINT_MODES)
 
 
 @dataclass
@@ -334,10 +352,11 @@ def shipped_configs() -> list[str]:
 
 
 def load_config(name_or_path: str | Path) -> Config:
-    """The shipped configuration of that name, or a YAML file's.
+    """The shipped configuration of that name, or a file's: YAML, or a Jinja template of YAML, in
+    the kit's form or TensorFlowASR's.
 
     Raises ``InputError`` naming the file and key for anything it cannot use; warns
-    about unknown keys.
+    about unknown keys, and about those of TensorFlowASR's that have no effect.
     """
     name = str(name_or_path)
     if name in shipped_configs():
@@ -353,7 +372,26 @@ def load_config(name_or_path: str | Path) -> Config:
 
 
 def parse_config(text: str, where: str) -> Config:
-    """A configuration from YAML text; ``where`` is named in messages."""
+    """A configuration from YAML text, or a Jinja template of it, in the kit's form or one of
+    TensorFlowASR's two; which one it is, its content tells. ``where`` is named in messages.
+    """
+    content = _read_yaml(render(text, where) if is_template(text) else text, where)
+    if not tensorflowasr.recognise(content):
+        config = _parse(Config, content, where, "")
+        config.check(where)
+        return config
+    translation = tensorflowasr.translate(content, where)
+    if translation.unused:
+        warnings.warn(f"{where}: keys without effect: {translation.warning()}", stacklevel=2)
+    try:
+        config = _parse(Config, translation.content, where, "")
+        config.check(where)
+    except InputError as error:
+        raise InputError(translation.original(str(error))) from None
+    return config
+
+
+def _read_yaml(text: str, where: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -365,9 +403,7 @@ def parse_config(text: str, where: str) -> Config:
         raise InputError(
             f"{where}: expected sections such as features and encoder, found {type(content).__name__}"
         )
-    config = _parse(Config, content, where, "")
-    config.check(where)
-    return config
+    return content
 
 
 def override(config: Config, assignments: list[str]) -> Config:
@@ -471,7 +507,7 @@ def _fractions(where: str, section: str, values: Any, *keys: str) -> None:
             raise InputError(f"{where}: key {section}.{key} is {value}; it must be between 0 and 1")
 
 
-def _choice(where: str, section: str, values: Any, key: str, allowed: Sequence[str]) -> None:
+def _choice(where: str, section: str, values: Any, key: str, allowed: Collection[str]) -> None:
     value = getattr(values, key)
     if value not in allowed:
         raise InputError(f"{where}: key {section}.{key} is {value!r}; use one of {', '.join(allowed)}")

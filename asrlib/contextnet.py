@@ -26,6 +26,8 @@ from asrlib.errors import InputError
 from asrlib.se import SqueezeExcite
 
 VARIANTS = ("paper", "tensorflowasr")
+# the blocks that halve the frame rate
+DOWNSAMPLING = {"progressive": (3, 7, 14), "2x": (3,)}
 
 
 @dataclass
@@ -54,9 +56,9 @@ def standard_blocks(
     ``downsampling="progressive"`` halves the rate at C3, C7 and C14 (8 ×, section
     2.3); ``"2x"`` only at C3, the paper's ablation.
     """
-    strides = {"progressive": (3, 7, 14), "2x": (3,)}.get(downsampling)
-    if strides is None:
-        raise InputError(f"downsampling is {downsampling!r}; use progressive or 2x")
+    if downsampling not in DOWNSAMPLING:
+        raise InputError(f"downsampling is {downsampling!r}; use one of {', '.join(DOWNSAMPLING)}")
+    strides = DOWNSAMPLING[downsampling]
     shared = dict(kernel=kernel, activation=activation, padding=padding, se=se)
     first = BlockConfig(256, layers=1, residual=False, **shared)
     middle = [

@@ -42,7 +42,8 @@ def test_every_shipped_configuration_loads_and_builds(name):
 
 
 def test_the_kits_configurations_ship():
-    assert {"contextnet-s", "contextnet-m", "contextnet-l", "contextnet-digits"} <= set(shipped_configs())
+    shipped = {"contextnet-s", "contextnet-m", "contextnet-l", "contextnet-digits"}
+    assert shipped | {"tensorflowasr-2021", "tensorflowasr-2023"} <= set(shipped_configs())
 
 
 @pytest.mark.parametrize("name", shipped_configs())
@@ -111,6 +112,38 @@ def test_every_key_of_the_encoder_has_an_effect():
     assert other.blocks[5].activation is torch.nn.functional.relu
 
 
+def test_every_key_of_prediction_and_joint_has_an_effect():
+    text = """
+    encoder: {blocks: [{filters: 24}]}
+    prediction: {encoding: one_hot, rnn: gru, units: 6, layers: 2, layer_norm: false, projection: 5,
+      dropout: 0.5}
+    joint: {dim: 24, activation: relu, mode: mul, encoder_linear: false, post_linear: true}
+    tokenizer: {vocabulary: 9}
+    """
+    model = build_model(parse_config(text, "f.yml"))
+    prediction, joint = model.prediction, model.joint
+    assert isinstance(prediction.rnn, torch.nn.GRU) and prediction.dropout.p == 0.5
+    assert count_parameters(prediction)[0] == 3 * 6 * (9 + 6 + 2) + 3 * 6 * (5 + 6 + 2) + 2 * (6 * 5 + 5)
+    assert count_parameters(joint)[0] == 5 * 24 + 24 * 24 + 24 + 24 * 9 + 9
+    assert (joint.activation, joint.mode, prediction.dim) == ("relu", "mul", 5)
+
+
+@pytest.mark.parametrize("variant", ["paper", "tensorflowasr"])
+@pytest.mark.parametrize("downsampling", ["progressive", "2x"])
+def test_a_causal_configuration_does_not_know_the_future(variant, downsampling):
+    keys = f"variant: {variant}, downsampling: {downsampling}, alpha: 0.0625, padding: causal, se: causal"
+    config = parse_config(f"{{features: {{mels: 10}}, encoder: {{{keys}}}}}", "f.yml")
+    torch.manual_seed(0)
+    encoder = build_model(config, 5).encoder.double().eval()
+    features = torch.randn(1, 120, 10, dtype=torch.float64)
+    changed = features.clone()
+    changed[:, 65:] = torch.randn(1, 55, 10)
+    before, after = encoder(features)[0], encoder(changed)[0]
+    known = -(-65 // encoder.reduction)  # output frame n is made at input frame n · reduction
+    torch.testing.assert_close(after[:, :known], before[:, :known], rtol=1e-12, atol=1e-12)
+    assert ((after - before)[:, known:].abs().amax(2) > 0).all()
+
+
 # ---- what is wrong -----------------------------------------------------------------------------------------
 
 
@@ -151,20 +184,49 @@ def test_a_wrong_type_names_the_key(text, message):
         ("tokenizer: {model_type: char}", "key tokenizer.model_type is 'char'; use one of unigram, bpe"),
         ("tokenizer: {vocabulary: -1}", "key tokenizer.vocabulary is -1; it must be positive"),
         ("encoder: {alpha: -0.5}", "key encoder.alpha is -0.5; it must be positive"),
-        ("encoder: {variant: keras}", "encoder: variant is 'keras'; use one of paper, tensorflowasr"),
-        ("encoder: {kernel: 0}", "encoder: kernel of a convolution is 0"),
-        ("encoder: {activation: gelu}", "encoder: activation is 'gelu'; use one of linear, relu"),
-        ("encoder: {downsampling: 4x}", "encoder: downsampling is '4x'; use progressive or 2x"),
-        ("encoder: {padding: valid}", "encoder: padding is 'valid'; use one of same, causal"),
+        ("encoder: {variant: keras}", "key encoder.variant is 'keras'; use one of paper, tensorflowasr"),
+        ("encoder: {kernel: 0}", "key encoder.kernel is 0; it must be positive"),
+        (
+            "encoder: {activation: gelu}",
+            "key encoder.activation is 'gelu'; use one of swish, silu, relu, tanh, linear",
+        ),
+        ("encoder: {downsampling: 4x}", "key encoder.downsampling is '4x'; use one of progressive, 2x"),
+        ("encoder: {padding: valid}", "key encoder.padding is 'valid'; use one of same, causal"),
         ("encoder: {se: locale}", "encoder: SE context is 'locale'; use none, global, causal or"),
         ("encoder: {se: -256}", "encoder: SE context is -256"),
         ("encoder: {blocks: []}", "encoder: the encoder has no blocks"),
-        ("encoder: {blocks: [{filters: -8}]}", "encoder: a block of 5 layers and -8 filters"),
-        ("encoder: {blocks: [{filters: 8, stride: 0}]}", "encoder: stride of a convolution is 0"),
+        ("encoder: {blocks: [{filters: -8}]}", r"key encoder.blocks\[0\].filters is -8; it must be positive"),
+        (
+            "encoder: {blocks: [{filters: 8, stride: 0}]}",
+            r"key encoder.blocks\[0\].stride is 0; it must be positive",
+        ),
+        (
+            "encoder: {blocks: [{filters: 8}, {filters: 8, activation: gelu}]}",
+            r"key encoder.blocks\[1\].activation is 'gelu'; use one of",
+        ),
+        ("encoder: {alpha: 0.001}", "encoder: channels of a convolution is 0"),
+        (
+            "prediction: {encoding: onehot}",
+            "key prediction.encoding is 'onehot'; use one of embedding, one_hot",
+        ),
+        ("prediction: {embed_dim: 0}", "key prediction.embed_dim is 0; it must be positive"),
+        ("prediction: {rnn: rnn}", "key prediction.rnn is 'rnn'; use one of lstm, gru"),
+        ("prediction: {projection: -1}", "key prediction.projection is -1; it must not be negative"),
+        ("joint: {mode: concat}", "key joint.mode is 'concat'; use one of add, mul"),
+        (
+            "joint: {encoder_linear: false, dim: 512}",
+            "joint: the encoder's side is 640 wide and .* 512: make",
+        ),
+        ("tokenizer: {max_piece_length: 0}", "key tokenizer.max_piece_length is 0; it must be positive"),
+        ("training: {clip_norm: 0}", "key training.clip_norm is 0.0; it must be positive"),
+        ("training: {l2: -1}", "key training.l2 is -1.0; it must not be negative"),
+        ("training: {max_steps: 0}", "key training.max_steps is 0; it must be positive"),
+        ("training: {batch_utterances: 0}", "key training.batch_utterances is 0; it must be positive"),
+        ("augment: {time_masks: -1}", "key augment.time_masks is -1; it must not be negative"),
         ("prediction: {units: -640}", "key prediction.units is -640; it must be positive"),
         ("prediction: {dropout: 1.5}", "key prediction.dropout is 1.5; it must be between 0 and 1"),
         ("joint: {dim: 0}", "key joint.dim is 0; it must be positive"),
-        ("joint: {activation: gelu}", "joint: joint activation is 'gelu'; use one of"),
+        ("joint: {activation: gelu}", "key joint.activation is 'gelu'; use one of swish"),
         ("joint: null", "prediction and joint go together; set both to null for a pure CTC model"),
         ("{prediction: null, joint: null}", "training.ctc_weight must be 1, not 0.0"),
         ("training: {ctc_weight: 1.5}", "key training.ctc_weight is 1.5; it must be between 0 and 1"),

@@ -138,7 +138,7 @@ def test_downsampling_halves_at_c3_c7_c14_or_c3_alone():
     for downsampling, halved in (("progressive", [3, 7, 14]), ("2x", [3])):
         strides = [block.stride for block in standard_blocks(downsampling=downsampling)]
         assert strides == [2 if index in halved else 1 for index in range(23)]
-    with pytest.raises(InputError, match="downsampling is '4x'; use progressive or 2x"):
+    with pytest.raises(InputError, match="downsampling is '4x'; use one of progressive, 2x"):
         standard_blocks(downsampling="4x")
 
 
