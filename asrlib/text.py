@@ -19,13 +19,17 @@ KINDS = ("characters", "words", "phones", "wordpieces")
 
 
 def normalize_text(text: str) -> str:
-    """Lower case, NFKC, letters, digits and apostrophes alone, single spaces.
+    """Lower case, NFKC, letters with their marks, digits and apostrophes alone, single spaces.
 
     Recordings come with their own conventions (LibriSpeech in upper case, LJSpeech
     with punctuation); training and scoring see this one form.
     """
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
-    text = "".join(c if c.isalnum() or c == "'" else " " for c in text)
+    kept: list[str] = []
+    for c in text:
+        mark = unicodedata.category(c).startswith("M") and kept and kept[-1] not in " '"  # as Hindi's vowels
+        kept.append(c if c.isalnum() or c == "'" or mark else " ")
+    text = "".join(kept)
     return " ".join(re.sub(r"(?<!\w)'+|'+(?!\w)", " ", text).split())
 
 

@@ -1,20 +1,26 @@
 """TensorFlowASR's two files, unchanged: no key is overlooked, and every count is that of their summary."""
 
+import json
+import math
 import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 import yaml
 
 from asrlib.config import Config, build_model, load_config, override, parse_config
+from asrlib.corpus import load_corpus
 from asrlib.errors import InputError
+from asrlib.recognizer import Recognizer
 from asrlib.schedules import learning_rate
 from asrlib.template import render
 from asrlib.tensorflowasr import BLOCK_KEYS, BLOCKS, HONOURED, NO_EFFECT, SECTIONS
 from asrlib.text import Tokenizer, train_tokenizer
+from asrlib.train import train
 from asrlib.transducer import count_parameters
 
 HERE = Path(__file__).parent
@@ -382,6 +388,40 @@ def test_what_cannot_be_used_is_named_with_the_reason(values, reason):
         and f"decoder_config.{next(iter(values))}" in message
     )
     assert reason in message and len(caught) == 1 and config.tokenizer.file is None
+
+
+# ---- training ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:f.yml. keys without effect")
+def test_one_of_their_files_trains_and_transcribes(tiny_corpus, tmp_path):
+    """A transducer with everything that is unusual, for three steps of four utterances."""
+    text = """
+    speech_config: {sample_rate: 8000, num_feature_bins: 20}
+    decoder_config: {type: characters}
+    model_config:
+      encoder_alpha: 1
+      encoder_blocks:
+        - {filters: 16, nlayers: 1, strides: 4, residual: False}
+        - {filters: 16, nlayers: 1, strides: 2}
+      prediction_label_encode_mode: one_hot
+      prediction_num_rnns: 2
+      prediction_rnn_units: 8
+      prediction_rnn_type: gru
+      prediction_projection_units: 6
+      joint_dim: 12
+      joint_mode: mul
+      postjoint_linear: True
+    learning_config:
+      optimizer_config: {beta1: 0.9, beta2: 0.98, epsilon: 1e-9, warmup_steps: 10}
+      running_config: {batch_size: 4, num_epochs: 1, outdir: /nowhere}
+    """
+    cuts = load_corpus(tiny_corpus, "train").subset(first=12)
+    with tiny.one_thread():
+        recognizer = train(parse_config(text, "f.yml"), cuts, tmp_path / "out", show_progress=False)
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["step"] == 3
+    assert recognizer.tokenizer.kind == "characters" and recognizer.config.training.clip_norm == math.inf
+    assert isinstance(Recognizer.load(tmp_path / "out").transcribe(tiny.tones("low"), tiny.RATE).text, str)
 
 
 # ---- errors ------------------------------------------------------------------------------------------------

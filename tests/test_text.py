@@ -48,6 +48,8 @@ def pieces(request):
         ("snake_case", "snake case"),
         ("Äpfel è già", "äpfel è già"),
         ("a\u0308", "ä"),
+        ("हिन्दी में।", "हिन्दी में"),
+        ("a \u0308b '\u0308c", "a b c"),
         ("", ""),
         ("'' - .", ""),
     ],
