@@ -36,16 +36,20 @@ def greedy_ctc(
     A label's frame is the first of its run.
     """
     best, label = log_probs.max(-1)
-    paths = []
-    for scores, labels, length in zip(best.tolist(), label.tolist(), lengths.tolist(), strict=True):
-        path = Path(score=sum(scores[:length], 0.0))
-        for t in range(length):
-            if labels[t] != blank and (t == 0 or labels[t] != labels[t - 1]):
-                path.labels.append(labels[t])
-                path.frames.append(t)
-                path.log_probs.append(scores[t])
-        paths.append(path)
-    return paths
+    rows = zip(best.tolist(), label.tolist(), lengths.tolist(), strict=True)
+    return [collapse(scores[:length], labels[:length], blank, blank) for scores, labels, length in rows]
+
+
+def collapse(scores: list[float], labels: list[int], previous: int, blank: int) -> Path:
+    """The path of one label a frame, of which ``previous`` was the last frame's before."""
+    path = Path(score=sum(scores, 0.0))
+    for t, (score, label) in enumerate(zip(scores, labels, strict=True)):
+        if label != blank and label != previous:
+            path.labels.append(label)
+            path.frames.append(t)
+            path.log_probs.append(score)
+        previous = label
+    return path
 
 
 @torch.no_grad()

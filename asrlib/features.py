@@ -21,7 +21,7 @@ from torch import Tensor
 
 from asrlib.errors import InputError
 
-NORMALIZATIONS = ("none", "utterance", "bin")
+NORMALIZATIONS = ("none", "utterance", "bin", "running")
 
 
 def hz_to_mel(hz: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
@@ -115,8 +115,9 @@ def log_mel(
 
     ``waveform`` is mono in [-1, 1]; ``normalize_signal`` divides it by its peak;
     ``normalize`` is ``"none"``, ``"utterance"`` (one mean and variance over all
-    frames and bins) or ``"bin"`` (one for each mel bin). Raises ``InputError`` for
-    an empty waveform.
+    frames and bins), ``"bin"`` (one for each mel bin) or ``"running"`` (from each bin the mean
+    of its frames so far is subtracted: a louder recording or another microphone is evened out
+    without looking ahead). Raises ``InputError`` for an empty waveform.
     """
     if waveform.numel() == 0:
         raise InputError("waveform is empty: there is nothing to compute features of")
@@ -181,24 +182,48 @@ class FrontEnd(torch.nn.Module):
             if self.normalize_signal:
                 waveforms = waveforms / (waveforms * inside).abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
             frames = frame(preemphasize(waveforms, self.preemphasis) * inside, self.window, self.hop)
-            spectrum = torch.fft.rfft(frames * self.taper, n=self.fft_size)
-            power = spectrum.real.square() + spectrum.imag.square()
-            filters = self.filters if warp is None else warp_filters(self.filters, warp)
-            features = torch.log(power @ filters + self.log_floor)
+            features = self.log_mels(frames, warp)
             counts = frame_count(lengths, self.window, self.hop)
             mask = (
                 torch.arange(features.shape[1], device=features.device)[None, :, None] < counts[:, None, None]
             )
             return self._normalized(features, mask) * mask, counts
 
+    def log_mels(
+        self, frames: Float[Tensor, "batch frames window"], warp: Float[Tensor, "batch"] | None = None
+    ) -> Float[Tensor, "batch frames mels"]:
+        """Of frames cut and pre-emphasised, before normalisation."""
+        spectrum = torch.fft.rfft(frames * self.taper, n=self.fft_size)
+        power = spectrum.real.square() + spectrum.imag.square()
+        filters = self.filters if warp is None else warp_filters(self.filters, warp)
+        return torch.log(power @ filters + self.log_floor)
+
     def _normalized(self, features: Tensor, mask: Tensor) -> Tensor:
         if self.normalize == "none":
             return features
+        if self.normalize == "running":
+            return features - running_mean(features)[0]
         dims = (1,) if self.normalize == "bin" else (1, 2)
         count = mask.expand_as(features).sum(dims, keepdim=True)
         mean = (features * mask).sum(dims, keepdim=True) / count
         variance = ((features - mean).square() * mask).sum(dims, keepdim=True) / count
         return (features - mean) / (variance.sqrt() + 1e-3)
+
+
+def running_mean(
+    x: Float[Tensor, "batch frames channels"],
+    total: Float[Tensor, "batch 1 channels"] | None = None,
+    count: Float[Tensor, ""] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean of all frames up to each one, and the sum and number of frames to go on from
+    when more follow; both start at zero, in 64 bits, as a long stream needs.
+    """
+    total = x.new_zeros(x.shape[0], 1, x.shape[2], dtype=torch.float64) if total is None else total
+    count = total.new_zeros(()) if count is None else count
+    totals = total + torch.cumsum(x.to(total.dtype), dim=1)
+    counts = count + torch.arange(1, x.shape[1] + 1, device=x.device)
+    after = totals[:, -1:] if x.shape[1] else total
+    return (totals / counts[:, None]).to(x.dtype), after, count + x.shape[1]
 
 
 @lru_cache(maxsize=8)

@@ -26,6 +26,7 @@ from asrlib import decode
 from asrlib.config import Config, build_model, check_vocabulary, load_config
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd
+from asrlib.streaming import Stream
 from asrlib.text import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
@@ -122,6 +123,14 @@ class Recognizer:
                 f"audio has shape {tuple(samples.shape)}; expected one row of mono samples, not empty"
             )
         return self.transcribe_batch([(samples, sample_rate)])[0]
+
+    def stream(self, sample_rate: int | None = None) -> Stream:
+        """To transcribe speech while it is spoken, for a model that does not need the future.
+
+        ``sample_rate`` is that of the samples to come, the model's own if None. Raises
+        ``InputError`` naming the configuration's keys because of which a model cannot stream.
+        """
+        return Stream(self, sample_rate)
 
     @torch.no_grad()
     def transcribe_batch(self, utterances: Sequence[tuple[Tensor, int]]) -> list[Hypothesis]:
