@@ -22,10 +22,11 @@ import torchaudio.functional
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from asrlib import decode
+from asrlib import beam, decode
 from asrlib.config import Config, build_model, check_vocabulary, load_config
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd
+from asrlib.lm import NGram
 from asrlib.streaming import Stream
 from asrlib.text import Tokenizer, load_tokenizer
 
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """``times``: the second at which each token was emitted; ``score``: natural log of the
-    path's probability; ``confidences``: each token's probability when it was emitted.
+    """``times``: the second at which each token was emitted; ``score``: natural log of the path's
+    probability (of all its alignments' that a beam search has found); ``confidences``:
+    each token's probability when it was emitted.
     """
 
     text: str
@@ -47,15 +49,25 @@ class Hypothesis:
 
 
 class Recognizer:
-    """Configuration, front end, network and tokenizer together, in evaluation mode."""
+    """Configuration, front end, network and tokenizer together, in evaluation mode.
+
+    ``config.decoding`` says how to search, and may be changed at any time; so may ``lm``, the
+    language model that beam search asks.
+    """
 
     def __init__(
         self, config: Config, model: nn.Module, tokenizer: Tokenizer, device: str | torch.device = "cpu"
     ):
         self.config, self.tokenizer, self.device = config, tokenizer, torch.device(device)
+        self.lm: NGram | None = None
         self.model = model.to(self.device).eval()
         self.front_end = FrontEnd(**vars(config.features)).to(self.device)
         self.frame_seconds = config.features.hop_ms / 1000 * model.encoder.reduction
+
+    @property
+    def uses_ctc(self) -> bool:
+        """Does the CTC head answer, or the transducer?"""
+        return self.model.joint is None or self.config.decoding.head == "ctc"
 
     @classmethod
     def load(cls, model_dir: str | FilePath | None = None, device: str | torch.device = "cpu") -> Recognizer:
@@ -142,22 +154,34 @@ class Recognizer:
         ]
         lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
         padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
-        if self.model.joint is None or self.config.decoding.head == "ctc":
-            paths = self._search_ctc(padded, lengths)
-        else:
-            encoder_out, frame_lengths = self.model.encoder(*self.front_end(padded, lengths))
-            max_symbols = self.config.decoding.max_symbols
-            paths = decode.greedy_rnnt(self.model, encoder_out, frame_lengths, max_symbols)
-        return [self._hypothesis(path) for path in paths]
+        search = self._search_ctc if self.uses_ctc else self._search_rnnt
+        return [self._hypothesis(path) for path in search(padded, lengths)]
+
+    def _search_rnnt(self, waveforms: Tensor, lengths: Tensor) -> list[decode.Path]:
+        encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths))
+        max_symbols = self.config.decoding.max_symbols
+        if not self.config.decoding.beam_width:
+            return decode.greedy_rnnt(self.model, encoder_out, frame_lengths, max_symbols)
+        found = beam.beam_rnnt(self.model, encoder_out, frame_lengths, self._beam_options(), max_symbols)
+        return [paths[0] for paths in found]
 
     def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[decode.Path]:
-        """Greedy on the CTC head's log-probabilities, averaged over ``decoding.warps``."""
+        """On the CTC head's log-probabilities, averaged over ``decoding.warps``."""
         together = []
         for factor in self.config.decoding.warps or [1.0]:
             warp = None if factor == 1 else torch.full((len(lengths),), factor, device=self.device)
             encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths, warp))
             together.append(self.model.ctc_head(encoder_out).log_softmax(-1))
-        return decode.greedy_ctc(torch.stack(together).mean(0).log_softmax(-1), frame_lengths)
+        log_probs = torch.stack(together).mean(0).log_softmax(-1)
+        if not self.config.decoding.beam_width:
+            return decode.greedy_ctc(log_probs, frame_lengths)
+        return [paths[0] for paths in beam.beam_ctc(log_probs, frame_lengths, self._beam_options())]
+
+    def _beam_options(self) -> beam.BeamOptions:
+        settings = self.config.decoding
+        return beam.BeamOptions(
+            settings.beam_width, settings.norm_score, self.lm, settings.lm_weight, settings.label_bonus
+        )
 
     def transcribe_cuts(self, cuts: CutSet, batch_seconds: float = 120.0) -> Iterable[tuple[str, Hypothesis]]:
         """(cut id, hypothesis) for a whole corpus, batched by length, shortest first."""

@@ -57,8 +57,7 @@ class Stream:
         self._resampler = StreamingResampler(sample_rate or front_end.sample_rate, front_end.sample_rate)
         self._front_end = StreamingFrontEnd(front_end)
         self._encoder = StreamingEncoder(encoder)
-        ctc = recognizer.model.joint is None or recognizer.config.decoding.head == "ctc"
-        self._search = (_StreamingCTC if ctc else _StreamingTransducer)(recognizer)
+        self._search = (_StreamingCTC if recognizer.uses_ctc else _StreamingTransducer)(recognizer)
         self._hypothesis = recognizer._hypothesis(self._search.path)
         self._finished = False
 

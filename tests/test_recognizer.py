@@ -1,5 +1,6 @@
 """asrlib.recognizer: a model directory, read and written, and what it hears."""
 
+import dataclasses
 import json
 import math
 import os
@@ -14,6 +15,7 @@ import torch
 from asrlib import recognizer as module
 from asrlib.corpus import cut_audio, load_corpus
 from asrlib.errors import InputError
+from asrlib.lm import train_ngram
 from asrlib.recognizer import Recognizer, replacing, write_atomically
 from asrlib.train import test as run_test
 
@@ -29,6 +31,15 @@ def one_thread():
 @pytest.fixture(scope="module")
 def recognizer(tiny_model):
     return Recognizer.load(tiny_model)
+
+
+@pytest.fixture
+def searched(recognizer, monkeypatch):
+    """``searched(beam_width=4)`` and the like, until the end of the test."""
+    usual = recognizer.config.decoding
+    monkeypatch.setattr(recognizer, "lm", None)
+    yield lambda **keys: setattr(recognizer.config, "decoding", dataclasses.replace(usual, **keys))
+    recognizer.config.decoding = usual
 
 
 @pytest.fixture
@@ -87,6 +98,35 @@ def test_alone_or_in_a_batch_the_result_is_the_same(recognizer):
         assert (alone.text, alone.tokens, alone.times) == (found.text, found.tokens, found.times)
         assert alone.score == pytest.approx(found.score, abs=1e-3)
         assert alone.confidences == pytest.approx(found.confidences, abs=1e-3)
+
+
+@pytest.mark.parametrize("head", ["transducer", "ctc"])
+def test_a_beam_hears_the_same_words_and_is_at_least_as_sure(recognizer, searched, head):
+    texts, inputs = utterances(recognizer)
+    searched(head=head)
+    greedy = recognizer.transcribe_batch(inputs)
+    searched(head=head, beam_width=1)
+    for found, expected in zip(recognizer.transcribe_batch(inputs), greedy, strict=True):
+        assert (found.text, found.times) == (expected.text, expected.times)
+        assert found.score == pytest.approx(expected.score, abs=1e-3)
+    searched(head=head, beam_width=4)
+    for found, expected, text in zip(recognizer.transcribe_batch(inputs), greedy, texts, strict=True):
+        assert found.text == text and len(found.times) == len(found.confidences) == len(text.split())
+        assert found.score >= expected.score - 1e-4
+
+
+@pytest.mark.parametrize("head", ["transducer", "ctc"])
+def test_a_language_model_has_its_say(recognizer, searched, head):
+    """One that has never met the word "mid" makes it disappear, if its word counts for enough."""
+    samples = tiny.tones("low mid high")
+    encode, labels = recognizer.tokenizer.encode, recognizer.tokenizer.labels
+    searched(head=head, beam_width=4)
+    recognizer.lm = train_ngram(200 * [encode("low high")], labels, order=2)
+    assert recognizer.transcribe(samples, tiny.RATE).text == "low mid high"
+    searched(head=head, beam_width=4, lm_weight=20.0)
+    assert recognizer.transcribe(samples, tiny.RATE).text == "low high"
+    searched(head=head, beam_width=4, lm_weight=20.0, label_bonus=300.0)
+    assert len(recognizer.transcribe(samples, tiny.RATE).tokens) > 5
 
 
 def test_much_padding_changes_nothing(recognizer):
