@@ -1,4 +1,4 @@
-"""The command line: ``asrlib data | train | test | transcribe | export | recipe | bench``.
+"""The command line: ``asrlib data | train | test | transcribe | lm | export | recipe | bench``.
 
 What is wrong with the input is said in one line on standard error, with exit code 2;
 a traceback means a defect of asrlib. Lesson 09.
@@ -23,6 +23,8 @@ from asrlib.errors import InputError
 if TYPE_CHECKING:
     from lhotse import CutSet
 
+    from asrlib.recognizer import Hypothesis, Recognizer
+
 app = typer.Typer(
     help="Speech recognition with ContextNet: the library under the course.",
     no_args_is_help=True,
@@ -40,6 +42,16 @@ CorpusOption = Annotated[
     list[str],
     typer.Option("--corpus", help="A corpus name or a folder with manifest.tsv; give it again to add more."),
 ]
+
+
+BeamOption = Annotated[
+    int | None, typer.Option("--beam", min=0, help="Hypotheses to keep side by side; 0: greedy search.")
+]
+LMOption = Annotated[
+    Path | None, typer.Option("--lm", help="Language model for beam search: the ARPA file of asrlib lm.")
+]
+LMWeightOption = Annotated[float | None, typer.Option(min=0, help="How much the language model counts.")]
+BonusOption = Annotated[float | None, typer.Option(help="What each label adds to a hypothesis, in nats.")]
 
 
 @app.command()
@@ -82,6 +94,10 @@ def test(
     corpus: CorpusOption,
     output: Annotated[Path, typer.Option(help="TSV file to write, a row an utterance.")],
     split: Annotated[str, typer.Option(help="train, dev, test, or all.")] = "test",
+    beam: BeamOption = None,
+    lm: LMOption = None,
+    lm_weight: LMWeightOption = None,
+    label_bonus: BonusOption = None,
 ) -> None:
     """Transcribe a split; print WER and CER in per cent, write one row an utterance."""
     from asrlib.recognizer import Recognizer, write_atomically
@@ -89,8 +105,10 @@ def test(
 
     if not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.parent}")
+    recognizer = Recognizer.load(model_dir)
+    _choose_search(recognizer, beam, lm, lm_weight, label_bonus)
     cuts = _corpora(corpus, None if split == "all" else split)
-    words, characters, rows = run(Recognizer.load(model_dir), cuts)
+    words, characters, rows = run(recognizer, cuts)
     table = ["id\treference\thypothesis\tscore"]
     table += [f"{name}\t{reference}\t{found.text}\t{found.score:.4f}" for name, reference, found in rows]
     write_atomically(output, ("\n".join(table) + "\n").encode())
@@ -110,6 +128,13 @@ def transcribe(
     times: Annotated[
         bool, typer.Option("--times", help="Also print each token with its second and confidence.")
     ] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Hear the file in pieces of 0.1 s, and print what is new.")
+    ] = False,
+    beam: BeamOption = None,
+    lm: LMOption = None,
+    lm_weight: LMWeightOption = None,
+    label_bonus: BonusOption = None,
 ) -> None:
     """Print what is said in each audio file."""
     from asrlib.recognizer import Recognizer
@@ -119,8 +144,9 @@ def transcribe(
     if not files:
         raise InputError("no audio file is given: asrlib transcribe [MODEL_DIR] AUDIO...")
     recognizer = Recognizer.load(folder)
+    _choose_search(recognizer, beam, lm, lm_weight, label_bonus)
     for file in files:
-        found = recognizer.transcribe(file)
+        found = _stream(recognizer, file) if stream else recognizer.transcribe(file)
         print(f"{file}\t{found.text}" if len(files) > 1 else found.text)
         if times:
             for token, second, confidence in zip(found.tokens, found.times, found.confidences, strict=True):
@@ -154,10 +180,38 @@ def export(
         raise InputError(f"--output {path}: there is no folder {path.parent}")
     recognizer = Recognizer.load(model_dir)
     cuts = _corpora(corpus, None if split == "all" else split) if corpus else corpora.clips()
-    files = module.export(recognizer, path, format, int8, seconds or module.SECONDS)
+    lengths, longest = seconds or module.SECONDS, max(cut.duration for cut in cuts)
+    if format == "tflite" and longest > max(lengths):
+        raise InputError(
+            f"an utterance to compare on lasts {longest:.1f} s, and --seconds is at most {max(lengths)}"
+        )
+    files = module.export(recognizer, path, format, int8, lengths)
     size = (model_dir / "model.safetensors").stat().st_size
     rows = module.compare(recognizer, size, files, format, cuts, score=bool(corpus))
     print(f"{module.table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")
+
+
+@app.command("lm")
+def language_model(
+    model_dir: Annotated[Path, typer.Argument(help="The model directory whose labels it is to know.")],
+    corpus: CorpusOption,
+    output: Annotated[Path, typer.Option(help="ARPA file to write.")],
+    order: Annotated[int, typer.Option(help="Labels it looks at together: 3 is a trigram model.")] = 3,
+) -> None:
+    """Train an n-gram language model on the corpora's train transcripts, for --lm."""
+    from asrlib.lm import train_ngram
+    from asrlib.recognizer import write_atomically
+    from asrlib.text import load_tokenizer
+
+    tokenizer = load_tokenizer(model_dir)
+    splits = [_corpora(corpus, "train"), _corpora(corpus, "dev", optional=True)]
+    texts, unseen = ([tokenizer.encode(c.supervisions[0].text) for c in cuts or []] for cuts in splits)
+    model = train_ngram(texts, tokenizer.labels, order)
+    write_atomically(output, model.arpa().encode())
+    print(f"{output}: order {order}, {sum(map(len, model.table.values())):,} n-grams of {len(texts)} texts")
+    print(f"perplexity of these texts: {model.perplexity(texts):.2f}")
+    if unseen:
+        print(f"perplexity of the dev texts: {model.perplexity(unseen):.2f}")
 
 
 RealOption = Annotated[Path, typer.Option("--real", help="Folder that holds fsdd, speechocean-train, ….")]
@@ -204,6 +258,47 @@ def bench_losses(
     from asrlib import bench
 
     bench.bench_losses(repeats=repeats, device=device, quick=quick)
+
+
+@bench_app.command("decode")
+def bench_decode(
+    repeats: Annotated[int, typer.Option(help="Runs of each; the table has medians.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="A toy size, to see that all runs.")] = False,
+) -> None:
+    """Greedy and beam search beside torchaudio's, on the same encoder output."""
+    from asrlib import bench_decode
+
+    bench_decode.bench_decode(repeats=repeats, quick=quick)
+
+
+def _choose_search(
+    recognizer: Recognizer, beam: int | None, lm: Path | None, lm_weight: float | None, bonus: float | None
+) -> None:
+    """What the command line says in place of the configuration's ``decoding``."""
+    from asrlib.lm import load_arpa
+
+    decoding = recognizer.config.decoding
+    given = {"beam_width": beam, "lm_weight": lm_weight, "label_bonus": bonus}
+    for key, value in given.items():
+        if value is not None:
+            setattr(decoding, key, value)
+    if lm is not None and not decoding.beam_width:
+        raise InputError("--lm is for beam search: add --beam 5, say")
+    recognizer.lm = load_arpa(lm, recognizer.tokenizer.labels) if lm is not None else None
+
+
+def _stream(recognizer: Recognizer, file: str) -> Hypothesis:
+    """Prints what is heard whenever it changes, with the second of the file at which it did."""
+    from asrlib.corpus import read_audio
+
+    samples, rate = read_audio(file)
+    stream, text, chunk = recognizer.stream(rate), "", max(1, rate // 10)
+    for start in range(0, len(samples), chunk):
+        found = stream.feed(samples[start : start + chunk])
+        if found.text != text:
+            text = found.text
+            print(f"  {min(start + chunk, len(samples)) / rate:7.2f} s  {text}", flush=True)
+    return stream.finish()
 
 
 def _corpora(names: list[str], split: str | None, optional: bool = False) -> CutSet | None:

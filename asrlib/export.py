@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("onnx", "tflite")
 SECONDS = (2, 6, 20)
+# smaller weights stay as they are: their scales and the node would eat what 8 bits save
+SMALLEST = 1024
 _NEEDED = {
     "onnx": ("export", ("onnx", "onnxscript", "onnxruntime")),
     "tflite": ("tflite", ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")),
@@ -140,11 +142,17 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), _nothing_printed():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(before)
+
+
+@contextlib.contextmanager
+def _nothing_printed() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 # -------------------------------------------------------------------------------- the graph
@@ -254,6 +262,41 @@ class TransducerFrames(nn.Module):
         return self.linear(encoder_out[0]), count.int()
 
 
+class StepLSTM(nn.LSTM):
+    """One label, (1, 1, D), as matrix products, which every runtime has and 8 bits fit."""
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None):  # type: ignore[override]
+        h, c = (_start(self, x), _start(self, x)) if state is None else state
+        i, f, g, o = (_heard(self, x) + _remembered(self, h)).chunk(4, dim=-1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        return h, (h, c)
+
+
+class StepGRU(nn.GRU):
+    """One label, (1, 1, D), as matrix products."""
+
+    def forward(self, x: Tensor, h: Tensor | None = None):  # type: ignore[override]
+        h = _start(self, x) if h is None else h
+        reset, update, new = _heard(self, x).chunk(3, dim=-1)
+        reset_h, update_h, new_h = _remembered(self, h).chunk(3, dim=-1)
+        kept = (update + update_h).sigmoid()
+        h = (1 - kept) * (new + (reset + reset_h).sigmoid() * new_h).tanh() + kept * h
+        return h, h
+
+
+def _start(rnn: nn.RNNBase, x: Tensor) -> Tensor:
+    return x.new_zeros(1, 1, rnn.hidden_size)
+
+
+def _heard(rnn: nn.RNNBase, x: Tensor) -> Tensor:
+    return F.linear(x, rnn.weight_ih_l0, rnn.bias_ih_l0)
+
+
+def _remembered(rnn: nn.RNNBase, h: Tensor) -> Tensor:
+    return F.linear(h, rnn.weight_hh_l0, rnn.bias_hh_l0)
+
+
 class Predict(nn.Module):
     """One more label, (1,), and the prediction network's state as a flat list of tensors, to
     its part of the joint network (1, D) and the new state.
@@ -261,7 +304,10 @@ class Predict(nn.Module):
 
     def __init__(self, model: Transducer):
         super().__init__()
-        self.prediction, self.linear = model.prediction, model.joint.prediction_linear
+        self.prediction, self.linear = copy.deepcopy(model.prediction), model.joint.prediction_linear
+        for module in self.prediction.modules():
+            if isinstance(module, nn.RNNBase):
+                module.__class__ = StepLSTM if isinstance(module, nn.LSTM) else StepGRU
         _, state = self.prediction.step(torch.zeros(1, dtype=torch.long))
         tensors, self.shape = pytree.tree_flatten(state)
         self.start = [torch.zeros_like(tensor) for tensor in tensors]
@@ -367,7 +413,7 @@ def _int8_onnx(proto: Any) -> Any:
     weights, nodes = [], []
     for weight in graph.initializer:
         values = onnx.numpy_helper.to_array(weight)
-        if values.ndim < 2 or values.size < 1024 or values.dtype != np.float32:
+        if values.ndim < 2 or values.size < SMALLEST or values.dtype != np.float32:
             continue
         if weight.name not in users or weight.name.startswith("frames.front_end."):
             continue
@@ -419,7 +465,7 @@ def _tflite_files(
         converter.add_signature(
             "predict", _Named(predict, ["predicted", *state]).eval(), sample_kwargs=inputs
         )
-        hidden = torch.zeros(1, model.joint.encoder_linear.out_features)
+        hidden = predict(start[0], *start[1:])[0]
         outputs = ["label", "log_prob", "blank_log_prob"]
         inputs = {"hidden": hidden, "predicted": hidden.clone()}
         converter.add_signature("join", _Named(join, outputs).eval(), sample_kwargs=inputs)
