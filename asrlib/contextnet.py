@@ -1,13 +1,15 @@
 """The ContextNet encoder: 23 convolution blocks with squeeze-and-excitation.
 
-Two networks carry the name (lesson 04 counts both):
+Several networks carry the name (lesson 04 counts both):
 
 - ``variant="paper"`` (Han et al. 2020, section 2.2): a block is m × (separable
   convolution, batch norm, activation), then SE, and where it is residual a
   pointwise convolution and batch norm on the shortcut; the block's activation
   comes after the addition.
 - ``variant="tensorflowasr"``: the SE module starts with one more separable
-  convolution, and the shortcut is a separable convolution too.
+  convolution, the shortcut is a separable convolution too, and a block without a
+  shortcut ends with the activation all the same. ``variant="tensorflowasr-2021"``
+  is that code two years before: its gates are sigmoid(activation(·)).
 
 The stride sits on the last of the m convolutions, and on the shortcut.
 """
@@ -25,7 +27,7 @@ from asrlib.conv import ACTIVATIONS, MaskedBatchNorm, PointwiseConv, SeparableCo
 from asrlib.errors import InputError
 from asrlib.se import SqueezeExcite
 
-VARIANTS = ("paper", "tensorflowasr")
+VARIANTS = ("paper", "tensorflowasr", "tensorflowasr-2021")
 # the blocks that halve the frame rate
 DOWNSAMPLING = {"progressive": (3, 7, 14), "2x": (3,)}
 
@@ -98,7 +100,7 @@ class Block(nn.Module):
             )
         channels = int(block.filters * alpha)
         self.stride, self.channels = block.stride, channels
-        tensorflowasr = variant == "tensorflowasr"
+        tensorflowasr = variant != "paper"
         self.layers = nn.ModuleList()
         for layer in range(block.layers):
             stride = block.stride if layer == block.layers - 1 else 1
@@ -112,9 +114,8 @@ class Block(nn.Module):
         else:
             window = isinstance(block.se, int) and block.se > 0
             context = max(1, round(block.se / rate)) if window else block.se
-            self.se = SqueezeExcite(
-                channels, context, block.activation, block.activation if tensorflowasr else "sigmoid"
-            )
+            before_gate = block.activation if variant == "tensorflowasr-2021" else "linear"
+            self.se = SqueezeExcite(channels, context, block.activation, before_gate)
         self.shortcut = None
         if block.residual:
             self.shortcut = (
@@ -124,6 +125,7 @@ class Block(nn.Module):
             )
             self.shortcut_norm = MaskedBatchNorm(channels)
         self.activation = ACTIVATIONS[block.activation]
+        self.ends_active = block.residual or tensorflowasr
 
     def forward(
         self,
@@ -137,9 +139,13 @@ class Block(nn.Module):
             y = layer(y, current)
         if self.se is not None:
             y = self.se(y, mask_out)
-        if self.shortcut is not None:
-            y = self.activation(y + self.shortcut_norm(self.shortcut(x), mask_out))
-        return y
+        shortcut = None if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask_out)
+        return self.end(y, shortcut)
+
+    def end(self, y: Tensor, shortcut: Tensor | None) -> Tensor:
+        """What leaves the block: the sum with the shortcut's output, if there is one, and the activation."""
+        y = y if shortcut is None else y + shortcut
+        return self.activation(y) if self.ends_active else y
 
 
 class ContextNetEncoder(nn.Module):

@@ -53,14 +53,17 @@ def squeeze(
 
 
 class SqueezeExcite(nn.Module):
-    """x · gate(context of x), with a bottleneck of ``channels // 8``.
+    """x · sigmoid(W₂ · activation(W₁ · context of x)), with a bottleneck of ``channels // 8``.
 
-    ``gate`` is the paper's sigmoid; TensorFlowASR's code applies its block's
-    activation instead.
+    TensorFlowASR's code of 2021 has an activation before the sigmoid, too: ``gate_activation``.
     """
 
     def __init__(
-        self, channels: int, context: str | int = "global", activation: str = "swish", gate: str = "sigmoid"
+        self,
+        channels: int,
+        context: str | int = "global",
+        activation: str = "swish",
+        gate_activation: str = "linear",
     ):
         super().__init__()
         if not (context in ("global", "causal") or (isinstance(context, int) and context > 0)):
@@ -69,10 +72,14 @@ class SqueezeExcite(nn.Module):
             )
         self.context = context
         self.activation = ACTIVATIONS[activation]
-        self.gate = torch.sigmoid if gate == "sigmoid" else ACTIVATIONS[gate]
+        self.gate_activation = ACTIVATIONS[gate_activation]
         bottleneck = max(channels // 8, 1)
         self.down = nn.Linear(channels, bottleneck)
         self.up = nn.Linear(bottleneck, channels)
+
+    def gate(self, z: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """From what the bottleneck says to numbers in (0, 1)."""
+        return torch.sigmoid(self.gate_activation(z))
 
     def gates(
         self, x: Float[Tensor, "batch frames channels"], mask: Bool[Tensor, "batch frames"] | None = None

@@ -1,7 +1,8 @@
 """TensorFlowASR's configurations, in both of its dialects, as configurations of the kit.
 
 The dialect of 2021 is plain YAML, that of 2023 a Jinja template of YAML with more keys; one
-reader takes both, since a key that both have means the same in both. What a key becomes is in
+reader takes both, since a key that both have means the same in both. The code behind them was
+not the same: ``OLD`` tells which one a file was written for. What a key becomes is in
 ``HONOURED``, why it becomes nothing in ``NO_EFFECT``; docs/configuration.md has both as a table,
 and the values that TensorFlowASR's code supplies for keys a file leaves out. Lesson 10.
 """
@@ -150,6 +151,20 @@ NO_EFFECT = {
     "learning_config.running_config.tensorboard.profile_batch": _DASHBOARD,
 }
 
+# keys that the code of 2023 no longer had: a file with one of them is of 2021
+OLD = (
+    "speech_config.normalize_per_feature",
+    "decoder_config.blank_at_zero",
+    "decoder_config.target_vocab_size",
+    "decoder_config.max_subword_length",
+    "model_config.prediction_embed_dropout",
+    "learning_config.augmentations",
+    "learning_config.dataset_config",
+    "learning_config.optimizer_config.warmup_steps",
+    "learning_config.optimizer_config.beta1",
+    "learning_config.optimizer_config.beta2",
+)
+
 _KINDS = {
     "wordpiece": "wordpieces",
     "sentencepiece": "wordpieces",
@@ -198,8 +213,9 @@ def recognise(content: Any) -> bool:
 
 def translate(content: dict[str, Any], where: str) -> Translation:
     """Raises ``InputError``, naming file and key, for what is no ContextNet transducer."""
-    result = Translation(_defaults())
     theirs = dict(_flat(content, where))
+    year = "2021" if any(f"{key}.".startswith(f"{old}.") for key in theirs for old in OLD) else "2023"
+    result = Translation(_defaults(year))
     for key, value in theirs.items():
         if key in SAME:
             lower = isinstance(value, str) and key != "model_config.name"  # "SiLU", "LSTM"
@@ -210,7 +226,7 @@ def translate(content: dict[str, Any], where: str) -> Translation:
             result.unused[key] = "it is not known here"
     _read_features(result, theirs, where)
     _read_tokenizer(result, theirs, where)
-    _read_blocks(result, theirs, where)
+    _read_blocks(result, theirs, where, year)
     for index, keys in enumerate((("beta1", "beta_1"), ("beta2", "beta_2"))):
         for key in (f"learning_config.optimizer_config.{name}" for name in keys):
             if key in theirs:
@@ -220,17 +236,19 @@ def translate(content: dict[str, Any], where: str) -> Translation:
     return result
 
 
-def _defaults() -> dict[str, Any]:
-    """What TensorFlowASR's code does where its files say nothing."""
+def _defaults(year: str) -> dict[str, Any]:
+    """What TensorFlowASR's code of that year does where its files say nothing."""
+    variant, padding = {"2021": ("tensorflowasr-2021", "same"), "2023": ("tensorflowasr", "causal")}[year]
     return {
         "features": {"normalize_signal": True},
         "augment": {"time_masks": 0, "freq_masks": 0},
         "tokenizer": {},
-        "encoder": {"variant": "tensorflowasr", "alpha": 0.5},
+        "encoder": {"variant": variant, "padding": padding, "alpha": 0.5},
         "prediction": {"embed_dim": 512, "units": 320},
         "joint": {"dim": 1024},
         "training": {
             "schedule": "transformer",
+            "max_lr": math.inf,
             "warmup_steps": 10000,
             "betas": [0.9, 0.999],
             "eps": 1e-7,
@@ -299,7 +317,7 @@ def _read_tokenizer(result: Translation, theirs: dict[str, Any], where: str) -> 
             result.content["tokenizer"]["vocabulary"] = read_tokenizer(kind, path).vocabulary
 
 
-def _read_blocks(result: Translation, theirs: dict[str, Any], where: str) -> None:
+def _read_blocks(result: Translation, theirs: dict[str, Any], where: str, year: str) -> None:
     rows = theirs.get(BLOCKS)
     if not rows:
         raise InputError(f"{where}: key {BLOCKS} is missing: only ContextNet transducers are built here")
@@ -307,7 +325,7 @@ def _read_blocks(result: Translation, theirs: dict[str, Any], where: str) -> Non
         raise InputError(f"{where}: key {BLOCKS} is {str(rows)[:40]!r}; expected a list of sections")
     blocks = []
     for number, row in enumerate(rows):
-        block = {}
+        block = {"padding": result.content["encoder"]["padding"]}
         for key, value in row.items():
             name = f"{BLOCKS}[{number}].{key}"
             if key in BLOCK_KEYS:
@@ -326,7 +344,7 @@ def _read_blocks(result: Translation, theirs: dict[str, Any], where: str) -> Non
     # their model's width, and with it their schedule's, is that of the last block before alpha
     width = blocks[-1]["filters"]
     result.content["training"]["schedule_width"] = width
-    if "max_lr" not in result.content["training"] and isinstance(width, int) and width > 0:
+    if year == "2021" and isinstance(width, int) and width > 0:  # not in its files, but in its code
         result.content["training"]["max_lr"] = 0.05 / math.sqrt(width)
 
 

@@ -46,7 +46,7 @@ def sep_conv(cin, cout, k=5):
 
 def block_count(cin, cout, layers, residual, variant, k=5):
     """(trainable, non-trainable), counted on paper."""
-    tensorflowasr = variant == "tensorflowasr"
+    tensorflowasr = variant != "paper"
     norms = layers + tensorflowasr + residual
     bottleneck = cout // 8
     trainable = sep_conv(cin, cout) + (layers - 1) * sep_conv(cout, cout) + norms * 2 * cout
@@ -154,11 +154,13 @@ def test_a_block_is_what_its_description_says(variant, residual):
     y = x
     for layer in block.layers:
         y = swish(layer.norm(layer.conv(y), None))
-    strides, gate = ([1, 2, 1], swish) if variant == "tensorflowasr" else ([1, 2], torch.sigmoid)
-    assert [layer.conv.stride for layer in block.layers] == strides
-    y = y * gate(block.se.up(swish(block.se.down(y.mean(1, keepdim=True)))))
+    assert [layer.conv.stride for layer in block.layers] == ([1, 2] if variant == "paper" else [1, 2, 1])
+    z = block.se.up(swish(block.se.down(y.mean(1, keepdim=True))))
+    y = y * torch.sigmoid(swish(z) if variant == "tensorflowasr-2021" else z)
     if residual:
         y = swish(y + block.shortcut_norm(block.shortcut(x), None))
+    elif variant != "paper":
+        y = swish(y)
     torch.testing.assert_close(block(x, None, None), y)
 
 
@@ -266,7 +268,7 @@ def test_global_se_makes_a_causal_convolution_look_ahead():
 @pytest.mark.parametrize("variant, expected", [("tensorflowasr", 2381), ("paper", 1937)])
 def test_the_receptive_field_of_the_standard_encoder_is_what_gradients_reach(variant, expected):
     blocks = standard_blocks(activation="linear", se="none")
-    layers, extra = [], [(5, 1)] if variant == "tensorflowasr" else []
+    layers, extra = [], [] if variant == "paper" else [(5, 1)]
     for block in blocks:
         layers += (block.layers - 1) * [(5, 1)] + [(5, block.stride)] + extra
     assert receptive_field(layers)[-1] == (expected, 8)

@@ -18,7 +18,7 @@ from asrlib.errors import InputError
 from asrlib.recognizer import Recognizer
 from asrlib.schedules import learning_rate
 from asrlib.template import render
-from asrlib.tensorflowasr import BLOCK_KEYS, BLOCKS, HONOURED, NO_EFFECT, SECTIONS
+from asrlib.tensorflowasr import BLOCK_KEYS, BLOCKS, HONOURED, NO_EFFECT, OLD, SECTIONS
 from asrlib.text import Tokenizer, train_tokenizer
 from asrlib.train import train
 from asrlib.transducer import count_parameters
@@ -113,8 +113,10 @@ def test_the_document_says_what_holds_where_a_file_says_nothing():
         for key, value in values.items():
             value = float(value) if isinstance(value, str) and key == "eps" else value
             assert config[section].pop(key) == value, f"{section}.{key}"
-    assert config["training"].pop("schedule_width") == 8
-    assert config["training"].pop("max_lr") == 0.05 / 8**0.5
+    assert config["training"].pop("schedule_width") == 8 and config["training"].pop("max_lr") == math.inf
+    assert (
+        config["encoder"].pop("variant") == "tensorflowasr" and config["encoder"].pop("padding") == "causal"
+    )
     assert config["encoder"].pop("blocks") is not None and config["tokenizer"].pop("kind") == "characters"
     left = {f"{s}.{k}": v for s, part in config.items() if isinstance(part, dict) for k, v in part.items()}
     for name, value in left.items():
@@ -198,6 +200,8 @@ def test_every_key_that_has_a_meaning_changes_what_the_table_says(key, small):
         if part[name] != getattr(getattr(small, section), name)
     }
     follow = {"tokenizer.kind"} if "vocab_size" in key else set()  # a size means word pieces
+    if any(f"{key}.".startswith(f"{old}.") for old in OLD):  # the code of 2021
+        follow |= {"encoder.variant", "encoder.padding", "encoder.blocks", "training.max_lr"}
     if expected is None:
         assert changed == set() and (key != "model_config.name" or config.name == "mine")
     else:
@@ -224,14 +228,29 @@ def test_the_linear_layers_before_the_joint_can_be_left_out():
 
 
 def test_blocks_are_read_one_by_one():
-    rows = [BLOCK, {"filters": 16, "padding": "causal", "activation": "SiLU"}]
+    rows = [BLOCK, {"filters": 16, "padding": "same", "activation": "SiLU"}]
     first, second = read(model_config={"encoder_blocks": rows}).encoder.blocks
     assert (first.layers, first.kernel, first.filters, first.stride) == (1, 3, 8, 2)
-    assert (first.residual, first.activation, first.padding, first.se) == (False, "relu", "same", "global")
-    assert (second.layers, second.residual, second.activation, second.padding) == (5, True, "silu", "causal")
+    assert (first.residual, first.activation, first.padding, first.se) == (False, "relu", "causal", "global")
+    assert (second.layers, second.residual, second.activation, second.padding) == (5, True, "silu", "same")
 
 
 # ---- the two files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", OLD)
+def test_a_file_with_a_key_of_2021_is_of_2021(key):
+    value = {"learning_config.augmentations": {"after": {"freq_masking": {"num_masks": 1}}}}
+    value |= {"learning_config.dataset_config": {"train_paths": "..."}}
+    config = read(**nested(key, value.get(key, EFFECTS.get(key, (True,))[0])))
+    assert (config.encoder.variant, config.encoder.blocks[0].padding) == ("tensorflowasr-2021", "same")
+    assert config.training.max_lr == 0.05 / 8**0.5
+
+
+def test_any_other_file_is_of_2023(small):
+    assert (small.encoder.variant, small.encoder.blocks[0].padding) == ("tensorflowasr", "causal")
+    assert small.training.max_lr == math.inf
+    assert learning_rate(small.training, 9_999, 10**6, 8) == pytest.approx(1 / (8 * 10_000) ** 0.5)
 
 
 @pytest.mark.parametrize("year", FILES)
