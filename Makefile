@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 VENV_XLA := .venv-xla
 READY_XLA := $(VENV_XLA)/.ready
+VENV_EXPORT := .venv-export
+READY_EXPORT := $(VENV_EXPORT)/.ready
 LESSONS := $(sort $(wildcard notebooks/*.ipynb))
 # lessons whose point is a training run: executed with a short one, and only what is marked is compared
 TRAINED := notebooks/09_train_contextnet.ipynb
@@ -14,7 +16,7 @@ NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-saniti
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-xla unit lint notebooks bench clean
+.PHONY: lab test test-xla test-export unit lint notebooks bench clean
 
 lab: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. \
@@ -31,6 +33,10 @@ unit: $(READY)
 # The TPU's path, on the CPU: torch_xla wants a torch of its own, hence an environment of its own.
 test-xla: $(READY_XLA)
 	PJRT_DEVICE=CPU $(VENV_XLA)/bin/python -m pytest -q tests/xla
+
+# Exported models, TFLite's too: its converter brings JAX and transformers, hence an environment of its own.
+test-export: $(READY_EXPORT)
+	EXPORT_DIGITS=1 $(VENV_EXPORT)/bin/python -m pytest -q -rP tests/test_export.py
 
 lint: $(READY)
 	$(BIN)/ruff check asrlib tests tools data
@@ -56,5 +62,11 @@ $(READY_XLA): pyproject.toml constraints-xla.txt
 	$(VENV_XLA)/bin/python -m pip install -q -c constraints-xla.txt torch-xla pytest beartype -e .
 	touch $(READY_XLA)
 
+$(READY_EXPORT): pyproject.toml constraints-export.txt
+	test -x $(VENV_EXPORT)/bin/python || $(PYTHON) -m venv $(VENV_EXPORT)
+	$(VENV_EXPORT)/bin/python -m pip install -q --upgrade pip
+	$(VENV_EXPORT)/bin/python -m pip install -q -c constraints-export.txt -e ".[test,tflite]"
+	touch $(READY_EXPORT)
+
 clean:
-	rm -rf $(VENV) $(VENV_XLA) build *.egg-info
+	rm -rf $(VENV) $(VENV_XLA) $(VENV_EXPORT) build *.egg-info

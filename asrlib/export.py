@@ -378,6 +378,11 @@ def _onnx_files(
     if about["head"] == "ctc":
         graph = GreedyCTC(frames, model.ctc_head)
     else:
+        if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 11):
+            raise InputError(
+                f"torch {torch.__version__} cannot write a transducer's loop to ONNX: install torch 2.11 or"
+                " later, or set decoding.head to ctc where the model has that head"
+            )
         graph = GreedyTransducer(frames, model, about["max_symbols"])
     proto = torch.onnx.export(
         graph.eval(),
