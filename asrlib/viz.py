@@ -152,6 +152,24 @@ def plot_gates(gates: Sequence[tuple[str, Any]], ax: Axes | None = None) -> Axes
     return ax
 
 
+def plot_blocks(values: Sequence[float], rates: Sequence[int], label: str, ax: Axes | None = None) -> Axes:
+    """A number for each of an encoder's blocks, coloured by frame rate: ``rates`` is how many input
+    frames one frame of the block's output spans. Lesson 04.
+    """
+    import matplotlib.pyplot as plt
+
+    ax = _axes(ax, height=2.4)
+    different = sorted(set(rates))
+    colors = plt.get_cmap("YlGnBu")(np.linspace(0.35, 0.95, len(different)))
+    for rate, color in zip(different, colors, strict=True):
+        mine = [n for n, of_block in enumerate(rates) if of_block == rate]
+        ax.bar(mine, [values[n] for n in mine], color=color, label=f"1/{rate}" if rate > 1 else "1")
+    ax.set(xlabel="block C", ylabel=label, xlim=(-0.7, len(values) - 0.3))
+    ax.set_xticks(range(0, len(values), 2 if len(values) > 12 else 1))
+    ax.legend(title="frame rate", fontsize=8, title_fontsize=8, frameon=False)
+    return ax
+
+
 def mark_words(words: Iterable[tuple[str, float, float]], ax: Axes, y: float = 1.02) -> Axes:
     """Spans of (word, start, end) in seconds, named above a plot whose x axis is time."""
     for word, start, end in words:

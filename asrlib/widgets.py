@@ -14,12 +14,14 @@ import torchaudio.functional
 
 from asrlib import viz
 from asrlib.augment import add_noise
+from asrlib.contextnet import DOWNSAMPLING, ContextNetEncoder, standard_blocks
 from asrlib.conv import PADDINGS, pad_amounts, receptive_field
 from asrlib.ctc import collapse
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd, frame
 from asrlib.rnnt import rnnt_align, rnnt_betas, rnnt_posteriors, rnnt_scores
 from asrlib.se import SqueezeExcite
+from asrlib.transducer import count_parameters
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -155,6 +157,72 @@ def receptive_field_explorer() -> ipywidgets.VBox:
 
     def draw(change: Any = None) -> None:
         picture.value = png(draw_receptive_field(*(control.value for control in controls)))
+
+    for control in controls:
+        control.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([*controls, picture])
+
+
+def block_profile(encoder: ContextNetEncoder) -> dict[str, list[float]]:
+    """For each block: ``parameters``; ``work``, multiplications of its convolutions for a second of sound
+    at 100 frames a second; ``field``, the receptive field up to there in input frames; ``rate``, how many
+    input frames a frame of its output spans. Lesson 04.
+    """
+    profile: dict[str, list[float]] = {"parameters": [], "work": [], "field": [], "rate": []}
+    rate, stack = 1, []
+    for block in encoder.blocks:
+        work = 0.0
+        for layer in block.layers:
+            rate *= layer.conv.stride
+            work += 100 / rate * (layer.conv.depthwise.numel() + layer.conv.pointwise.weight.numel())
+            stack.append((layer.conv.depthwise.shape[1], layer.conv.stride))
+        if block.shortcut is not None:
+            weights = sum(weight.numel() for weight in block.shortcut.parameters() if weight.dim() > 1)
+            work += 100 / rate * weights
+        values = sum(count_parameters(block)), work, receptive_field(stack)[-1][0], rate
+        for key, value in zip(profile, values, strict=True):
+            profile[key].append(value)
+    return profile
+
+
+def draw_contextnet(variant: str, alpha: float, kernel: int, downsampling: str) -> Figure:
+    """Parameters, work and receptive field of C0 to C22, block by block. Lesson 04."""
+    import matplotlib.pyplot as plt
+
+    with torch.device("meta"):  # shapes alone
+        blocks = standard_blocks(kernel, downsampling=downsampling)
+        profile = block_profile(ContextNetEncoder(80, blocks, alpha, variant))
+    figure, axes = plt.subplots(1, 3, figsize=(12, 2.9), layout="constrained")
+    panels = (
+        ("parameters", 1e6, "parameters (millions)"),
+        ("work", 1e6, "multiplications (millions a second)"),
+        ("field", 100, "receptive field (s)"),
+    )
+    for ax, (key, unit, label) in zip(axes, panels, strict=True):
+        viz.plot_blocks([value / unit for value in profile[key]], profile["rate"], label, ax)
+    axes[0].set_title(f"{sum(profile['parameters']) / 1e6:.1f} million")
+    axes[1].set_title(f"{sum(profile['work']) / 1e6:,.0f} million a second of sound")
+    axes[2].set_title(f"{profile['field'][-1] / 100:.1f} s by convolution alone")
+    return figure
+
+
+def contextnet_explorer() -> ipywidgets.VBox:
+    """Variant, alpha, kernel and down-sampling over ``draw_contextnet``. Lesson 04."""
+    import ipywidgets
+
+    controls = [
+        ipywidgets.ToggleButtons(options=["paper", "tensorflowasr"], description="variant"),
+        ipywidgets.FloatSlider(
+            0.5, min=0.25, max=2.0, step=0.25, description="alpha", continuous_update=False
+        ),
+        ipywidgets.IntSlider(5, min=3, max=21, step=2, description="kernel", continuous_update=False),
+        ipywidgets.ToggleButtons(options=list(DOWNSAMPLING), description="reduction"),
+    ]
+    picture = ipywidgets.Image(format="png")
+
+    def draw(change: Any = None) -> None:
+        picture.value = png(draw_contextnet(*(control.value for control in controls)))
 
     for control in controls:
         control.observe(draw, names="value")

@@ -162,3 +162,13 @@ def test_hypotheses_are_as_long_as_their_probability():
     ax = viz.plot_hypotheses([("one two", np.log(0.75)), ("", np.log(0.25))])
     assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.75, 0.25])
     assert [text.get_text().split("  ")[0] for text in ax.texts] == ["one two", "(nothing yet)"]
+
+
+def test_blocks_are_coloured_by_their_frame_rate():
+    ax = viz.plot_blocks([1.0, 2.0, 3.0, 4.0], [1, 1, 2, 8], "parameters (millions)")
+    heights = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in ax.patches}
+    assert heights == {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0}
+    colors = [container.patches[0].get_facecolor() for container in ax.containers]
+    assert [len(container) for container in ax.containers] == [2, 1, 1] and len(set(colors)) == 3
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["1", "1/2", "1/8"]
+    assert ax.get_ylabel() == "parameters (millions)"

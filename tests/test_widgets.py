@@ -13,6 +13,8 @@ import torch
 
 import asrlib
 from asrlib import widgets
+from asrlib.contextnet import BlockConfig, ContextNetEncoder
+from asrlib.transducer import count_parameters
 
 
 @pytest.fixture(scope="module")
@@ -270,3 +272,43 @@ def test_draw_greedy_step_shows_what_is_written():
         ("(nothing yet)", "t = 1, u = 0: one"),
         ("one", "t = 1, u = 1: ∅"),
     ]
+
+
+def test_block_profile_counts_what_runs():
+    encoder = ContextNetEncoder(
+        6,
+        [
+            BlockConfig(8, layers=1, kernel=3, residual=False),
+            BlockConfig(8, layers=2, kernel=3, stride=2),
+        ],
+        variant="paper",
+    )
+    profile = widgets.block_profile(encoder)
+    assert profile["parameters"] == [sum(count_parameters(block)) for block in encoder.blocks]
+    assert profile["field"] == [3, 7] and profile["rate"] == [1, 2]
+    # C0: 3·6 + 6·8 a frame; C1: 3·8 + 8·8, the second half as often, as is the 8·8 of the shortcut
+    assert profile["work"] == [100 * 66, 100 * 88 + 50 * 88 + 50 * 64]
+
+
+@pytest.mark.parametrize("variant, parameters, seconds", [("tensorflowasr", 6.9, 23.8), ("paper", 5.8, 19.4)])
+def test_draw_contextnet_says_size_and_reach(variant, parameters, seconds):
+    figure = widgets.draw_contextnet(variant, 0.5, 5, "progressive")
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles[0] == f"{parameters} million" and titles[2] == f"{seconds} s by convolution alone"
+    assert all(len(ax.patches) == 23 for ax in figure.axes)
+
+
+def test_contextnet_explorer_redraws_over_the_range_of_each_control():
+    *controls, picture = widgets.contextnet_explorer().children
+    for control in controls:
+        start, seen = control.value, set()
+        if hasattr(control, "options"):
+            positions = control.options
+        else:
+            positions = [control.min, control.min + 2 * control.step, control.max]
+        for position in positions:
+            control.value = position
+            assert bytes(picture.value).startswith(b"\x89PNG")
+            seen.add(bytes(picture.value))
+        assert len(seen) == len(positions)
+        control.value = start
