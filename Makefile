@@ -45,6 +45,15 @@ lint: $(READY)
 notebooks: $(READY)
 	$(BIN)/python tools/run_notebooks.py $(LESSONS)
 
+# The student versions of solutions/, through nbgrader.
+exercises: $(READY)
+	$(BIN)/python tools/make_exercises.py
+
+# Points and feedback for a folder of notebooks: make grade SUBMITTED=folder [GRADED=folder]
+GRADED ?= graded
+grade: $(READY)
+	$(BIN)/python tools/grade.py $(SUBMITTED) --out $(GRADED)
+
 bench: $(READY)
 	$(BIN)/asrlib bench losses
 

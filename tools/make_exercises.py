@@ -1,0 +1,56 @@
+"""The student versions of all assignments, through nbgrader's own converter.
+
+python tools/make_exercises.py [FOLDER]        # default: exercises/
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import assignments
+import nbformat
+from nbgrader.converters import GenerateAssignment
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config, PyFileConfigLoader
+
+
+def make(folder: Path) -> list[Path]:
+    """Every assignment into ``folder``, which is emptied of notebooks that have no source any more."""
+    config = settings()
+    config.SaveCells.enabled = False
+    config.CourseDirectory.root = str(assignments.ROOT)
+    config.CourseDirectory.release_directory = str(folder)
+    for old in assignments.notebooks(folder):
+        shutil.rmtree(old.parent)
+    made = []
+    for source in assignments.notebooks():
+        config.CourseDirectory.assignment_id = source.parent.name
+        converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
+        converter.no_database, converter.force = True, True
+        converter.start()
+        made.append(folder / source.parent.name / source.name)
+        tidy(made[-1])
+    return made
+
+
+def settings() -> Config:
+    """The configuration of ``nbgrader_config.py``."""
+    return PyFileConfigLoader("nbgrader_config.py", path=str(assignments.ROOT)).load_config()
+
+
+def tidy(path: Path) -> None:
+    """Write a notebook as this repository's others are."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    nbformat.write(notebook, path)
+    path.chmod(0o644)
+
+
+if __name__ == "__main__":
+    for path in make(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else assignments.EXERCISES):
+        print(path)
