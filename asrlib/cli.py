@@ -161,6 +161,9 @@ def export(
         Path | None, typer.Option(help="File to write (default: model.FORMAT in the model directory).")
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Store large weights in 8 bits.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Of a causal model: the step from one encoder frame to the next.")
+    ] = False,
     seconds: Annotated[
         list[int] | None, typer.Option(help="A length that the TFLite file takes; give it again to add more.")
     ] = None,
@@ -175,17 +178,17 @@ def export(
     from asrlib.recognizer import Recognizer
 
     module.check_format(format)
-    path = output or model_dir / f"model{'-int8' if int8 else ''}.{format}"
+    path = output or model_dir / f"model{'-stream' * stream}{'-int8' * int8}.{format}"
     if not path.absolute().parent.is_dir():
         raise InputError(f"--output {path}: there is no folder {path.parent}")
     recognizer = Recognizer.load(model_dir)
     cuts = _corpora(corpus, None if split == "all" else split) if corpus else corpora.clips()
     lengths, longest = seconds or module.SECONDS, max(cut.duration for cut in cuts)
-    if format == "tflite" and longest > max(lengths):
+    if format == "tflite" and not stream and longest > max(lengths):
         raise InputError(
             f"an utterance to compare on lasts {longest:.1f} s, and --seconds is at most {max(lengths)}"
         )
-    files = module.export(recognizer, path, format, int8, lengths)
+    files = module.export(recognizer, path, format, int8, lengths, stream)
     size = (model_dir / "model.safetensors").stat().st_size
     rows = module.compare(recognizer, size, files, format, cuts, score=bool(corpus))
     print(f"{module.table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")

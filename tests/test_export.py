@@ -13,14 +13,16 @@ import zipfile
 import jaxtyping
 import numpy as np
 import pytest
+import test_streaming
 import tiny
 import torch
 
 from asrlib import export as module
 from asrlib.config import parse_config
-from asrlib.corpus import load_corpus
+from asrlib.corpus import clips, cut_audio, load_corpus
 from asrlib.errors import InputError
-from asrlib.export import FORMATS, Predict, Runner, SignalToFrames, TracedFrontEnd, compare, table
+from asrlib.export import FORMATS, Runner, compare, table
+from asrlib.export_graph import Predict, SignalToFrames, StreamStep, TracedFrontEnd
 from asrlib.features import FrontEnd
 from asrlib.recognizer import Recognizer
 from asrlib.transducer import JointNetwork, PredictionNetwork, Transducer
@@ -35,6 +37,7 @@ INSTALLED = [
     )
     for format in FORMATS
 ]
+thorough = pytest.mark.skipif(not os.environ.get("EXPORT_ALL"), reason="make test-export does it: minutes")
 HEADS = {
     "transducer": {},
     "warped": {"head": "ctc", "warps": [0.9, 1.0, 1.12]},
@@ -71,7 +74,7 @@ def decode_with(recognizer: Recognizer, **decoding) -> Recognizer:
 # ---------------------------------------------------------------------------- the graph
 
 
-@pytest.mark.parametrize("normalize", ["none", "utterance", "bin"])
+@pytest.mark.parametrize("normalize", ["none", "utterance", "bin", "running"])
 @pytest.mark.parametrize("peak, preemphasis", [(False, 0.97), (True, 0.0), (True, 0.97)])
 def test_the_front_end_of_the_graph_is_the_front_end(normalize, peak, preemphasis):
     usual = FrontEnd(8000, mels=20, normalize=normalize, normalize_signal=peak, preemphasis=preemphasis)
@@ -95,7 +98,7 @@ def test_the_front_end_of_the_graph_is_the_front_end(normalize, peak, preemphasi
         {"variant": "paper", "se": "global", "padding": "same"},
         {"variant": "paper", "se": 64, "padding": "same", "activation": "relu"},
         {"variant": "tensorflowasr", "se": "causal", "padding": "causal"},
-        {"variant": "tensorflowasr", "se": "none", "padding": "same"},
+        {"variant": "tensorflowasr-2021", "se": "none", "padding": "same"},
     ],
 )
 def test_the_encoder_of_the_graph_is_the_encoder(encoder):
@@ -137,6 +140,24 @@ def test_the_prediction_network_of_the_graph_is_the_prediction_network(settings)
         found, *flat = graph(label[None].int(), *flat)
         torch.testing.assert_close(found, joint.prediction_linear(expected))
         torch.testing.assert_close(tuple(flat), state)
+
+
+@pytest.mark.parametrize("head", ["ctc", "transducer"])
+@pytest.mark.parametrize("normalize", ["none", "running"])
+def test_the_step_of_the_graph_is_the_stream(head, normalize):
+    eager = test_streaming.recognizer(features={"normalize": normalize}, decoding={"head": head})
+    step = StreamStep(eager.front_end, eager.model, eager.uses_ctc, eager.config.decoding.max_symbols)
+    signal, state, found, rate = speech(2.0), step.start, [], 8000
+    padded = torch.cat([torch.zeros(1), signal, torch.zeros(step.chunk)])
+    expected = eager.transcribe(signal, rate)
+    with torch.no_grad():
+        for first in range(0, 25 * step.chunk, step.chunk):
+            tokens, _, score, *state = step(padded[first : first + step.overlap + step.chunk], *state)
+            found.append((tokens, score))
+    tokens = torch.cat([tokens for tokens, _ in found])
+    assert eager.tokenizer.decode(tokens[tokens > 0].tolist()) == expected.text
+    assert len(expected.tokens) > 2
+    assert float(sum(score for _, score in found)) == pytest.approx(expected.score, abs=1e-2)
 
 
 # ---------------------------------------------------------------------------- the files
@@ -227,6 +248,7 @@ def test_a_file_describes_itself_and_names_no_folder_of_this_machine(exported):
         assert os.path.dirname(folder).encode() not in path.read_bytes()
 
 
+@thorough
 @pytest.mark.parametrize("format", INSTALLED)
 def test_a_transducer_that_never_says_blank_is_stopped(recognizer, tmp_path, format):
     eager = decode_with(recognizer, max_symbols=2)
@@ -273,6 +295,42 @@ def test_int8_weights_are_within_half_a_step(exported):
         assert np.abs(values).max() == 127 and not node.output[0].startswith("frames.front_end")
 
 
+@pytest.mark.parametrize("format", INSTALLED)
+@pytest.mark.parametrize("head", [pytest.param("ctc", marks=thorough), "transducer"])
+def test_a_streaming_file_hears_what_the_stream_hears(tmp_path, format, head):
+    eager = test_streaming.recognizer(decoding={"head": head})
+    export(eager, tmp_path / f"m.{format}", format, stream=True)
+    runner = Runner.load(tmp_path / f"m.{format}")
+    for cut in clips():
+        samples, rate = cut_audio(cut), cut.sampling_rate
+        stream, ours = eager.stream(rate), runner.stream(rate)
+        for chunk in np.split(samples, [1, 500, 501, 9000, 12345]):
+            stream.feed(chunk)
+            partial = ours.feed(chunk)
+        expected, found = stream.finish(), ours.finish()
+        assert len(expected.tokens) > 5 and found.tokens[: len(partial.tokens)] == partial.tokens
+        assert found == ours.finish()
+        assert_same(found, expected)
+        assert_same(runner.transcribe(samples, rate), eager.transcribe(samples, rate))
+    with pytest.raises(InputError, match="finished"):
+        ours.feed(samples)
+    for count in (1, 150, 200, 839, 840, 841):
+        samples = speech(count / 8000).numpy()
+        if count >= eager.front_end.window:
+            assert_same(runner.transcribe(samples, 8000), eager.transcribe(samples, 8000))
+        else:
+            runner.transcribe(samples, 8000)
+
+
+def test_what_cannot_stream(recognizer, exported, tmp_path):
+    _, path, _ = exported
+    with pytest.raises(InputError, match="cannot stream, it needs the whole utterance: .*normalize"):
+        export(recognizer, tmp_path / f"m{path.suffix}", path.suffix[1:], stream=True)
+    with pytest.raises(InputError, match="export the model with --stream"):
+        Runner.load(path).stream()
+    assert not list(tmp_path.iterdir())
+
+
 # ---------------------------------------------------------------------------- what is wrong
 
 
@@ -287,7 +345,7 @@ def test_a_package_that_is_not_installed(recognizer, tmp_path, monkeypatch, form
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(module.importlib, "import_module", missing)
+    monkeypatch.setattr("asrlib.runner.importlib.import_module", missing)
     with pytest.raises(InputError, match=rf'is not installed: pip install "asrlib\[{extra}\]"'):
         export(recognizer, tmp_path / f"m.{format}", format)
     assert not list(tmp_path.iterdir())
@@ -321,7 +379,7 @@ def test_a_failed_write_leaves_the_old_file(recognizer, tmp_path, monkeypatch, f
 # ---------------------------------------------------------------------------- the whole of it
 
 
-@pytest.mark.skipif(not os.environ.get("EXPORT_DIGITS"), reason="make test-export runs it: a minute or two")
+@thorough
 @pytest.mark.parametrize("format", INSTALLED)
 def test_the_shipped_model_on_the_digits_test_split(tmp_path, format):
     """Word for word what eager hears, in 400 utterances."""
