@@ -9,7 +9,7 @@ Chen & Goodman 1998, section 2.5): after the history h,
 where c counts, N(h) is how many different labels were seen after h, and h' is h without
 its first label; below the unigrams all labels and the end of the text are equally probable.
 Every history's probabilities sum to one, and what was never seen is improbable, not
-impossible. ``NGram.save`` and ``load_arpa`` use the ARPA format, so models made with other programs
+impossible. ``NGram.arpa`` and ``load_arpa`` use the ARPA format, so models made with other programs
 do as well, if they were made of texts split into these labels. Lesson 11.
 """
 
@@ -89,8 +89,8 @@ class NGram:
             raise InputError("a perplexity needs at least one text")
         return math.exp(-sum(map(self.log_prob, texts)) / sum(len(text) + 1 for text in texts))
 
-    def save(self, path: str | Path) -> None:
-        """Write an ARPA file."""
+    def arpa(self) -> str:
+        """The model as an ARPA file's text; ``load_arpa`` reads it."""
         names = {START: "<s>", END: "</s>", UNKNOWN: "<unk>"}
         names |= {number: label.replace(" ", SPACE) for number, label in enumerate(self.labels, start=1)}
         sections: list[list[str]] = [[] for _ in range(self.order)]
@@ -104,7 +104,7 @@ class NGram:
         lines = ["\\data\\", *(f"ngram {n}={len(rows)}" for n, rows in enumerate(sections, start=1))]
         for n, rows in enumerate(sections, start=1):
             lines += ["", f"\\{n}-grams:", *rows]
-        Path(path).write_text("\n".join([*lines, "", "\\end\\", ""]), encoding="utf-8")
+        return "\n".join([*lines, "", "\\end\\", ""])
 
     def _known(self, history: State) -> State:
         history = history[max(0, len(history) - self.order + 1) :]

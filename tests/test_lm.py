@@ -69,7 +69,7 @@ def test_a_longer_history_makes_regular_texts_predictable():
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_arpa_there_and_back(order, tmp_path):
     model = train_ngram(TEXTS, LABELS, order)
-    model.save(tmp_path / "lm.arpa")
+    (tmp_path / "lm.arpa").write_text(model.arpa())
     again = load_arpa(tmp_path / "lm.arpa", LABELS)
     assert again.order == order
     for text in itertools.product([A, B, C], repeat=5):
@@ -81,7 +81,7 @@ def test_the_labels_of_every_tokenizer_can_be_written(kind, vocabulary, tmp_path
     texts = ["one two three", "three two two", "it's one"]
     tokenizer = train_tokenizer(kind, texts, vocabulary)
     numbers = [tokenizer.encode(text) for text in texts]
-    train_ngram(numbers, tokenizer.labels).save(tmp_path / "lm.arpa")
+    (tmp_path / "lm.arpa").write_text(train_ngram(numbers, tokenizer.labels).arpa(), encoding="utf-8")
     model = load_arpa(tmp_path / "lm.arpa", tokenizer.labels)
     assert model.perplexity(numbers) < len(tokenizer.labels) / 2
 
