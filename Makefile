@@ -16,7 +16,7 @@ NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-saniti
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-xla test-export unit lint notebooks bench clean
+.PHONY: lab test test-xla test-export unit lint notebooks exercises grade bench clean
 
 lab: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. \

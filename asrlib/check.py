@@ -43,6 +43,10 @@ class WrongAnswer(AssertionError):
     """A verdict: the message is written for the student."""
 
 
+class Told(Exception):
+    """What an answer did wrong in another process, in words for the student."""
+
+
 class NotDone(WrongAnswer):
     """The task has not been started."""
 
@@ -148,7 +152,7 @@ class Ask:
         except UNFINISHED:
             raise NotDone(f"not done yet ({self.task.look}).") from None
         except Exception as error:
-            return Came(self.task, call, None, _where(error))
+            return Came(self.task, call, None, where(error))
         if not _same(given, (args, kwargs)):
             raise WrongAnswer(
                 f"  asked     {call}\n  came      a changed argument: the function writes into what it was"
@@ -408,10 +412,12 @@ def _arguments(args: tuple, kwargs: dict) -> str:
     return ", ".join([*map(_show, args), *(f"{name}={_show(value)}" for name, value in kwargs.items())])
 
 
-def _where(error: Exception) -> str:
-    """An exception and the student's own line it comes from."""
+def where(error: BaseException, beside: str = "") -> str:
+    """An exception and the student's own line it comes from; lines of ``beside`` are not the student's."""
+    if isinstance(error, Told):
+        return str(error)
     ours = str(Path(__file__).parent)
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != beside]
     theirs = [f for f in frames if not f.filename.startswith(ours) and "site-packages" not in f.filename]
     first_line = (str(error).strip().splitlines() or [""])[0]
     text = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
