@@ -361,3 +361,64 @@ def plot_hypotheses(hypotheses: Sequence[tuple[str, float]], ax: Axes | None = N
     ax.set(yticklabels=[f"{rank + 1}." for rank in range(len(hypotheses))])
     ax.invert_yaxis()
     return ax
+
+
+def plot_costs(hypotheses: Sequence[tuple[str, dict[str, float]]], ax: Axes | None = None) -> Axes:
+    """Texts with the parts of their cost in nats, one bar behind the other; the shortest wins. Lesson 11.
+
+    A part below zero, a bonus, leads back. The black line is the sum.
+    """
+    ax = _axes(ax, height=0.3 * len(hypotheses) + 0.9)
+    for row, (text, parts) in enumerate(hypotheses):
+        start = 0.0
+        for n, (part, cost) in enumerate(parts.items()):
+            color = (BLUE, ORANGE, GREY)[n % 3]
+            ax.barh(row, cost, left=start, color=color, alpha=0.4, label=part if row == 0 else None)
+            start += cost
+        ax.plot([start, start], [row - 0.4, row + 0.4], color="black", linewidth=2)
+        ax.text(0.01, row, f"{text or '(nothing yet)'}   {start:.2f}", va="center", fontsize=9,
+                transform=ax.get_yaxis_transform())  # fmt: skip
+    ax.set(xlabel="cost, −ln (nats)", yticks=range(len(hypotheses)))
+    ax.set(yticklabels=[f"{rank + 1}." for rank in range(len(hypotheses))])
+    ax.invert_yaxis()
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
+    return ax
+
+
+def plot_confusions(counts: Any, labels: Sequence[str], ax: Axes | None = None) -> Axes:
+    """How often label i was said (rows) and label j heard (columns), each number in its field. Lesson 11.
+
+    The diagonal, what was heard right, is numbered but not coloured: it would outshine the rest.
+    """
+    counts = np.asarray(counts)
+    ax = _axes(ax, width=5.4, height=4.4)
+    errors = counts * (1 - np.eye(len(counts)))
+    image = ax.imshow(errors, cmap="Oranges", vmin=0, vmax=max(errors.max(), 1))
+    ax.figure.colorbar(image, ax=ax, label="errors", pad=0.01)
+    for (i, j), count in np.ndenumerate(counts):
+        if count:
+            ax.text(
+                j, i, f"{count:g}", ha="center", va="center", fontsize=8, color=GREY if i == j else "black"
+            )
+    ax.set(xlabel="heard", ylabel="said", xticks=range(len(labels)), yticks=range(len(labels)))
+    ax.set_xticklabels(labels, rotation=45, ha="right", fontsize=8)
+    ax.set_yticklabels(labels, fontsize=8)
+    return ax
+
+
+def plot_calibration(confidence: Any, correct: Any, bins: int = 8, ax: Axes | None = None) -> Axes:
+    """Share of words that are right, over how sure the recogniser was of them. Lesson 11.
+
+    ``bins`` of equally many words each; the bars are two standard errors. On the dashed line
+    a confidence is what it says.
+    """
+    confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
+    ax = _axes(ax, width=4.0, height=3.2)
+    ax.plot([0, 1], [0, 1], linestyle="--", color=GREY)
+    parts = [part for part in np.array_split(np.argsort(confidence, kind="stable"), bins) if len(part)]
+    x, y = ([float(values[part].mean()) for part in parts] for values in (confidence, correct))
+    spread = [2 * (p * (1 - p) / len(part)) ** 0.5 for p, part in zip(y, parts, strict=True)]
+    ax.errorbar(x, y, yerr=spread, color=BLUE, marker="o", markersize=4, capsize=2)
+    ax.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.05))
+    ax.grid(alpha=0.3)
+    return ax

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import torchaudio.functional
 
 from asrlib import viz
 from asrlib.augment import add_noise
+from asrlib.beam import BeamOptions, beam_ctc
 from asrlib.contextnet import DOWNSAMPLING, ContextNetEncoder, standard_blocks
 from asrlib.conv import PADDINGS, pad_amounts, receptive_field
 from asrlib.ctc import collapse
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd, frame
+from asrlib.lm import NGram
 from asrlib.rnnt import rnnt_align, rnnt_betas, rnnt_posteriors, rnnt_scores
 from asrlib.se import SqueezeExcite
 from asrlib.transducer import count_parameters
@@ -452,6 +455,98 @@ def draw_greedy_step(
     viz.plot_distribution(probabilities, labels, bars)
     bars.set_title(f"t = {t}, u = {len(written)}: {labels[int(probabilities.argmax())]}", fontsize=10)
     return figure
+
+
+def beam_after(log_probs: Any, frame: int, options: BeamOptions) -> list[tuple[list[int], dict[str, float]]]:
+    """CTC's beam after a frame, best text first: labels and their cost by parts, in nats. Lesson 11.
+
+    The first parts are −ln P(labels | audio up to there), the others what language model and
+    bonus add; after the last frame also what the language model asks for the end of the text.
+    """
+    log_probs, lm = torch.as_tensor(log_probs), options.lm
+    count = frame + 1
+    [paths] = beam_ctc(log_probs[None, :count], torch.tensor([count]), replace(options, norm_score=False))
+    beam = []
+    for path in paths:
+        parts = {"audio": -path.score}
+        if lm is not None:
+            end = float(lm.scores(_lm_state(lm, path.labels))[0]) if count < len(log_probs) else 0.0
+            parts["language model"] = -options.lm_weight * (lm.log_prob(path.labels) - end)
+        if options.label_bonus:
+            parts["bonus"] = -options.label_bonus * len(path.labels)
+        beam.append((path.labels, parts))
+    return sorted(beam, key=lambda entry: sum(entry[1].values()))
+
+
+def _lm_state(lm: NGram, labels: Sequence[int]) -> tuple[int, ...]:
+    state = lm.start()
+    for label in labels:
+        state = lm.advance(state, label)
+    return state
+
+
+def draw_beam_step(
+    log_probs: Any,
+    labels: Sequence[str],
+    frame: int,
+    frame_seconds: float,
+    options: BeamOptions,
+    words: Sequence[tuple[str, float, float]] = (),
+) -> Figure:
+    """CTC's label probabilities over time, and below them the beam after one frame. Lesson 11.
+
+    ``log_probs`` (T, V) natural logarithms, ``labels`` V names with blank first, ``words`` their
+    true (word, start, end) in seconds.
+    """
+    import matplotlib.pyplot as plt
+
+    rows = [(" ".join(labels[k] for k in t), parts) for t, parts in beam_after(log_probs, frame, options)]
+    figure, (ax, below) = plt.subplots(
+        2, 1, figsize=(10, 3.4 + 0.24 * options.beam_width), layout="constrained",
+        height_ratios=(2.2, 0.9 + 0.24 * options.beam_width),
+    )  # fmt: skip
+    viz.plot_label_probabilities(torch.as_tensor(log_probs).exp(), labels, frame_seconds, ax)
+    viz.mark_words(words, ax)
+    ax.axvline(frame * frame_seconds, color="black", linewidth=1)
+    viz.plot_costs(rows, below)
+    below.set_ylim(options.beam_width - 0.5, -0.5)
+    below.set_title(f"the beam after frame {frame}", loc="left", fontsize=10)
+    return figure
+
+
+def decoder_stepper(
+    log_probs: Any,
+    labels: Sequence[str],
+    frame_seconds: float,
+    lm: NGram,
+    words: Sequence[tuple[str, float, float]] = (),
+) -> ipywidgets.VBox:
+    """Frame, width of the beam, weight of the language model and bonus over ``draw_beam_step``. Lesson 11.
+
+    A width of 1 is greedy search.
+    """
+    import ipywidgets
+
+    last = len(log_probs) - 1
+    controls = [
+        ipywidgets.IntSlider(last, min=0, max=last, description="frame t", continuous_update=False),
+        ipywidgets.IntSlider(4, min=1, max=8, description="beam width", continuous_update=False),
+        ipywidgets.FloatSlider(
+            0.5, min=0, max=1.5, step=0.25, description="LM weight", continuous_update=False
+        ),
+        ipywidgets.FloatSlider(0.0, min=-1, max=2, step=0.5, description="bonus", continuous_update=False),
+    ]
+    picture = ipywidgets.Image(format="png")
+
+    def draw(change: Any = None) -> None:
+        frame, width, weight, bonus = (control.value for control in controls)
+        options = BeamOptions(width, False, lm, weight, bonus)
+        picture.value = png(draw_beam_step(log_probs, labels, frame, frame_seconds, options, words))
+
+    for control in controls:
+        control.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([*controls, picture])
 
 
 def stepper(draw: Callable[[int], Figure], count: int, name: str = "step") -> ipywidgets.VBox:

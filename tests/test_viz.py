@@ -172,3 +172,31 @@ def test_blocks_are_coloured_by_their_frame_rate():
     assert [len(container) for container in ax.containers] == [2, 1, 1] and len(set(colors)) == 3
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["1", "1/2", "1/8"]
     assert ax.get_ylabel() == "parameters (millions)"
+
+
+def test_costs_are_laid_end_to_end_and_a_bonus_leads_back():
+    ax = viz.plot_costs([("one", {"audio": 2.0, "lm": 1.0, "bonus": -0.5}), ("", {"audio": 3.0, "lm": 0.25})])
+    assert [(bar.get_x(), bar.get_width()) for bar in ax.patches] == [
+        (0, 2.0), (2.0, 1.0), (3.0, -0.5), (0, 3.0), (3.0, 0.25),
+    ]  # fmt: skip
+    assert [line.get_xdata()[0] for line in ax.lines] == [2.5, 3.25]
+    assert [text.get_text() for text in ax.texts] == ["one   2.50", "(nothing yet)   3.25"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["audio", "lm", "bonus"]
+
+
+def test_confusions_colour_only_what_went_wrong():
+    ax = viz.plot_confusions([[9, 2], [0, 4]], ["five", "nine"])
+    assert ax.images[0].get_array().tolist() == [[0, 2], [0, 0]]
+    found = {text.get_position(): text.get_text() for text in ax.texts}
+    assert found == {(0, 0): "9", (1, 0): "2", (1, 1): "4"}  # (column, row): five was heard as nine
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("heard", "said")
+
+
+def test_calibration_bins_hold_equally_many():
+    confidence = np.array([0.9, 0.1, 0.2, 0.8, 0.3, 0.7])
+    ax = viz.plot_calibration(confidence, confidence > 0.5, bins=3)
+    line = ax.lines[1]
+    assert line.get_xdata() == pytest.approx([0.15, 0.5, 0.85])
+    assert line.get_ydata() == pytest.approx([0, 0.5, 1])
+    few = viz.plot_calibration([0.4], [True], bins=5)
+    assert few.lines[1].get_xdata().tolist() == [0.4]

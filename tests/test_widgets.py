@@ -12,8 +12,10 @@ import soundfile
 import torch
 
 import asrlib
-from asrlib import widgets
+from asrlib import ctc, widgets
+from asrlib.beam import BeamOptions, beam_ctc
 from asrlib.contextnet import BlockConfig, ContextNetEncoder
+from asrlib.lm import train_ngram
 from asrlib.transducer import count_parameters
 
 
@@ -272,6 +274,53 @@ def test_draw_greedy_step_shows_what_is_written():
         ("(nothing yet)", "t = 1, u = 0: one"),
         ("one", "t = 1, u = 1: ∅"),
     ]
+
+
+def test_the_beam_after_each_frame_is_that_of_the_frames_so_far(decoding):
+    log_probs, lm = decoding
+    for width, weight, bonus in ((1, 0.0, 0.0), (3, 0.5, 1.0), (50, 1.0, -0.5)):
+        options = BeamOptions(width, False, lm, weight, bonus)
+        [found] = beam_ctc(log_probs[None], torch.tensor([len(log_probs)]), options)
+        last = widgets.beam_after(log_probs, len(log_probs) - 1, options)
+        assert [text for text, _ in last] == [path.labels for path in found]
+        for text, parts in last:
+            assert parts["language model"] == pytest.approx(-weight * lm.log_prob(text), abs=1e-4)
+            assert parts.get("bonus", 0.0) == -bonus * len(text)
+    greedy = BeamOptions(1, False, lm, 0.0)
+    for frame in range(len(log_probs)):
+        [(text, _)] = widgets.beam_after(log_probs, frame, greedy)
+        assert text == ctc.collapse(log_probs[: frame + 1].argmax(-1).tolist())
+
+
+def test_a_wide_beam_holds_the_exact_probability_of_every_text(decoding):
+    log_probs, lm = decoding
+    for frame in range(len(log_probs)):
+        beam = widgets.beam_after(log_probs, frame, BeamOptions(100, False))
+        assert sum(np.exp(-parts["audio"]) for _, parts in beam) == pytest.approx(1, abs=1e-5)
+        text, parts = beam[0]
+        exact = -ctc.ctc_brute_force(log_probs[: frame + 1].double(), torch.tensor(text, dtype=torch.long))
+        assert parts == {"audio": pytest.approx(float(exact), abs=1e-5)}
+
+
+def test_decoder_stepper_redraws_over_the_range_of_each_slider(decoding):
+    log_probs, lm = decoding
+    *sliders, picture = widgets.decoder_stepper(log_probs, ["∅", "one", "two"], 0.08, lm).children
+    start, seen = [slider.value for slider in sliders], {bytes(picture.value)}
+    for slider, value in zip(sliders, start, strict=True):
+        for position in np.arange(slider.min, slider.max + slider.step / 2, slider.step):
+            slider.value = position
+            assert bytes(picture.value).startswith(b"\x89PNG")
+            seen.add(bytes(picture.value))
+        slider.value = value
+    assert len(seen) > 15
+
+
+@pytest.fixture
+def decoding():
+    """Five frames of three labels, and a language model that likes "one two"."""
+    generator = torch.Generator().manual_seed(0)
+    log_probs = (2 * torch.randn(5, 3, generator=generator)).log_softmax(-1)
+    return log_probs, train_ngram([[1, 2], [1, 2], [2]], ["one", "two"], order=2)
 
 
 def test_block_profile_counts_what_runs():
