@@ -122,7 +122,8 @@ def export(
     }
     with quiet(), torch.no_grad():
         if stream:
-            step = StreamStep(front_end, model, ctc, max_symbols)
+            sums = torch.float64 if format == "onnx" else torch.float32
+            step = StreamStep(front_end, model, ctc, max_symbols, sums)
             about |= {"overlap": step.overlap, "chunk": step.chunk}
             parts = [_Part("stream", step, *_stream_names(step))]
         elif format == "onnx":
@@ -167,7 +168,9 @@ def _onnx_parts(front_end: FrontEnd, model: Transducer, ctc: bool, decoding: Dec
 def _tflite_parts(
     front_end: FrontEnd, model: Transducer, ctc: bool, decoding: DecodingConfig, seconds: Sequence[int]
 ) -> list[_Part]:
-    frames = SignalToFrames(front_end, model.encoder, (decoding.warps if ctc else None) or [1.0])
+    frames = SignalToFrames(
+        front_end, model.encoder, (decoding.warps if ctc else None) or [1.0], torch.float32
+    )
     module = GreedyCTC(frames, model.ctc_head) if ctc else TransducerFrames(frames, model.joint)
     outputs = ["tokens", "log_probs", "score"] if ctc else ["hidden", "frames"]
     parts = []

@@ -27,11 +27,12 @@ class TracedFrontEnd(nn.Module):
 
     The taper and the Fourier transform are one convolution, whose kernels are tapered
     cosines and sines and which moves by a hop. ``length``, (1,), None: all of the signal.
+    ``sums``: the type of running sums, for TFLite has no 64-bit ones.
     """
 
-    def __init__(self, front_end: FrontEnd, warps: Sequence[float]):
+    def __init__(self, front_end: FrontEnd, warps: Sequence[float], sums: torch.dtype = torch.float64):
         super().__init__()
-        self.settings = front_end
+        self.settings, self.sums = front_end, sums
         sample = torch.arange(front_end.window, dtype=torch.float64)
         bin = torch.arange(front_end.fft_size // 2 + 1, dtype=torch.float64)
         angle = 2 * torch.pi * bin[:, None] * sample / front_end.fft_size
@@ -61,7 +62,8 @@ class TracedFrontEnd(nn.Module):
             count = frame_count(length, settings.window, settings.hop)
             mask = frame_mask(count, features.shape[1])[..., None].float()
         if settings.normalize == "running":
-            features = features - running_mean(features)[0]
+            start = torch.zeros_like(features[:, :1], dtype=self.sums)
+            features = features - running_mean(features, start)[0]
         elif settings.normalize != "none":
             dims = (1,) if settings.normalize == "bin" else (1, 2)
             mean = _mean(features, mask, dims)
@@ -75,9 +77,15 @@ class SignalToFrames(nn.Module):
     within ``length`` (None: all of them).
     """
 
-    def __init__(self, front_end: FrontEnd, encoder: nn.Module, warps: Sequence[float]):
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        encoder: nn.Module,
+        warps: Sequence[float],
+        sums: torch.dtype = torch.float64,
+    ):
         super().__init__()
-        self.front_end, self.encoder = TracedFrontEnd(front_end, warps), encoder
+        self.front_end, self.encoder = TracedFrontEnd(front_end, warps, sums), encoder
 
     def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         # ContextNetEncoder.forward looks at the lengths to see if there is anything to mask
@@ -245,7 +253,14 @@ class StreamStep(nn.Module):
     it does not see them. The states begin as ``start``, zeros all of them.
     """
 
-    def __init__(self, front_end: FrontEnd, model: Transducer, ctc: bool, max_symbols: int):
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        model: Transducer,
+        ctc: bool,
+        max_symbols: int,
+        sums: torch.dtype = torch.float64,
+    ):
         super().__init__()
         self.front_end, self.encoder = TracedFrontEnd(front_end, [1.0]), model.encoder
         self.chunk = front_end.hop * model.encoder.reduction
@@ -259,10 +274,12 @@ class StreamStep(nn.Module):
             self.start += self.predict.start
         self.searched = len(self.start)
         if front_end.normalize == "running":
-            self.start += [torch.zeros(1, 1, front_end.filters.shape[1], dtype=torch.float64)]
-            self.start += [torch.zeros((), dtype=torch.float64)]
+            self.start += [torch.zeros(1, 1, front_end.filters.shape[1]), torch.zeros(())]
         self.heard = len(self.start)
         self.start += first_state(model.encoder)
+        # sums and numbers of frames: what the running means are made of
+        self.start[self.searched : self.heard] = [x.to(sums) for x in self.start[self.searched : self.heard]]
+        self.start = [x.to(sums) if x.dtype == torch.float64 else x for x in self.start]
 
     def forward(self, signal: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         search, sums = state[: self.searched], list(state[self.searched : self.heard])

@@ -97,7 +97,9 @@ class Runner:
         signal = np.pad(samples, (0, room[0] * self.sample_rate - len(samples)))
         length = np.array([len(samples)], dtype=np.int32)
         found = self.run(f"seconds_{room[0]}", signal=signal, length=length)
-        return found if self.about["head"] == "ctc" else self._transduce(found["hidden"], found["frames"][0])
+        if self.about["head"] == "ctc":
+            return found
+        return self._transduce(found["hidden"], int(found["frames"][0]))
 
     def _transduce(self, hidden: np.ndarray, frames: int) -> dict[str, np.ndarray]:
         """The loop of ``GreedyTransducer``, around two signatures."""
@@ -233,7 +235,8 @@ def _open_tflite(content: bytes, threads: int) -> Runner:
     def run(name: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         if name not in signatures:
             signatures[name] = interpreter.get_signature_runner(name)
-        return signatures[name](**inputs)
+        # scalars come back as numbers
+        return {key: np.asarray(value) for key, value in signatures[name](**inputs).items()}
 
     names = interpreter.get_signature_list()
     lengths = sorted(int(name.partition("_")[2]) for name in names if name.startswith("seconds_"))
