@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -58,14 +57,16 @@ def greedy_rnnt(
     encoder_out: Float[Tensor, "batch T D_enc"],
     lengths: Int[Tensor, "batch"],
     max_symbols: int = 5,
-    window: int = 8,
+    window: int | None = None,
 ) -> list[Path]:
     """At every (t, u) the best label; blank moves on in time, anything else in the text.
 
-    The prediction network changes only when a label is emitted, so the joint is
-    evaluated for ``window`` frames at once and each utterance jumps to its next
-    label, all utterances of the batch side by side. ``max_symbols`` bounds the labels
-    emitted at one frame: an untrained network would otherwise never leave it.
+    All utterances of the batch go on side by side, each at its own pace. The prediction
+    network changes only when a label is emitted, so the joint is evaluated for ``window``
+    frames at once, and each utterance jumps to its next label; by default 8 frames for one or
+    two utterances and 1 for many, where looking ahead costs more than it saves.
+    ``max_symbols`` bounds the labels emitted at one frame: an untrained network would
+    otherwise never leave it.
     """
     spoken = start_of_text(model, encoder_out.shape[0], encoder_out.device)
     return resume_greedy_rnnt(model, encoder_out, lengths, spoken, max_symbols, window)[0]
@@ -83,51 +84,50 @@ def resume_greedy_rnnt(
     lengths: Int[Tensor, "batch"],
     spoken: tuple[Tensor, State],
     max_symbols: int = 5,
-    window: int = 8,
+    window: int | None = None,
 ) -> tuple[list[Path], tuple[Tensor, State]]:
     """``greedy_rnnt`` of frames that follow others: ``spoken`` is the prediction network's
     output and state after the labels so far, and comes back as it is after the new ones.
     """
     batch, frames, _ = encoder_out.shape
-    device = encoder_out.device
-    joint, blank = model.joint, model.blank
+    joint, blank, device = model.joint, model.blank, encoder_out.device
     projected = joint.encoder_linear(encoder_out)
-    predicted, state = spoken
-    time = torch.zeros(batch, dtype=torch.long, device=device)
-    emitted_here = torch.zeros(batch, dtype=torch.long, device=device)
-    offsets = torch.arange(window, device=device)
-    rows = torch.arange(batch, device=device)
+    predicted, state = joint.prediction_linear(spoken[0]), spoken[1]
+    said = spoken[0].clone()
+    time, emitted_here = (torch.zeros(batch, dtype=torch.long, device=device) for _ in range(2))
     paths = [Path() for _ in range(batch)]
-    while bool((active := time < lengths).any()):
-        position = time[:, None] + offsets
-        valid = position < lengths[:, None]
+    while len(rows := (time < lengths).nonzero()[:, 0]):
+        ahead = window or max(1, min(8, 16 // len(rows)))
+        offsets = torch.arange(ahead, device=device)
+        position = time[rows, None] + offsets
+        valid = position < lengths[rows, None]
         hidden = projected[rows[:, None], position.clamp(max=frames - 1)]
-        scores = joint.scores(hidden, joint.prediction_linear(predicted)[:, None]).float().log_softmax(-1)
+        scores = joint.scores(hidden, predicted[rows, None]).float().log_softmax(-1)
         best, label = scores.max(-1)
         stops = (label != blank) & valid
-        stops[:, 0] &= emitted_here < max_symbols  # else blank, whatever its probability
+        stops[:, 0] &= emitted_here[rows] < max_symbols  # else blank, whatever its probability
         found = stops.any(1)
         jump = torch.where(found, stops.int().argmax(1), valid.sum(1))
         blanks = (scores[..., blank] * (valid & (offsets < jump[:, None]))).sum(1)
-        chosen = label[rows, jump.clamp(max=window - 1)]
-        log_prob = best[rows, jump.clamp(max=window - 1)]
-        emitted_here = torch.where(jump > 0, torch.zeros_like(emitted_here), emitted_here) + found
-        time = time + jump
-        table = zip(
-            found.tolist(), chosen.tolist(), time.tolist(), log_prob.tolist(), blanks.tolist(), strict=True
-        )
-        for path, (emits, new_label, t, score, skipped) in zip(paths, table, strict=True):
+        reached = jump.clamp(max=ahead - 1)[:, None]
+        chosen, log_prob = label.gather(1, reached)[:, 0], best.gather(1, reached)[:, 0]
+        emitted_here[rows] = torch.where(jump > 0, 0, emitted_here[rows]) + found
+        time[rows] += jump
+        columns = (rows, found, chosen, time[rows], log_prob, blanks)
+        for row, emits, new_label, t, score, skipped in zip(*(c.tolist() for c in columns), strict=True):
+            path = paths[row]
             path.score += skipped
             if emits:
                 path.labels.append(new_label)
                 path.frames.append(t)
                 path.log_probs.append(score)
                 path.score += score
-        if bool((found & active).any()):
-            new_predicted, new_state = model.prediction.step(chosen, state)
-            predicted = torch.where(found[:, None], new_predicted, predicted)
-            state = map_state(partial(torch.where, found[None, :, None]), new_state, state)
-    return paths, (predicted, state)
+        if bool(found.any()):
+            speaking = rows[found]
+            now, after = model.prediction.step(chosen[found], map_state(lambda s, i=speaking: s[:, i], state))
+            said[speaking], predicted[speaking] = now, joint.prediction_linear(now)
+            state = map_state(lambda s, a, i=speaking: s.index_copy(1, i, a), state, after)
+    return paths, (said, state)
 
 
 def map_state(function: Callable[..., Tensor], *states: State) -> State:
