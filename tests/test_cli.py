@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import soundfile
+import test_streaming
 import tiny
 import yaml
 
@@ -142,6 +143,51 @@ def test_transcribe_one_and_several(asrlib, model, tmp_path):
     assert asrlib("transcribe", model, *files)[1] == f"{files[0]}\tlow high\n{files[1]}\tmid\n"
     lines = asrlib("transcribe", model, files[0], "--times")[1].splitlines()
     assert lines[0] == "low high" and lines[1].endswith("low") and " s " in lines[1] and "%" in lines[1]
+
+
+def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):
+    arpa, table = tmp_path / "lm.arpa", tmp_path / "r.tsv"
+    code, printed, err = asrlib("lm", model, "--corpus", corpus, "--output", arpa, "--order", "2")
+    assert (code, err) == (0, "") and printed.startswith(f"{arpa}: order 2, ")
+    assert "n-grams of 4 texts" in printed and "perplexity of the dev texts: " in printed
+    usual = ["test", model, "--corpus", corpus, "--output", table]
+    for search in (["--beam", "4"], ["--beam", "4", "--lm", arpa], ["--beam", "0"]):
+        code, printed, err = asrlib(*usual, *search)
+        assert (code, err) == (0, "") and "WER 0.00 %" in printed
+    # nothing but what the language model expects: the end
+    printed = asrlib(*usual, "--beam", "4", "--lm", arpa, "--lm-weight", "100")[1]
+    assert "WER 100.00 % (0 substitutions, " in printed or "deletions" in printed
+    assert "WER 0.00 %" not in printed
+    soundfile.write(tmp_path / "a.wav", tiny.tones("mid low"), tiny.RATE)
+    assert asrlib("transcribe", model, tmp_path / "a.wav", "--beam", "3", "--lm", arpa)[1] == "mid low\n"
+    fails(*usual, "--lm", arpa, naming=["--lm is for beam search", "--beam 5"])
+    fails(*usual, "--beam", "4", "--lm", tmp_path / "no.arpa", naming=["no.arpa"])
+    fails("lm", model, "--corpus", corpus, "--output", tmp_path / "no" / "lm.arpa", naming=["No such file"])
+
+
+def test_transcribe_a_stream(asrlib, fails, model, tmp_path):
+    """The network has random weights: what it says is of no interest, but that it comes bit by bit."""
+    test_streaming.recognizer(0).save(tmp_path / "causal", {})
+    soundfile.write(tmp_path / "a.wav", tiny.tones("low high mid low high", 8000), 8000)
+    offline = asrlib("transcribe", tmp_path / "causal", tmp_path / "a.wav")[1]
+    code, printed, err = asrlib("transcribe", tmp_path / "causal", tmp_path / "a.wav", "--stream")
+    assert err == "", err
+    *partial, last = printed.splitlines(keepends=True)
+    assert (code, err, last) == (0, "", offline) and len(partial) > 1
+    seconds = [float(line.split()[0]) for line in partial]
+    assert seconds == sorted(set(seconds)) and seconds[-1] <= 1.6
+    for line in partial:
+        assert offline.startswith(line.split(" s  ")[1].strip())
+    fails("transcribe", model, tmp_path / "a.wav", "--stream", naming=["features.normalize is bin", "causal"])
+    fails(
+        "transcribe",
+        tmp_path / "causal",
+        tmp_path / "a.wav",
+        "--stream",
+        "--beam",
+        "2",
+        naming=["beam_width"],
+    )
 
 
 def test_transcribe_without_a_model_uses_the_one_that_ships(asrlib, model, tmp_path, monkeypatch):
@@ -462,7 +508,7 @@ def test_wrong_usage(asrlib, words, cause):
 def test_help(asrlib):
     code, out, err = asrlib("--help")
     assert code == 0 and err == ""
-    assert all(command in out for command in ("data", "train", "test", "transcribe"))
+    assert all(command in out for command in ("data", "train", "test", "transcribe", "lm"))
 
 
 def test_a_message_of_several_lines_becomes_one(fails, model, monkeypatch):

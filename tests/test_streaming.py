@@ -22,7 +22,7 @@ from asrlib.text import Tokenizer
 BLOCK = {"padding": "causal", "se": "causal"}
 CONFIG = {
     "features": {"sample_rate": 8000, "mels": 20, "normalize": "running"},
-    "tokenizer": {"kind": "words"},
+    "tokenizer": {"kind": "words", "vocabulary": 9},
     "encoder": {
         "variant": "paper",
         "blocks": [
