@@ -465,19 +465,27 @@ def connected_digits(
     rate = rates.pop()
 
     draw = np.random.default_rng(seed)
-    decoded: dict[str, _Take] = {}
+    # a speaker's recordings share a background, so that all of them are looked at
+    trimmed = {
+        speaker: {
+            word: [_trim(cut_audio(cut), rate) for cut in recordings]
+            for word, recordings in takes[speaker].items()
+        }
+        for speaker in dict.fromkeys(chosen[:n])
+    }
+    noise = {
+        speaker: _background([take for some in words.values() for take in some])
+        for speaker, words in trimmed.items()
+    }
     cuts = []
     for index in range(n):
         speaker = chosen[index % len(chosen)]
-        recordings = takes[speaker]
+        recordings = trimmed[speaker]
         known = [digit for digit in DIGITS if digit in recordings]
         parts = []
         for word in draw.choice(known, size=draw.integers(1, 8)):
-            cut = recordings[word][draw.integers(len(recordings[word]))]
-            if cut.id not in decoded:
-                decoded[cut.id] = _trim(cut_audio(cut), rate)
-            parts.append((str(word), decoded[cut.id]))
-        samples, words = _string(parts, rate, draw)
+            parts.append((str(word), recordings[word][draw.integers(len(recordings[word]))]))
+        samples, words = _string(parts, noise[speaker], rate, draw)
         cuts.append(_memory_cut(f"connected-{seed}-{index:05d}-{speaker}", samples, rate, speaker, words))
     return CutSet.from_cuts(cuts).to_eager()
 
@@ -489,7 +497,7 @@ class _Take:
     samples: np.ndarray
     before: int  # samples
     after: int  # samples
-    noise: np.ndarray  # amplitude of the background at equally spaced frequencies from 0 to rate / 2
+    noise: np.ndarray  # amplitude of its quietest tenth at equally spaced frequencies from 0 to rate / 2
 
 
 def _trim(samples: np.ndarray, rate: int) -> _Take:
@@ -497,20 +505,28 @@ def _trim(samples: np.ndarray, rate: int) -> _Take:
     hop = rate // 100
     frames = samples[: len(samples) // hop * hop].reshape(-1, hop)
     if not len(frames):
-        return _Take(samples, 0, 0, np.zeros(2))
+        return _Take(samples, 0, 0, np.zeros(hop // 2 + 1))
     level = np.sqrt((frames**2).mean(axis=1))
     speech = np.flatnonzero(level >= level.max() / 100)  # within 40 dB of the loudest 10 ms
     first, last = speech[0] * hop, min((speech[-1] + 1) * hop, len(samples))
     start, stop = max(0, first - 3 * hop), min(len(samples), last + 3 * hop)
     quiet = frames[np.argsort(level)[: max(1, len(frames) // 10)]]
     noise = np.sqrt((np.abs(np.fft.rfft(quiet, axis=1)) ** 2).mean(axis=0) / hop)
-    loudness = np.sqrt((noise**2).mean())
-    # a recording trimmed to the bone has no quiet part: then its quietest speech must not become noise
-    noise *= min(1.0, 0.003 / max(loudness, 1e-9))
     return _Take(samples[start:stop], int(first - start), int(stop - last), noise)
 
 
-def _string(parts: list[tuple[str, _Take]], rate: int, draw: np.random.Generator) -> tuple[np.ndarray, list]:
+def _background(takes: list[_Take]) -> np.ndarray:
+    """What a speaker's silence sounds like, as amplitudes from 0 to rate / 2: the median of the quieter
+    half of the recordings, for one that was trimmed to the bone has only speech to show.
+    """
+    loudness = [np.sqrt((take.noise**2).mean()) for take in takes]
+    quieter = np.argsort(loudness)[: -(-len(takes) // 2)]
+    return np.median([takes[i].noise for i in quieter], axis=0)
+
+
+def _string(
+    parts: list[tuple[str, _Take]], noise: np.ndarray, rate: int, draw: np.random.Generator
+) -> tuple[np.ndarray, list]:
     """Lay recordings one after another over a floor of noise; each one fades in and out within 5 ms."""
     pauses = np.where(draw.random(len(parts) + 1) < 0.25, 0.0, draw.uniform(0.05, 0.4, len(parts) + 1))
     pauses[[0, -1]] = draw.uniform(0.05, 0.3, 2)
@@ -520,8 +536,7 @@ def _string(parts: list[tuple[str, _Take]], rate: int, draw: np.random.Generator
     padded = 1 << (total - 1).bit_length()  # a power of two: other transforms can be ten times slower
     spectrum = np.fft.rfft(draw.standard_normal(padded))
     grid = np.linspace(0, 1, len(spectrum))
-    shapes = [np.interp(grid, np.linspace(0, 1, len(take.noise)), take.noise) for _, take in parts]
-    shape = np.min(shapes, axis=0)
+    shape = np.interp(grid, np.linspace(0, 1, len(noise)), noise)
     out = np.fft.irfft(spectrum * np.maximum(shape, 1e-4))[:total].astype(np.float32)
     words, at = [], 0
     for gap, (word, take) in zip(gaps, parts, strict=False):

@@ -393,6 +393,22 @@ def test_connected_digits(isolated):
     assert 0.15 < np.mean(np.array(pauses) < 0.09) < 0.45 and max(pauses) < 0.5
 
 
+def test_pauses_between_digits_hiss_as_loud_as_the_recordings(tmp_path):
+    noise = np.random.default_rng(0)
+    tone = 0.3 * np.sin(2 * np.pi * 500 * np.arange(2400) / 8000)
+    rows = []
+    for number, digit in enumerate(DIGITS * 2):
+        # every other one is trimmed to the bone: its quietest part is speech
+        samples = tone if number % 2 else np.pad(tone, (800, 1600))
+        samples = samples + 0.02 * noise.standard_normal(len(samples))
+        soundfile.write(tmp_path / f"{number}.wav", samples, 8000)
+        rows.append(f"{number}.wav\tann\t{digit}")
+    (tmp_path / "manifest.tsv").write_text("\n".join(["path\tspeaker\ttext", *rows]) + "\n")
+    for cut in connected_digits(load_corpus(tmp_path), ["ann"], 20, seed=1):
+        ends = cut_audio(cut)[:400], cut_audio(cut)[-400:]  # 50 ms, the shortest of pauses at the ends
+        assert all(0.013 < end.std() < 0.023 for end in ends)
+
+
 def test_connected_digits_are_a_function_of_the_seed(isolated):
     def everything(seed):
         cuts = connected_digits(isolated, ["bob"], 5, seed)
