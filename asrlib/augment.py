@@ -6,6 +6,8 @@ be repeated exactly after a resume, on any device. Lessons 01 and 09.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -92,6 +94,12 @@ def change_speed(waveform: Float[Tensor, "samples"], factor: float) -> Float[Ten
     return torch.fft.irfft(spectrum, n=new_size)[: round(samples * new_size / size)] * (new_size / size)
 
 
+def longest_after(samples: int, slowest: float) -> int:
+    """No utterance of up to ``samples`` samples is longer after ``change_speed`` by ``slowest`` or more."""
+    # `change_speed` rounds the factor to what makes half a 128th of its transform
+    return math.ceil(samples * (1 / slowest + 1 / 256)) + 1
+
+
 def add_noise(
     waveforms: Float[Tensor, "batch samples"],
     lengths: Int[Tensor, "batch"],
@@ -158,3 +166,26 @@ def reverberate(
         torch.fft.rfft(waveforms, n=size) * torch.fft.rfft(tail.to(waveforms.device), n=size), n=size
     )
     return waveforms + torch.nn.functional.pad(echo, (1, 0))[:, : waveforms.shape[1]]
+
+
+def gate_noise(
+    noisy: Float[Tensor, "batch samples"],
+    clean: Float[Tensor, "batch samples"],
+    sample_rate: int,
+    chosen: Float[Tensor, "batch"],
+    threshold_db: float = 30.0,
+) -> Float[Tensor, "batch samples"]:
+    """A noise gate, as telephones and recorders have one: where the speech in ``clean`` is ``threshold_db``
+    or more below the utterance's loudest 20 ms, the output falls silent, hiss and all.
+
+    ``chosen`` is 1 for the utterances to gate and 0 for those to leave as they are.
+    """
+    window = sample_rate // 50
+    # the power of 20 ms around each sample, then the gate held open for 30 ms before and after speech
+    power = torch.nn.functional.avg_pool1d(
+        clean.square()[:, None], window, stride=1, padding=window // 2, count_include_pad=False
+    )[:, 0, : clean.shape[1]]
+    speech = (power > power.amax(1, keepdim=True) * 10 ** (-threshold_db / 10)).float()
+    hold = 2 * (sample_rate * 3 // 100) + 1
+    gate = torch.nn.functional.max_pool1d(speech[:, None], hold, stride=1, padding=hold // 2)[:, 0]
+    return noisy * (1 - chosen.to(noisy.device)[:, None] * (1 - gate))

@@ -67,12 +67,14 @@ class AugmentConfig:
     warp: list[float] | None = None
     noise_probability: float = 0.0
     noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 40.0])
+    gate_probability: float = 0.0
     channel_db: float = 0.0
     room_probability: float = 0.0
 
     def check(self, where: str) -> None:
         _not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
         _fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
+        _fractions(where, "augment", self, "gate_probability")
         snr = self.noise_snr_db
         if not (len(snr) == 2 and snr[0] <= snr[1]):
             raise InputError(f"{where}: key augment.noise_snr_db is {snr}; expected [low, high]")

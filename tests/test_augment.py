@@ -11,6 +11,7 @@ from asrlib.augment import (
     change_speed,
     colour_channel,
     fast_size,
+    gate_noise,
     reverberate,
     spec_augment,
     uniform,
@@ -265,3 +266,19 @@ def test_reverberation_is_convolution_with_the_rooms_response():
     ours = reverberate(signal, RATE, torch.tensor([0.1]), torch.tensor([0.5]), generator())[0]
     theirs = np.convolve(signal[0].numpy(), response.numpy())[:3000]
     torch.testing.assert_close(ours, torch.from_numpy(theirs).float(), atol=1e-3, rtol=0)
+
+
+def test_noise_gate_silences_pauses_and_leaves_speech_alone():
+    clean = torch.zeros(3, 2 * RATE)
+    clean[:, RATE // 2 : RATE] = tone(440, 0.5)
+    clean[2, RATE // 2 : RATE] *= 1e-3  # as quiet as the hiss: the gate is relative to the utterance itself
+    noisy = clean + 1e-3 * torch.randn(clean.shape, generator=generator())
+    gated = gate_noise(noisy, clean, RATE, torch.tensor([1.0, 0.0, 1.0]))
+    assert torch.equal(gated[1], noisy[1])
+    for row in (0, 2):
+        open_at = gated[row].nonzero()
+        # half a window and 30 ms beyond the speech on either side
+        assert RATE // 2 - RATE // 20 < int(open_at.min()) < RATE // 2 - RATE // 50
+        assert RATE + RATE // 50 < int(open_at.max()) < RATE + RATE // 20
+        inside = slice(int(open_at.min()), int(open_at.max()))
+        assert torch.equal(gated[row, inside], noisy[row, inside])

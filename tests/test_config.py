@@ -238,6 +238,7 @@ def test_a_wrong_type_names_the_key(text, message):
         ("augment: {speed: [1.2, 0.8]}", r"key augment.speed is \[1.2, 0.8\]; expected \[low, high\]"),
         ("augment: {warp: [0, 1]}", r"key augment.warp is \[0.0, 1.0\]; expected .*, both positive"),
         ("augment: {noise_snr_db: [5]}", r"key augment.noise_snr_db is \[5.0\]; expected \[low, high\]"),
+        ("augment: {gate_probability: -1}", "key augment.gate_probability is -1.0; it must be between"),
         ("augment: {noise_probability: 2}", "key augment.noise_probability is 2.0; it must be between"),
         ("decoding: {max_symbols: 0}", "key decoding.max_symbols is 0; it must be positive"),
         ("decoding: {head: attention}", "key decoding.head is 'attention'; use one of ctc, transducer"),
