@@ -3,6 +3,7 @@
 import pytest
 
 from asrlib.bench import bench_losses
+from asrlib.bench_decode import bench_decode
 
 
 def test_bench_losses_prints_one_table(capsys):
@@ -23,3 +24,22 @@ def test_the_witnesses_are_compared_first():
     pytest.importorskip("torchaudio")
     rows = bench_losses(repeats=1, device="cpu", quick=True)
     assert rows[0].name == "torchaudio.functional.rnnt_loss"
+
+
+def test_bench_decode_compares_the_same_search_everywhere(capsys):
+    models = pytest.importorskip("torchaudio.models")
+    assert models.RNNTBeamSearch
+    rows = bench_decode(repeats=1, quick=True)
+    printed = capsys.readouterr().out
+    assert [row.name for row in rows] == [
+        "torchaudio RNNTBeamSearch, beam 1",
+        "asrlib greedy_rnnt, batched",
+        "asrlib beam_rnnt, batched, beam 1",
+        "torchaudio RNNTBeamSearch, beam 5",
+        "asrlib beam_rnnt, batched, beam 5",
+    ]
+    greedy, narrow = rows[1], rows[2]
+    assert greedy.labels == narrow.labels > 0
+    for row in rows:
+        assert row.name in printed and row.seconds > 0
+    assert "RTF" in printed and "of 9 clips alike" in printed
