@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrlib.config import build_model, parse_config
+from asrlib.config import build_model, load_config, parse_config
 from asrlib.corpus import clips, cut_audio
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd
@@ -206,6 +206,14 @@ def test_a_kernel_of_one_and_no_gate_need_no_causal_keys():
     listener = recognizer(encoder={"blocks": blocks}, features={"normalize": "none"})
     samples = cut_audio(clips()[0])[:6000]
     assert_same(streamed(listener, samples, 8000, [333]), listener.transcribe(samples, 8000))
+
+
+def test_the_shipped_configuration_streams():
+    settings, tokenizer = load_config("contextnet-digits-streaming"), Tokenizer("words", list("0123456789"))
+    listener = Recognizer(settings, build_model(settings, tokenizer.vocabulary), tokenizer)
+    assert listener.stream().latency_ms == pytest.approx(105)
+    samples = cut_audio(clips()[0])[:8000]
+    assert_same(streamed(listener, samples, 8000, [999]), listener.transcribe(samples, 8000))
 
 
 def test_audio_that_a_stream_cannot_use():
