@@ -139,6 +139,8 @@ class limit:
 def report(task: assignments.Task, verbose: bool = False) -> tuple[int, int]:
     """(caught, those that change the function), printed as a line."""
     started, through, caught, same = time.monotonic(), [], 0, 0
+    if (wrong := check.judge(task.name, task.namespace()[task.function])) is not None:
+        raise SystemExit(f"the solution of {task.name} is not right itself:\n{wrong}")
     for what, source in mutants(task.solution):
         came = verdict(task, source)
         caught += came == "caught"
