@@ -7,6 +7,8 @@ same numbers as one that was never interrupted. Lesson 09.
 
 from __future__ import annotations
 
+import math
+import random
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -130,22 +132,92 @@ class BatchSampler:
             batches = map(list, sampler)
         yield from batches
 
+    def padding(self, cuts: Sequence[Cut]) -> tuple[int, int] | None:
+        """No more than the longest of a batch needs."""
+        return None
+
+
+class StaticBatchSampler:
+    """As ``BatchSampler``, for XLA, which compiles a program for each shape: at most ``buckets`` shapes.
+
+    Utterances are sorted into buckets by their length. All batches of a bucket have the same count and are
+    padded to the same size, that of its longest utterance, played at ``slowest`` speed. Its last batch of
+    an epoch is filled up with others of the bucket, so that none is left out.
+    """
+
+    def __init__(
+        self,
+        cuts: CutSet,
+        labels: dict[str, list[int]],
+        sample_rate: int,
+        batch_seconds: float,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+        batch_utterances: int | None = None,
+        slowest: float | None = None,
+        buckets: int = 4,
+    ):
+        self.seed, self.rank, self.processes = seed, rank, processes
+        self.buckets: list[tuple[list[Cut], int]] = []  # with the utterances of a batch, of all processes
+        self._padding: dict[str, tuple[int, int]] = {}
+        ordered = sorted(cuts, key=lambda cut: (cut.duration, cut.id))
+        ends = np.cumsum([cut.duration for cut in ordered])
+        # about the same seconds in each
+        bucket_of = np.minimum((ends / ends[-1] * buckets).astype(int), buckets - 1)
+        for bucket in np.unique(bucket_of):
+            members = [cut for cut, b in zip(ordered, bucket_of, strict=True) if b == bucket]
+            count = batch_utterances or max(1, int(batch_seconds // members[-1].duration))
+            together = processes * min(count, -(-len(members) // processes))
+            samples = math.ceil(members[-1].duration * sample_rate) + 1
+            if slowest is not None:
+                samples = augment.longest_after(samples, slowest)
+            longest = max(len(labels[cut.id]) for cut in members)
+            self.buckets.append((members, together))
+            self._padding |= {cut.id: (samples, longest) for cut in members}
+
+    def epoch(self, number: int) -> Iterator[list[Cut]]:
+        draw = random.Random(f"{self.seed} {number}")
+        batches = []
+        for members, together in self.buckets:
+            order = draw.sample(members, len(members))
+            order += (order * together)[: -len(order) % together]
+            batches += [order[n : n + together] for n in range(0, len(order), together)]
+        draw.shuffle(batches)
+        for batch in batches:
+            yield batch[self.rank :: self.processes]
+
+    def padding(self, cuts: Sequence[Cut]) -> tuple[int, int]:
+        """Samples and labels of the batch these cuts make."""
+        return self._padding[cuts[0].id]
+
 
 def collate(
-    cuts: Sequence[Cut], audio: AudioCache, labels: dict[str, list[int]], speed: Sequence[float] | None = None
+    cuts: Sequence[Cut],
+    audio: AudioCache,
+    labels: dict[str, list[int]],
+    speed: Sequence[float] | None = None,
+    padding: tuple[int, int] | None = None,
 ) -> Batch:
-    """``speed``: a factor for each cut."""
+    """``speed``: a factor for each cut. ``padding``: samples and labels to pad to, at least."""
     waveforms = [audio.load(cut) for cut in cuts]
     if speed is not None:
         waveforms = [augment.change_speed(w, factor) for w, factor in zip(waveforms, speed, strict=True)]
     targets = [torch.tensor(labels[cut.id]) for cut in cuts]
+    samples, longest = padding or (0, 0)
     return Batch(
         ids=[cut.id for cut in cuts],
-        waveforms=torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True),
+        waveforms=_padded(waveforms, samples),
         lengths=torch.tensor([w.shape[0] for w in waveforms]),
-        targets=torch.nn.utils.rnn.pad_sequence(targets, batch_first=True),
+        targets=_padded(targets, longest),
         target_lengths=torch.tensor([t.shape[0] for t in targets]),
     )
+
+
+def _padded(rows: list[Tensor], size: int) -> Tensor:
+    """Behind one another as rows of the longest one's length, at least ``size``, zeros behind them."""
+    size = max(size, *(len(row) for row in rows))
+    return torch.stack([torch.nn.functional.pad(row, (0, size - len(row))) for row in rows])
 
 
 def draw_speed(config: AugmentConfig, count: int, generator: torch.Generator) -> list[float] | None:
@@ -175,11 +247,15 @@ def augmented_features(
         decay = augment.uniform(0.1, 0.5, (batch,), generator)
         wet = augment.uniform(0.05, 0.6, (batch,), generator) * some(config.room_probability)
         waveforms = augment.reverberate(waveforms, front_end.sample_rate, decay, wet, generator)
+    clean = waveforms
     if config.noise_probability:
         snr = augment.uniform(*config.noise_snr_db, (batch,), generator)
         snr = snr + 100.0 * (1 - some(config.noise_probability))
         colour = augment.uniform(0.0, 2.0, (batch,), generator)
         waveforms = augment.add_noise(waveforms, lengths, snr, colour, generator)
+    if config.gate_probability:
+        gated = some(config.gate_probability)
+        waveforms = augment.gate_noise(waveforms, clean, front_end.sample_rate, gated)
     warp = None
     if config.warp is not None:
         warp = augment.uniform(*config.warp, (batch,), generator).to(waveforms.device)

@@ -28,7 +28,16 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from asrlib.batches import AudioCache, BatchSampler, augmented_features, collate, draw_speed, encode_corpus
+from asrlib import xla
+from asrlib.batches import (
+    AudioCache,
+    BatchSampler,
+    StaticBatchSampler,
+    augmented_features,
+    collate,
+    draw_speed,
+    encode_corpus,
+)
 from asrlib.config import Config, build_model, check_vocabulary
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd
@@ -101,13 +110,16 @@ def train(
     model = build_model(config, tokenizer.vocabulary)
     if init is not None and last is None:
         _initialise(model, Path(init))
+    on_xla = accelerator.device.type == "xla"
+    model.to(accelerator.device)
     optimizer = torch.optim.Adam(
         model.parameters(),
         lr=0.0,
         betas=tuple(settings.betas),
         eps=settings.eps,
         weight_decay=settings.l2,
-        fused=True,
+        fused=not on_xla,
+        capturable=on_xla,  # the step count is a number on the device, and not part of the program
     )
     model, optimizer = accelerator.prepare(model, optimizer)
     average = WeightAverage(accelerator.unwrap_model(model), settings.average) if settings.average else None
@@ -122,9 +134,12 @@ def train(
             tokenizer.save(draft)
             config.save(draft / "config.yml")
 
+    if on_xla:
+        xla.finish()  # or all this would be part of the first step's program
     run = _Run(config, accelerator, model, optimizer, average, tokenizer, progress, out, dev_cuts)
     run.train(cuts, labels, show_progress)
-    return Recognizer.load(out, device=accelerator.device)
+    # what is decoded has no fixed shape: not for XLA
+    return Recognizer.load(out, device=torch.device("cpu") if on_xla else accelerator.device)
 
 
 class _Run:
@@ -145,7 +160,10 @@ class _Run:
         self.config, self.settings, self.accelerator = config, config.training, accelerator
         self.model, self.optimizer, self.average, self.tokenizer = model, optimizer, average, tokenizer
         self.progress, self.out, self.dev_cuts = progress, out, dev_cuts
-        self.front_end = FrontEnd(**vars(config.features)).to(accelerator.device)
+        self.on_xla = accelerator.device.type == "xla"
+        # a TPU's features are made on its host, while it computes
+        self.features_on = torch.device("cpu") if self.on_xla else accelerator.device
+        self.front_end = FrontEnd(**vars(config.features)).to(self.features_on)
         self.bad_steps = 0
 
     def train(self, cuts: CutSet, labels: dict[str, list[int]], show_progress: bool) -> None:
@@ -155,14 +173,18 @@ class _Run:
         settings, progress, accelerator = self.settings, self.progress, self.accelerator
         cuts = cuts.to_eager()
         audio = AudioCache(self.config.features.sample_rate)
-        sampler = BatchSampler(
-            cuts,
+        sharing = (
             settings.batch_seconds,
             settings.seed,
             accelerator.process_index,
             accelerator.num_processes,
             settings.batch_utterances,
         )
+        if self.on_xla:
+            rate, speed = self.config.features.sample_rate, self.config.augment.speed
+            sampler = StaticBatchSampler(cuts, labels, rate, *sharing, slowest=speed and speed[0])
+        else:
+            sampler = BatchSampler(cuts, *sharing)
         self.total_steps = settings.max_steps or max(
             1, settings.epochs * _count(sampler.epoch(0)) // settings.accumulate
         )
@@ -187,7 +209,12 @@ class _Run:
                     writer.close()
 
     def _loop(
-        self, sampler: BatchSampler, labels: dict[str, list[int]], audio: AudioCache, bar: Any, writer: Any
+        self,
+        sampler: BatchSampler | StaticBatchSampler,
+        labels: dict[str, list[int]],
+        audio: AudioCache,
+        bar: Any,
+        writer: Any,
     ) -> None:
         settings, progress = self.settings, self.progress
         started, spent = time.monotonic(), progress.seconds
@@ -196,7 +223,7 @@ class _Run:
             for number, batch_cuts in enumerate(sampler.epoch(progress.epoch)):
                 if number < progress.batch:
                     continue
-                loss, stepped = self.step(batch_cuts, labels, audio)
+                loss, stepped = self.step(batch_cuts, labels, audio, sampler.padding(batch_cuts))
                 progress.batch = number + 1
                 if loss is not None:
                     losses.append(loss)
@@ -236,27 +263,34 @@ class _Run:
                 writer.add_scalar(key, point[key], self.progress.step)
 
     def step(
-        self, batch_cuts: list, labels: dict[str, list[int]], audio: AudioCache
+        self,
+        batch_cuts: list,
+        labels: dict[str, list[int]],
+        audio: AudioCache,
+        padding: tuple[int, int] | None = None,
     ) -> tuple[Tensor | None, bool]:
         """One batch: its loss (None: it was skipped), and whether it completed an optimiser step
-        (it does not while gradients accumulate).
+        (it does not while gradients accumulate). ``padding``: see ``collate``.
         """
         settings, accelerator, progress = self.settings, self.accelerator, self.progress
         seed = hash((settings.seed, progress.epoch, progress.batch, accelerator.process_index)) % 2**63
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # dropout and weight noise
+        if self.on_xla:
+            xla.manual_seed(seed)
         batch = collate(
-            batch_cuts, audio, labels, draw_speed(self.config.augment, len(batch_cuts), generator)
+            batch_cuts, audio, labels, draw_speed(self.config.augment, len(batch_cuts), generator), padding
         )
         with torch.no_grad():
             device = accelerator.device
             features, counts = augmented_features(
-                batch.waveforms.to(device),
-                batch.lengths.to(device),
+                batch.waveforms.to(self.features_on),
+                batch.lengths.to(self.features_on),
                 self.front_end,
                 self.config.augment,
                 generator,
             )
+            features, counts = features.to(device), counts.to(device)
         self.model.train()
         rate = learning_rate(settings, progress.step, self.total_steps, self._width())
         for group in self.optimizer.param_groups:
@@ -264,19 +298,27 @@ class _Run:
         running = [buffer.clone() for buffer in self.model.buffers()]
         with accelerator.accumulate(self.model), self._weight_noise():
             loss = self.model(features, counts, batch.targets.to(device), batch.target_lengths.to(device))
-            finite = bool(accelerator.gather(torch.isfinite(loss.detach()).reshape(1)).all())
+            # XLA is not asked before backward: the program would end here
+            finite = self.on_xla or bool(accelerator.gather(torch.isfinite(loss.detach()).reshape(1)).all())
             if finite:
                 accelerator.backward(loss)
         problem = None if finite else f"the loss is {float(loss.detach())}"
+        norm = None
         if finite and accelerator.sync_gradients:
             norm = accelerator.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
-            # in fp16 the scaler skips such a step by itself, and lowers its scale
-            if accelerator.scaler is None and not torch.isfinite(norm):
-                problem = f"the gradient's norm is {float(norm)}"
+        if self.on_xla:
+            loss, norm = xla.finish(loss.detach(), norm)
+            if not torch.isfinite(loss):
+                problem = f"the loss is {float(loss)}"
+        # in fp16 the scaler skips such a step by itself, and lowers its scale
+        if problem is None and norm is not None and accelerator.scaler is None and not torch.isfinite(norm):
+            problem = f"the gradient's norm is {float(norm)}"
         if problem is not None:
             for buffer, value in zip(self.model.buffers(), running, strict=True):
                 buffer.copy_(value)
             self.optimizer.zero_grad()
+            if self.on_xla:
+                xla.finish()
             self._skip(problem, batch.ids)
             return None, accelerator.sync_gradients
         self.bad_steps = 0
@@ -284,6 +326,8 @@ class _Run:
         self.optimizer.zero_grad()
         if self.average is not None and accelerator.sync_gradients:
             self.average.update(accelerator.unwrap_model(self.model), progress.step)
+        if self.on_xla:
+            xla.finish()
         return loss.detach(), accelerator.sync_gradients
 
     def _width(self) -> int:
@@ -331,8 +375,10 @@ class _Run:
         if not self.accelerator.is_main_process:
             return None
         model = self.accelerator.unwrap_model(self.model)
+        if self.on_xla:  # what is decoded has no fixed shape: a copy on the CPU does it
+            model = self._copy_on_cpu(model)
         with self.average.applied(model) if self.average else contextlib.nullcontext():
-            recognizer = Recognizer(self.config, model, self.tokenizer, self.accelerator.device)
+            recognizer = Recognizer(self.config, model, self.tokenizer, self.features_on)
             wer, metrics = None, {}
             if self.dev_cuts is not None:
                 words, characters, _ = test(recognizer, self.dev_cuts)
@@ -347,6 +393,11 @@ class _Run:
                 recognizer.save(self.out, metrics)
         return wer
 
+    def _copy_on_cpu(self, model: nn.Module) -> nn.Module:
+        copied = build_model(self.config, self.tokenizer.vocabulary)
+        copied.load_state_dict(_on_cpu(model.state_dict()))
+        return copied
+
     def save_checkpoint(self) -> None:
         """Complete under its name or absent: written beside, then renamed; the previous one
         is removed only afterwards.
@@ -360,11 +411,15 @@ class _Run:
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True)
             self.accelerator.wait_for_everyone()
-            self.accelerator.save_state(str(partial))
+            # safetensors cannot load into a model on XLA
+            options = {"safe_serialization": False} if self.on_xla else {}
+            self.accelerator.save_state(str(partial), **options)
             self.accelerator.wait_for_everyone()
             if main:
                 if self.average is not None:
-                    safetensors.torch.save_file(self.average.weights, partial / "average.safetensors")
+                    safetensors.torch.save_file(
+                        _on_cpu(self.average.weights), partial / "average.safetensors"
+                    )
                 (partial / "progress.json").write_text(json.dumps(asdict(self.progress)))
                 os.replace(partial, final)
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own
@@ -480,10 +535,8 @@ def _load_checkpoint(accelerator: Accelerator, folder: Path, average: WeightAver
     try:
         accelerator.load_state(str(folder))
         if average is not None:
-            saved = safetensors.torch.load_file(
-                folder / "average.safetensors", device=str(accelerator.device)
-            )
-            average.weights = saved
+            saved = safetensors.torch.load_file(folder / "average.safetensors")
+            average.weights = {name: value.to(accelerator.device) for name, value in saved.items()}
         return Progress(**json.loads((folder / "progress.json").read_text()))
     except (
         OSError,
@@ -522,6 +575,10 @@ def _check_same_run(config: Config, out: Path) -> None:
             f"{out} was started with {changed[0]} = {was!r}, and now it is {is_now!r}:"
             " resume with the configuration it was started with"
         )
+
+
+def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in weights.items()}
 
 
 def _count(iterator: Iterator) -> int:

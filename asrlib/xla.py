@@ -67,3 +67,18 @@ def shift(x: Tensor, by: int, dim: int) -> Tensor:
     n = x.shape[dim]
     pad = [0, 0] * (x.ndim - 1 if dim == 0 else 0) + [max(by, 0), max(-by, 0)]
     return F.pad(x, pad, value=NEG_INF).narrow(dim, max(-by, 0), n)
+
+
+def finish(*results: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Ends the program here, and returns what `results` (of the training loop) are, on the CPU."""
+    import torch_xla
+
+    torch_xla.sync()
+    return tuple(None if x is None else x.cpu() for x in results)
+
+
+def manual_seed(seed: int) -> None:
+    """For the random numbers of the device, which torch.manual_seed leaves alone."""
+    import torch_xla
+
+    torch_xla.manual_seed(seed)

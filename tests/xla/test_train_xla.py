@@ -1,0 +1,143 @@
+"""Training on an XLA device: one compilation a bucket and none after; checkpoint and resume."""
+
+import copy
+import json
+
+import pytest
+import tiny
+import torch
+
+from asrlib import train as module
+from asrlib.config import build_model
+from asrlib.conv import MaskedBatchNorm
+from asrlib.corpus import load_corpus
+from asrlib.train import train
+
+# of accelerate and safetensors, about older spellings in torch and torch_xla
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:TypedStorage"
+)
+
+
+@pytest.fixture(scope="module")
+def cuts(tiny_corpus):
+    return load_corpus(tiny_corpus, "train")
+
+
+@pytest.fixture(scope="module")
+def dev(tiny_corpus):
+    return load_corpus(tiny_corpus, "dev").subset(first=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_masked_batch_norm_with_fixed_shapes(device, dtype):
+    torch.manual_seed(1)
+    x = torch.randn(3, 7, 5).to(dtype)
+    mask = torch.arange(7) < torch.tensor([7, 4, 1])[:, None]
+    results = []
+    for place in "cpu", device:
+        norm = MaskedBatchNorm(5).to(place)
+        given = x.to(place).requires_grad_()
+        out = norm(given, mask.to(place))
+        (grad,) = torch.autograd.grad(out.square().sum() + (out * given).sum(), given)
+        results.append([y.detach().cpu() for y in (out, grad, norm.running_mean, norm.running_var)])
+    tolerance = 1e-5 if dtype == torch.float32 else 5e-2
+    torch.testing.assert_close(*results, rtol=tolerance, atol=tolerance)
+
+
+def test_the_models_loss_is_the_cpus(device):
+    """Squeeze-and-excitation, batch norm, LSTM, both losses; and nothing is asked of the device."""
+    import torch_xla
+    import torch_xla.debug.metrics as metrics
+
+    def asked():
+        executions = metrics.metric_data("ExecuteTime")
+        fallbacks = [name for name in metrics.counter_names() if name.startswith("aten::")]
+        return (executions[0] if executions else 0), {n: metrics.counter_value(n) for n in fallbacks}
+
+    torch.manual_seed(1)
+    config = tiny.config()
+    model = build_model(config, 4).train()
+    features, lengths = torch.randn(3, 60, 20), torch.tensor([60, 41, 5])
+    targets, target_lengths = torch.tensor([[1, 2, 3], [3, 1, 0], [2, 0, 0]]), torch.tensor([3, 2, 1])
+    batch = features, lengths, targets, target_lengths
+    there = copy.deepcopy(model).to(device)
+    batch_there = [x.to(device) for x in batch]
+    torch_xla.sync(wait=True)
+    before = asked()
+    loss_there = there(*batch_there)
+    loss_there.backward()
+    assert asked() == before
+    loss = model(*batch)
+    loss.backward()
+    torch.testing.assert_close(loss_there.cpu(), loss, rtol=1e-5, atol=0)
+    # a bias before batch norm has no gradient but what rounding leaves
+    least = 1e-3 * max(float(p.grad.abs().max()) for p in model.parameters())
+    for (name, a), b in zip(model.named_parameters(), there.parameters(), strict=True):
+        difference = float((b.grad.cpu() - a.grad).abs().max())
+        assert difference < 1e-4 * max(least, float(a.grad.abs().max())), name
+
+
+def test_no_compilation_after_the_first_pass_over_the_buckets(
+    cuts, dev, device, compilations, tmp_path, monkeypatch
+):
+    """With everything in it that draws numbers, and an evaluation."""
+    counts, shapes = [], []
+    step = module._Run.step
+
+    def counted(run, batch_cuts, labels, audio, padding):
+        compilations()
+        result = step(run, batch_cuts, labels, audio, padding)
+        counts.append(compilations())
+        shapes.append((len(batch_cuts), padding))
+        return result
+
+    monkeypatch.setattr(module._Run, "step", counted)
+    schedule = dict(max_steps=30, evaluate_every=20, checkpoint_every=20)
+    config = tiny.config(batch_seconds=12, weight_noise=0.01, **schedule)
+    train(config, cuts, tmp_path, dev, show_progress=False)
+    first = {shape: shapes.index(shape) for shape in shapes}
+    first_pass = max(first.values()) + 1
+    assert len(first) == 3 and len(counts) >= first_pass + 10
+    # a bucket: loss, gradients and their norm; and two programs that update the weights, of which the
+    # first makes the optimiser's state
+    assert sum(counts) == 3 + 2 and sum(counts[first_pass:]) == 0, counts
+
+
+def test_resume_ends_where_an_uninterrupted_run_ends(cuts, dev, device, tmp_path):
+    config = tiny.config(max_steps=6, batch_seconds=12, evaluate_every=3, checkpoint_every=3)
+    train(config, cuts, tmp_path / "whole", dev, show_progress=False)
+    config.training.max_steps = 3
+    train(config, cuts, tmp_path / "parts", dev, show_progress=False)
+    config.training.max_steps = 6
+    recognizer = train(config, cuts, tmp_path / "parts", dev, resume=True, show_progress=False)
+    assert recognizer.device.type == "cpu"
+    names = "model.safetensors", "checkpoints/step-00000006/average.safetensors"
+    for name in names:
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    before = json.loads((tmp_path / "whole" / "checkpoints" / "step-00000006" / "progress.json").read_text())
+    after = json.loads((tmp_path / "parts" / "checkpoints" / "step-00000006" / "progress.json").read_text())
+    assert [p.get("loss") for p in before["history"]] == [p.get("loss") for p in after["history"]]
+
+
+def test_a_step_whose_loss_is_no_number_is_skipped(cuts, device, tmp_path, monkeypatch):
+    features_of, seen = module.augmented_features, []
+
+    def poisoned(*args):
+        features, counts = features_of(*args)
+        seen.append(len(seen))
+        return (features * torch.nan if seen[-1] == 2 else features), counts
+
+    monkeypatch.setattr(module, "augmented_features", poisoned)
+    config = tiny.config(max_steps=5, batch_seconds=12)
+    with pytest.warns(UserWarning, match="step 2: the loss is .*; step skipped"):
+        recognizer = train(config, cuts, tmp_path, show_progress=False)
+    assert all(value.isfinite().all() for value in recognizer.model.state_dict().values())
+
+
+def test_the_network_learns(cuts, dev, device, tmp_path):
+    config = tiny.config(max_steps=80, warmup_steps=10, batch_seconds=12, evaluate_every=80, log_every=10)
+    train(config, cuts, tmp_path, dev, show_progress=False)
+    history = json.loads((tmp_path / "metrics.json").read_text())["history"]
+    losses = [point["loss"] for point in history if "loss" in point]
+    assert losses[-1] < 0.3 * losses[0]
