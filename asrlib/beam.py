@@ -60,8 +60,8 @@ def beam_rnnt(
 
     At frame t a hypothesis either takes blank and then waits for frame t + 1, or takes a
     label and goes on at t. Of all continuations of those that go on, and those that wait
-    already, the best ``beam_width`` are kept, until all wait: Graves 2012, section 2.5,
-    with one beam in place of his two sets. At most half of the beam, rounded up, goes on: else
+    already, the best ``beam_width`` are kept, until all wait (Graves 2012, algorithm 1,
+    with one beam in place of his two sets). At most half of the beam, rounded up, goes on: else
     a label that repeats itself with a probability near 1 would push out all that wait.
     Of a single hypothesis the most probable continuation is kept, which is ``greedy_rnnt``.
     """
@@ -103,7 +103,7 @@ def beam_ctc(
     options: BeamOptions = BeamOptions(),
     blank: int = 0,
 ) -> list[list[Path]]:
-    """Prefix beam search (Graves 2012, chapter 7 of the book; Hannun et al. 2014): the best
+    """Prefix beam search (Graves 2006, section 3.2; Hannun et al. 2014, algorithm 1): the best
     texts of each utterance, best first, with ln P(labels) summed over the alignments kept.
 
     A prefix that ends in blank and the same prefix that ends in its last label go on

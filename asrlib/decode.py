@@ -92,8 +92,8 @@ def resume_greedy_rnnt(
     batch, frames, _ = encoder_out.shape
     joint, blank, device = model.joint, model.blank, encoder_out.device
     projected = joint.encoder_linear(encoder_out)
-    predicted, state = joint.prediction_linear(spoken[0]), spoken[1]
-    said = spoken[0].clone()
+    said, state = spoken[0].clone(), spoken[1]
+    predicted = joint.prediction_linear(said).clone()  # which may be no layer at all
     time, emitted_here = (torch.zeros(batch, dtype=torch.long, device=device) for _ in range(2))
     paths = [Path() for _ in range(batch)]
     while len(rows := (time < lengths).nonzero()[:, 0]):

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from test_decode import D, V, assert_same_path, random_transducer
+from test_decode import D, V, assert_same_path, naive_rnnt, random_transducer
 
 from asrlib.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.ctc import ctc_loss
@@ -14,6 +14,7 @@ from asrlib.decode import greedy_ctc, greedy_rnnt
 from asrlib.errors import InputError
 from asrlib.lm import train_ngram
 from asrlib.rnnt import rnnt_loss
+from asrlib.transducer import JointNetwork, PredictionNetwork, Transducer
 
 LM = train_ngram([[1, 2], [1, 3, 2, 4], [4, 1], [2, 2, 1, 3]], ["a", "b", "c", "d"], order=3)
 
@@ -70,6 +71,24 @@ def test_a_beam_of_one_is_greedy_search(blank, max_symbols):
             assert_same_path(*paths, greedy)
             emitted += len(greedy.labels)
     assert emitted > 50
+
+
+@torch.no_grad()
+def test_other_prediction_and_joint_networks():
+    torch.manual_seed(4)
+    prediction = PredictionNetwork(V, 0, 6, 7, layers=2, encoding="one_hot", rnn="gru", projection=D)
+    joint = JointNetwork(D, D, 9, V, mode="mul", encoder_linear=False, prediction_linear=False)
+    model = Transducer(torch.nn.Identity(), prediction, joint, None).eval()
+    joint.output.weight.mul_(6)
+    frames, lengths = 2 * torch.randn(3, 12, D), torch.tensor([12, 5, 9])
+    greedy = greedy_rnnt(model, frames, lengths, 3)
+    found = beam_rnnt(model, frames, lengths, BeamOptions(1), 3)
+    for paths, path, row, length in zip(found, greedy, frames, lengths, strict=True):
+        assert_same_path(path, naive_rnnt(model, row[:length], 3))
+        assert_same_path(*paths, path)
+    wide = beam_rnnt(model, frames, lengths, BeamOptions(30, norm_score=False), 3)
+    for paths, path in zip(wide, greedy, strict=True):
+        assert len(paths) > 20 and paths[0].score >= path.score - 1e-4
 
 
 @torch.no_grad()
