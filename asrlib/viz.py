@@ -395,11 +395,11 @@ def plot_confusions(counts: Any, labels: Sequence[str], ax: Axes | None = None) 
     errors = counts * (1 - np.eye(len(counts)))
     image = ax.imshow(errors, cmap="Oranges", vmin=0, vmax=max(errors.max(), 1))
     ax.figure.colorbar(image, ax=ax, label="errors", pad=0.01)
+    dark = 0.6 * image.get_clim()[1]
     for (i, j), count in np.ndenumerate(counts):
         if count:
-            ax.text(
-                j, i, f"{count:g}", ha="center", va="center", fontsize=8, color=GREY if i == j else "black"
-            )
+            color = GREY if i == j else "white" if count > dark else "black"
+            ax.text(j, i, f"{count:g}", ha="center", va="center", fontsize=8, color=color)
     ax.set(xlabel="heard", ylabel="said", xticks=range(len(labels)), yticks=range(len(labels)))
     ax.set_xticklabels(labels, rotation=45, ha="right", fontsize=8)
     ax.set_yticklabels(labels, fontsize=8)
