@@ -351,6 +351,26 @@ def plot_distribution(probabilities: Any, labels: Sequence[str], ax: Axes | None
     return ax
 
 
+def plot_emissions(
+    rows: Sequence[tuple[str, Sequence[str], Sequence[float]]],
+    words: Iterable[tuple[str, float, float]] = (),
+    ax: Axes | None = None,
+) -> Axes:
+    """When recognisers put out their labels: rows of (name, labels, seconds), the first on top, over
+    spans of the (word, start, end) that were spoken. Lesson 08.
+    """
+    ax = _axes(ax, height=0.5 * len(rows) + 0.9)
+    for y, (_, labels, times) in enumerate(rows):
+        color = (BLUE, ORANGE, GREY)[y % 3]
+        ax.plot(times, [y] * len(times), "|", markersize=14, markeredgewidth=2, color=color)
+        beside = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        for label, time in zip(labels, times, strict=True):
+            ax.annotate(label, (time, y), fontsize=8, color=color, **beside)
+    ax.set(yticks=range(len(rows)), yticklabels=[name for name, _, _ in rows], ylim=(len(rows) - 0.5, -0.5))
+    ax.set(xlabel="time (s)")
+    return mark_words(words, ax)
+
+
 def plot_hypotheses(hypotheses: Sequence[tuple[str, float]], ax: Axes | None = None) -> Axes:
     """Texts of a beam with natural log probabilities, as bars of probability, best on top. Lesson 07."""
     ax = _axes(ax, height=0.3 * len(hypotheses) + 0.7)

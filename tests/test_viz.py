@@ -200,3 +200,15 @@ def test_calibration_bins_hold_equally_many():
     assert line.get_ydata() == pytest.approx([0, 0.5, 1])
     few = viz.plot_calibration([0.4], [True], bins=5)
     assert few.lines[1].get_xdata().tolist() == [0.4]
+
+
+def test_emissions_stand_at_their_seconds_one_row_a_recogniser():
+    words = [("one", 0.1, 0.4), ("two", 0.4, 0.8)]
+    rows = [("CTC", ["one", "two"], [0.2, 0.5]), ("transducer", ["one"], [0.3]), ("silent", [], [])]
+    ax = viz.plot_emissions(rows, words)
+    marks = [line.get_xydata().tolist() for line in ax.lines if line.get_marker() == "|"]
+    assert marks == [[[0.2, 0], [0.5, 0]], [[0.3, 1]], []]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["CTC", "transducer", "silent"]
+    assert [text.get_text() for text in ax.texts] == ["one", "two", "one", "one", "two"]
+    bottom, top = ax.get_ylim()
+    assert bottom > top and "(s)" in ax.get_xlabel()
