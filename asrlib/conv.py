@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from asrlib.errors import InputError
 
@@ -52,10 +53,14 @@ def depthwise_conv(
 ) -> Float[Tensor, "batch frames_out channels"]:
     """One filter a channel, along time. Lesson 02."""
     channels, kernel = weight.shape
-    x = F.pad(x, (0, 0, *pad_amounts(kernel, padding)))
+    before, after = pad_amounts(kernel, padding)
+    if before != after:
+        x, before = F.pad(x, (0, 0, before, after)), 0
     # (B, T, C) read as an image of height 1 in channels-last memory: no copy
     image = x.unsqueeze(1).permute(0, 3, 1, 2)
-    out = F.conv2d(image, weight[:, None, None, :], stride=(1, stride), groups=channels)
+    out = F.conv2d(
+        image, weight[:, None, None, :], stride=(1, stride), padding=(0, before), groups=channels
+    )
     return out.permute(0, 2, 3, 1).squeeze(1)
 
 
@@ -106,6 +111,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     """Batch norm over (batch, frames, channels) whose statistics are those of valid
     frames alone, and which leaves zeros in the padding.
 
+    Where torch.distributed runs, the statistics are those of all processes' frames.
     Keras' defaults: momentum 0.99 (0.01 in PyTorch's sense), epsilon 1e-3.
     """
 
@@ -115,15 +121,90 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     def forward(  # type: ignore[override]
         self, x: Float[Tensor, "batch frames channels"], mask: Bool[Tensor, "batch frames"] | None
     ) -> Float[Tensor, "batch frames channels"]:
-        if mask is None:
-            return super().forward(x.flatten(0, 1)).view_as(x)
         if not self.training:
+            if mask is None:
+                return super().forward(x.flatten(0, 1)).view_as(x)
             scale = self.weight * torch.rsqrt(self.running_var + self.eps)
             return torch.addcmul(self.bias - self.running_mean * scale, x, scale) * mask[..., None]
-        valid = mask.flatten().nonzero()[:, 0]
-        flat = x.flatten(0, 1)
-        normed = super().forward(flat.index_select(0, valid))
-        return torch.zeros_like(flat, dtype=normed.dtype).index_copy(0, valid, normed).view_as(x)
+        if mask is not None and x.device.type == "cpu" and not in_processes():
+            valid = mask.flatten().nonzero()[:, 0]
+            flat = x.flatten(0, 1)
+            normed = self._normed(flat.index_select(0, valid)[None], None)[0]
+            return torch.zeros_like(flat, dtype=normed.dtype).index_copy(0, valid, normed).view_as(x)
+        return self._normed(x, mask)
+
+    def _normed(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        y, mean, variance, count = _BatchNorm.apply(x, mask, self.weight, self.bias, self.eps)
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            unbiased = variance * (count / (count - 1))
+            self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+        return y
+
+
+class _BatchNorm(torch.autograd.Function):
+    """Mean and variance in two passes of exact sums: on a CPU nn.BatchNorm1d's are ten times less exact here.
+
+    No shape depends on the lengths, and no number is asked for: on a GPU and on XLA nothing waits.
+    Without mask and on one CPU, PyTorch's own kernels do what comes after the statistics.
+    """
+
+    @staticmethod
+    def forward(ctx, x, mask, weight, bias, eps):
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        valid = None if mask is None else mask[..., None].to(dtype)
+        count = weight.new_tensor(x.shape[0] * x.shape[1]) if mask is None else mask.sum()
+        count = over_processes(count.to(dtype))
+        mean = over_processes(_only(x.to(dtype, copy=mask is not None), valid).sum((0, 1))) / count
+        centred = _only(x - mean, valid)
+        variance = over_processes(centred.square().sum((0, 1))) / count
+        rstd = torch.rsqrt(variance + eps)
+        ctx.native = valid is None and x.device.type == "cpu" and not in_processes()
+        if ctx.native:
+            flat = x.flatten(0, 1)
+            y = torch.native_batch_norm(flat, weight, bias, mean, variance, False, 0.0, eps)[0].view_as(x)
+        else:
+            y = _only(centred.mul_(weight * rstd).add_(bias), valid).to(x.dtype)
+        ctx.save_for_backward(x, valid, weight, mean, rstd, count)
+        ctx.mark_non_differentiable(mean, variance, count)
+        return y, mean, variance, count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, *_):
+        x, valid, weight, mean, rstd, count = ctx.saved_tensors
+        if ctx.native:
+            saved, wanted = (None, None, mean, rstd), (True, True, True)
+            d_x, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(
+                grad.flatten(0, 1), x.flatten(0, 1), weight, *saved, True, 0.0, wanted
+            )
+            return d_x.view_as(x), None, d_weight, d_bias, None
+        grad = grad.to(mean.dtype, copy=True)
+        grad, centred = _only(grad, valid), _only(x - mean, valid)
+        d_bias, d_scale = grad.sum((0, 1)), (grad * centred).sum((0, 1))
+        by_mean, by_variance = over_processes(torch.stack([d_bias, d_scale])) / count
+        scale = weight * rstd
+        d_x = centred.mul_(-scale * rstd.square() * by_variance).addcmul_(grad, scale)
+        d_x = _only(d_x.sub_(scale * by_mean), valid)
+        return d_x.to(x.dtype), None, d_scale * rstd, d_bias, None
+
+
+def _only(x: Tensor, valid: Tensor | None) -> Tensor:
+    """Zeros where ``valid`` is 0, in place."""
+    return x if valid is None else x.mul_(valid)
+
+
+def in_processes() -> bool:
+    """Whether other processes compute gradients of the same weights at this moment."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def over_processes(x: Tensor) -> Tensor:
+    """The sum of all processes' ``x``, in place; ``x`` itself if there is one process."""
+    if in_processes():
+        torch.distributed.all_reduce(x)
+    return x
 
 
 def receptive_field(layers: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

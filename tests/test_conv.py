@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from asrlib import conv
 from asrlib.conv import (
     MaskedBatchNorm,
     PointwiseConv,
@@ -151,6 +152,15 @@ def test_frame_mask_by_hand():
     assert mask.tolist() == [[True, True, False], [False] * 3, [True] * 3]
 
 
+@pytest.fixture(params=["one process", "as in several"])
+def processes(request, monkeypatch):
+    """One process of several computes by other operations, as a GPU does."""
+    if request.param != "one process":
+        monkeypatch.setattr(conv, "in_processes", lambda: True)
+        monkeypatch.setattr(torch.distributed, "all_reduce", lambda x: None)
+
+
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("masked", [True, False])
 def test_batch_norm_is_pytorchs_on_the_valid_frames(training, masked):
@@ -167,6 +177,7 @@ def test_batch_norm_is_pytorchs_on_the_valid_frames(training, masked):
     torch.testing.assert_close(ours.running_var, theirs.running_var)
 
 
+@pytest.mark.usefixtures("processes")
 def test_batch_norm_gradients_are_pytorchs_and_zero_in_the_padding():
     ours, theirs = norms()
     x, mask = batch_of_frames()
@@ -178,6 +189,38 @@ def test_batch_norm_gradients_are_pytorchs_and_zero_in_the_padding():
     torch.testing.assert_close(ours_grad, x.grad, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, atol=1e-4, rtol=1e-4)
     assert not ours_grad[~mask].any()
+
+
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize("masked", [True, False])
+def test_batch_norm_gradients_by_finite_differences(masked):
+    norm = norms()[0].double()
+    x, mask = batch_of_frames()
+    x = x.double().requires_grad_()
+
+    def run(x, weight, bias):
+        arguments = mask if masked else None, weight, bias, norm.eps
+        return conv._BatchNorm.apply(x, *arguments)[0]
+
+    assert torch.autograd.gradcheck(run, (x, norm.weight, norm.bias))
+
+
+@pytest.mark.usefixtures("processes")
+def test_batch_norm_loses_no_digits_over_many_frames():
+    """nn.BatchNorm1d's statistics of such a batch are off by 2e-6."""
+    x = torch.randn(4, 4000, 8) + 2
+    ours = norms(8)[0]
+    exact = F.batch_norm(x.double().flatten(0, 1), None, None, training=True, eps=1e-3).view_as(x)
+    y = (ours(x, None) - ours.bias) / ours.weight
+    assert (y - exact).abs().max() < 2e-6
+
+
+def test_batch_norm_in_sixteen_bits_has_wide_statistics():
+    x, mask = batch_of_frames()
+    ours = norms()[0]
+    y = ours(x.bfloat16(), mask)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), ours(x.bfloat16().float(), mask), atol=0.02, rtol=0.01)
 
 
 def test_running_statistics_move_by_keras_momentum():
