@@ -30,7 +30,7 @@ SWAPS = {
     ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
 NAMES = {"max": "min", "min": "max", "maximum": "minimum", "minimum": "maximum", "inf": "nan"}
-SECONDS = 30  # a slip may loop for ever
+SECONDS = 20  # a slip may loop for ever
 CASES = 300
 
 
