@@ -30,6 +30,8 @@ from asrlib.xla import on_xla
 
 # Bytes a chunk may take on a CPU, where larger chunks were not faster.
 CPU_BUDGET = 64 << 20
+# Log probabilities of the whole lattice that take no more bytes than this wait for the backward pass.
+KEEP_BUDGET = 128 << 20
 
 
 def joint_rnnt_loss(
@@ -59,8 +61,9 @@ def joint_rnnt_loss(
     chunk_frames    about how many frames of (U+1, V) logits to hold; None: as many as a memory budget allows
 
     The (B, T, U+1, V) logits are made chunk by chunk, and again in the backward pass, so that memory does
-    not grow with T. The second time only nodes are visited that paths go through: one with an occupancy
-    below eps / 128 (1e-9 in float32) changes no digit of the gradient. Under autocast the matrix products
+    not grow with T (below `KEEP_BUDGET`, and without `chunk_frames`, they are kept). The second time only
+    nodes are visited that paths go through: one with an occupancy below eps / 128 (1e-9 in float32) changes
+    no digit of the gradient. Under autocast the matrix products
     run in the lower precision; softmax, recursion and the sums over nodes stay in float32 or wider.
 
     On XLA every node is computed, both times, so that shapes do not depend on lengths.
@@ -95,10 +98,9 @@ def joint_rnnt_loss(
     kind = encoder_out.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else encoder_out.dtype
     loss = _StaticJointRNNTLoss if on_xla(encoder_out) else _JointRNNTLoss
+    joint = _Joint(activation, rows, compute, keep=chunk_frames is None)
     with torch.autocast(kind, enabled=False):
-        losses = loss.apply(
-            encoder_out, prediction_out, weight, bias, batch, _Joint(activation, rows, compute)
-        )
+        losses = loss.apply(encoder_out, prediction_out, weight, bias, batch, joint)
     return reduce_losses(losses, reduction)
 
 
@@ -118,11 +120,12 @@ ACTIVATIONS = {
 
 
 class _Joint(NamedTuple):
-    """How to compute the joint: `rows` nodes at a time, matrix products in `compute`."""
+    """How to compute it: `rows` nodes at a time, matrix products in `compute`, `keep` what is small."""
 
     activation: str
     rows: int
     compute: torch.dtype
+    keep: bool
 
     def activate(self, z):
         return ACTIVATIONS[self.activation][0](z)
@@ -150,42 +153,54 @@ class _JointRNNTLoss(torch.autograd.Function):
         low_weight, low_bias = _cast(weight, bias, joint.compute)
         dtype = torch.promote_types(encoder.dtype, torch.float32)
         log_blank, log_label = new_lattice(batch.T_b, batch.U_b, T, U1, dtype)
-        for nodes in batch.inside(T).nonzero().split(joint.rows):
+        wanted = any(ctx.needs_input_grad)
+        inside = batch.inside(T).nonzero()
+        shape = len(inside), len(weight)
+        keep = wanted and joint.keep and math.prod(shape) * dtype.itemsize <= KEEP_BUDGET
+        kept = encoder.new_empty(shape, dtype=dtype) if keep else None
+        for number, nodes in enumerate(inside.split(joint.rows)):
             _, h = joint.hidden(encoder, prediction, nodes)
             log_p = joint.logits(h, low_weight, low_bias).log_softmax(-1)
+            if keep:
+                kept[number * joint.rows :][: len(nodes)] = log_p
             here = b, t, u = nodes.unbind(1)
             log_blank[here] = log_p[:, batch.blank].to(dtype)
             y = log_p.gather(1, batch.labels[b, u, None])[:, 0].to(dtype)
             log_label[here] = torch.where(u < batch.U_b[b], y, NEG_INF)
         if not ((log_blank < math.inf).all() & (log_label < math.inf).all()):
             raise ValueError("encoder_out, prediction_out and weight are finite, but their logits overflow")
-        wanted = any(ctx.needs_input_grad)
         log_p, blank_flow, label_flow = forward_backward(log_blank, log_label, batch.T_b, wanted)
         if wanted:
             flows = blank_flow.to(dtype), label_flow.to(dtype)
-            ctx.save_for_backward(encoder, prediction, weight, bias, *flows)
+            ctx.save_for_backward(encoder, prediction, weight, bias, kept, *flows)
             ctx.arguments = batch, joint
         return -log_p.to(dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_losses):
-        encoder, prediction, weight, bias, blank_flow, label_flow = ctx.saved_tensors
+        encoder, prediction, weight, bias, kept, blank_flow, label_flow = ctx.saved_tensors
         batch, joint = ctx.arguments
         (B, T, D), U1 = encoder.shape, prediction.shape[1]
         dtype = blank_flow.dtype
         occupancy = blank_flow + label_flow
-        visited = (occupancy > torch.finfo(dtype).eps / 128).nonzero()
+        inside = batch.inside(T)
+        visited = (occupancy[inside] > torch.finfo(dtype).eps / 128).nonzero()[:, 0]
+        inside = inside.nonzero()
         low_weight, low_bias = _cast(weight, bias, joint.compute)
         d_encoder = encoder.new_zeros(B * T, D, dtype=dtype)
         d_prediction = encoder.new_zeros(B * U1, D, dtype=dtype)
         d_weight = torch.zeros_like(weight, dtype=dtype)
         d_bias = encoder.new_zeros(len(weight), dtype=dtype)
-        for nodes in visited.split(joint.rows):
+        for rows in visited.split(joint.rows):
+            nodes = inside[rows]
             here = b, t, u = nodes.unbind(1)
             z, h = joint.hidden(encoder, prediction, nodes)
             scale = grad_losses[b].to(dtype)
-            d_logits = joint.logits(h, low_weight, low_bias).softmax(-1)
+            if kept is None:
+                d_logits = joint.logits(h, low_weight, low_bias).softmax(-1)
+            else:
+                d_logits = kept.index_select(0, rows).exp_()
             d_logits *= (occupancy[here] * scale)[:, None]
             d_logits[:, batch.blank] -= blank_flow[here] * scale
             d_logits.scatter_add_(1, batch.labels[b, u, None], -(label_flow[here] * scale)[:, None])
