@@ -21,7 +21,7 @@ from asrlib.transducer import count_parameters
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return asrlib.Recognizer.load()
+    return asrlib.Recognizer.load("lessons-model")
 
 
 @pytest.fixture(scope="module")
