@@ -22,6 +22,7 @@ import copy
 import importlib
 import linecache
 import math
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -145,6 +146,7 @@ class Ask:
     def __call__(self, *args: Any, **kwargs: Any) -> Came:
         given = copy.deepcopy((args, kwargs))
         call = f"{self.task.function}({_arguments(args, kwargs)})"
+        started = time.thread_time()
         try:
             came = self.answer(*given[0], **given[1])
         except WrongAnswer:
@@ -158,7 +160,8 @@ class Ask:
                 f"  asked     {call}\n  came      a changed argument: the function writes into what it was"
                 " given.\n  look at   where it assigns in place, and work on a copy (clone) there"
             )
-        return Came(self.task, call, came)
+        seconds = getattr(self.answer, "seconds", None) or time.thread_time() - started
+        return Came(self.task, call, came, seconds=seconds)
 
     def because(self, message: str) -> WrongAnswer:
         """A verdict in a checker's own words."""
@@ -166,10 +169,13 @@ class Ask:
 
 
 class Came:
-    """What the answer returned, and what it should have been. An exception waits until that is known."""
+    """What the answer returned, and what it should have been. An exception waits until that is known.
 
-    def __init__(self, task: Task, call: str, value: Any, error: str = ""):
-        self.task, self.call, self._value, self.error = task, call, value, error
+    ``seconds`` are the calling thread's own, so that a busy machine makes no answer slow.
+    """
+
+    def __init__(self, task: Task, call: str, value: Any, error: str = "", seconds: float = 0.0):
+        self.task, self.call, self._value, self.error, self.seconds = task, call, value, error, seconds
 
     @property
     def value(self) -> Any:

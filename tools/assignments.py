@@ -1,6 +1,7 @@
 """What an assignment is made of, for the tools and tests that read ``solutions/``.
 
-An assignment is a folder with one notebook. Its first code cell is the set-up; a task is a cell with a
+An assignment is a folder with one notebook. Its first code cell (but for one tagged "colab", which installs
+the library there) is the set-up; a task is a cell with a
 solution region that defines the function the task is named after, and the cell that checks it. A task needs
 nothing but the set-up and itself.
 """
@@ -52,7 +53,7 @@ def notebooks(folder: Path = SOLUTIONS) -> list[Path]:
 def tasks(path: Path) -> list[Task]:
     """The tasks of one source notebook, in its order."""
     notebook = nbformat.read(path, as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code = [c for c in notebook.cells if c.cell_type == "code" and "colab" not in c.metadata.get("tags", [])]
     marked = {cell.metadata.nbgrader.grade_id: cell for cell in code if "nbgrader" in cell.metadata}
     found = []
     for grade_id, cell in marked.items():

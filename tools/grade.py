@@ -214,6 +214,11 @@ class Proxy:
     def __init__(self, remote: sandbox.Remote):
         self.remote, self.death = remote, ""
 
+    @property
+    def seconds(self) -> float:
+        """Of the last call, over there."""
+        return self.remote.session.seconds
+
     def __call__(self, *args, **kwargs):
         from asrlib.check import Told
 

@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST_MESSAGE = 256 << 20
+CLOCK = time.thread_time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +127,7 @@ class Session:
         self.channel, self.pid, self.limits = channel, pid, limits
         self.ends = time.monotonic() + limits.session_seconds
         self.death: str | None = None
+        self.seconds = 0.0  # of the last call, without its way here
 
     def run(self, source: str, label: str = "cell") -> str:
         """Execute a cell; what it printed. Raises ``Failed`` or ``Died``."""
@@ -140,6 +142,7 @@ class Session:
         message = {"op": "call", "handle": handle, "args": encode(list(args)), "kwargs": encode(kwargs)}
         reply = self._ask(message, self.limits.call_seconds)
         try:
+            self.seconds = float(reply["seconds"])
             return decode(reply["value"])
         except Exception:
             raise Failed("it returns something that cannot be read") from None
@@ -403,12 +406,15 @@ def _serve_one(message: dict, names: dict, handles: list) -> dict:
         function = handles[message["handle"]]
         if not callable(function):
             raise TypeError(f"it is not a function but a {type(function).__name__}")
-        value = encode(function(*args, **kwargs))
+        started = CLOCK()
+        came = function(*args, **kwargs)
+        seconds = CLOCK() - started
+        value = encode(came)
     if [encode(args), encode(kwargs)] != [message["args"], message["kwargs"]]:
         nan = "NaN" in json.dumps(message["args"])
         if not nan:
             raise ValueError("the function writes into what it was given; work on a copy (clone) there")
-    return {"value": value}
+    return {"value": value, "seconds": seconds}
 
 
 def _execute(source: str, filename: str, names: dict) -> None:
