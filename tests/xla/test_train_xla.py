@@ -93,15 +93,19 @@ def test_no_compilation_after_the_first_pass_over_the_buckets(
         return result
 
     monkeypatch.setattr(module._Run, "step", counted)
-    schedule = dict(max_steps=30, evaluate_every=20, checkpoint_every=20)
+    schedule = dict(max_steps=24, warmup_steps=8, evaluate_every=20, checkpoint_every=20, log_every=4)
     config = tiny.config(batch_seconds=12, weight_noise=0.01, **schedule)
     train(config, cuts, tmp_path, dev, show_progress=False)
     first = {shape: shapes.index(shape) for shape in shapes}
     first_pass = max(first.values()) + 1
     assert len(first) == 3 and len(counts) >= first_pass + 10
-    # a bucket: loss, gradients and their norm; and two programs that update the weights, of which the
-    # first makes the optimiser's state
-    assert sum(counts) == 3 + 2 and sum(counts[first_pass:]) == 0, counts
+    assert sum(counts[first_pass:]) == 0, counts
+    # A bucket: loss, gradients and their norm, once. The first two steps also compile the update of the
+    # weights, without and with the optimiser's state, and the second one program more.
+    assert [counts[n] for n in sorted(first.values())[1:]] == [1, 1] and sum(counts) == 3 + 3, counts
+    history = json.loads(next(tmp_path.glob("checkpoints/*/progress.json")).read_text())["history"]
+    losses = [point["loss"] for point in history if "loss" in point]
+    assert losses[-1] < 0.5 * losses[0], losses
 
 
 def test_resume_ends_where_an_uninterrupted_run_ends(cuts, dev, device, tmp_path):
@@ -115,9 +119,6 @@ def test_resume_ends_where_an_uninterrupted_run_ends(cuts, dev, device, tmp_path
     names = "model.safetensors", "checkpoints/step-00000006/average.safetensors"
     for name in names:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
-    before = json.loads((tmp_path / "whole" / "checkpoints" / "step-00000006" / "progress.json").read_text())
-    after = json.loads((tmp_path / "parts" / "checkpoints" / "step-00000006" / "progress.json").read_text())
-    assert [p.get("loss") for p in before["history"]] == [p.get("loss") for p in after["history"]]
 
 
 def test_a_step_whose_loss_is_no_number_is_skipped(cuts, device, tmp_path, monkeypatch):
@@ -133,11 +134,3 @@ def test_a_step_whose_loss_is_no_number_is_skipped(cuts, device, tmp_path, monke
     with pytest.warns(UserWarning, match="step 2: the loss is .*; step skipped"):
         recognizer = train(config, cuts, tmp_path, show_progress=False)
     assert all(value.isfinite().all() for value in recognizer.model.state_dict().values())
-
-
-def test_the_network_learns(cuts, dev, device, tmp_path):
-    config = tiny.config(max_steps=80, warmup_steps=10, batch_seconds=12, evaluate_every=80, log_every=10)
-    train(config, cuts, tmp_path, dev, show_progress=False)
-    history = json.loads((tmp_path / "metrics.json").read_text())["history"]
-    losses = [point["loss"] for point in history if "loss" in point]
-    assert losses[-1] < 0.3 * losses[0]
