@@ -71,14 +71,11 @@ class Recognizer:
 
     @classmethod
     def load(cls, model_dir: str | FilePath | None = None, device: str | torch.device = "cpu") -> Recognizer:
-        """``model_dir`` None loads the digit recogniser that ships with the kit, ``"lessons-model"`` the one
-        that the lessons look into.
+        """``model_dir`` None loads the digit recogniser that ships with the kit.
 
         Raises ``InputError`` if a file of the directory is missing or damaged.
         """
         folder = shipped_model() if model_dir is None else FilePath(model_dir)
-        if model_dir == "lessons-model" and not folder.is_dir():
-            folder = shipped_model(model_dir)
         if not folder.is_dir():
             raise InputError(f"there is no model directory {folder}")
         for name in ("config.yml", "model.safetensors"):
@@ -213,12 +210,10 @@ class Recognizer:
         )
 
 
-def shipped_model(name: str = "digits-model") -> FilePath:
-    """The folder of a recogniser that comes with the kit: ``digits-model``, or ``lessons-model``, older weights
-    of the same network that never change, so that what the lessons print stays what it was.
-    """
+def shipped_model() -> FilePath:
+    """The folder of the digit recogniser that comes with the kit."""
     data = os.environ.get("ASRLIB_DATA") or FilePath(__file__).resolve().parent.parent / "data"
-    return FilePath(data) / name
+    return FilePath(data) / "digits-model"
 
 
 @contextlib.contextmanager

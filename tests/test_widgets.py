@@ -21,7 +21,7 @@ from asrlib.transducer import count_parameters
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return asrlib.Recognizer.load("lessons-model")
+    return asrlib.Recognizer.load()
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def clip_posteriors() -> list[Clip]:
     from asrlib.corpus import clips, cut_audio
     from asrlib.recognizer import Recognizer
 
-    recognizer, found = Recognizer.load("lessons-model"), []
+    recognizer, found = Recognizer.load(), []
     rate = recognizer.config.features.sample_rate
     for cut in clips():
         if "digits" not in cut.id:
