@@ -18,7 +18,7 @@ import assignments  # noqa: E402 (after the path)
 import sandbox  # noqa: E402
 
 ROOT = assignments.ROOT
-NAME = "06_ctc"
+NAME = "05_tokens"
 TASKS = assignments.tasks(assignments.SOLUTIONS / NAME / f"{NAME}.ipynb")
 ALL = sum(task.points for task in TASKS)
 FIRST = TASKS[0]
@@ -86,7 +86,7 @@ SUBMISSIONS = {
     "half": (lambda: exercise(*HALF), sum(task.points for task in TASKS[: len(TASKS) // 2])),
     "loop": (lambda: first_answer("while True: pass"), REST),
     "exits": (lambda: first_answer("import sys; sys.exit(0)"), REST),
-    "bomb": (lambda: first_answer("hoard = [bytearray(1 << 28) for _ in range(10**6)]"), REST),
+    "bomb": (lambda: first_answer("hoard = bytearray(1 << 40)"), REST),
     "peeks": (lambda: first_answer(PEEK), REST),
     "no-checks": (without_checks, ALL),
     "stripped": (stripped, ALL),
@@ -272,6 +272,11 @@ def test_time_is_limited(locked, source):
 def test_a_crash_is_a_message(session, source):
     with pytest.raises((sandbox.Died, sandbox.Failed), match="whole Python process|not allowed"):
         session.run(source)
+
+
+def test_memory_is_limited(session):
+    with pytest.raises((sandbox.Died, sandbox.Failed), match="memory"):
+        session.run("import torch\nhoard = [torch.ones(1 << 26) for _ in range(100)]")
 
 
 def test_the_next_session_knows_nothing_of_the_last(locked):
