@@ -263,6 +263,19 @@ def bench_losses(
     bench.bench_losses(repeats=repeats, device=device, quick=quick)
 
 
+@bench_app.command("train")
+def bench_train(
+    config: Annotated[str, typer.Option(help="A shipped configuration, or a file.")] = "contextnet-s",
+    repeats: Annotated[int, typer.Option(min=1, help="Steps of each; the table has medians.")] = 8,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda (default: a GPU if there is one).")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A toy shape, to see that all runs.")] = False,
+) -> None:
+    """The parts of a training step, beside the plain way to write the same network."""
+    from asrlib import bench_train
+
+    bench_train.bench_train(config, repeats=repeats, device=device, quick=quick)
+
+
 @bench_app.command("decode")
 def bench_decode(
     repeats: Annotated[int, typer.Option(help="Runs of each; the table has medians.")] = 3,
