@@ -61,7 +61,7 @@ def noise_explorer(recognizer: Recognizer, samples: Any, sample_rate: int) -> ip
     import ipywidgets
 
     slider = ipywidgets.IntSlider(
-        20, min=-10, max=40, step=5, description="SNR (dB)", continuous_update=False
+        20, min=-25, max=40, step=5, description="SNR (dB)", continuous_update=False
     )
     picture, sound = (
         ipywidgets.Image(format="png"),
