@@ -63,7 +63,7 @@ def recording_problems(samples: Float[np.ndarray, " samples"], sample_rate: int)
     ordered = level.sort().values
     loud, quiet = float(ordered[-tenth:].mean()), float(ordered[:tenth].mean())
     for where, edge in (("begins", float(level[0])), ("ends", float(level[-1]))):
-        if edge > loud - 15:
+        if edge > max(loud - 15, quiet + 10):  # noise alone is no speech
             problems.append(f"it {where} in the middle of speech: leave a moment of silence")
     if loud - quiet < 20:
         problems.append(f"noisy, speech is only {loud - quiet:.0f} dB above the rest: close the window")
