@@ -276,7 +276,7 @@ def test_a_crash_is_a_message(session, source):
 
 def test_memory_is_limited(session):
     with pytest.raises((sandbox.Died, sandbox.Failed), match="memory"):
-        session.run("import torch\nhoard = [torch.ones(1 << 26) for _ in range(100)]")
+        session.run("import torch\nhoard = [torch.empty(1 << 26) for _ in range(100)]")
 
 
 def test_the_next_session_knows_nothing_of_the_last(locked):

@@ -74,3 +74,33 @@ def clip_posteriors() -> list[Clip]:
         said = torch.tensor(recognizer.tokenizer.encode(cut.supervisions[0].text))
         found.append(Clip(y.double(), said, words, recognizer.frame_seconds))
     return found
+
+
+@lru_cache
+def noisy_views() -> list[tuple[Tensor, list[int]]]:
+    """Each clip of digits in six white noises 4 dB louder than the speech, heard with five lengths of throat:
+    the CTC head's log probabilities (5, T, V), the five in another order each time, and the labels said.
+    """
+    from asrlib.augment import add_noise
+    from asrlib.corpus import clips, cut_audio
+    from asrlib.recognizer import Recognizer
+
+    recognizer, found = Recognizer.load(), []
+    rate = recognizer.config.features.sample_rate
+    warps = torch.tensor([0.88, 0.94, 1.0, 1.06, 1.12])
+    for cut in clips():
+        if "digits" not in cut.id:
+            continue
+        wave = torchaudio.functional.resample(torch.from_numpy(cut_audio(cut)), cut.sampling_rate, rate)[None]
+        length = torch.tensor([wave.shape[1]])
+        for seed in range(6):
+            g = torch.Generator().manual_seed(seed)
+            noisy = add_noise(wave, length, torch.tensor([-4.0]), torch.zeros(1), g)
+            with torch.no_grad():
+                features, lengths = recognizer.front_end(noisy.expand(5, -1), length.expand(5), warps)
+                encoder_out, _ = recognizer.model.encoder(features, lengths)
+                views = recognizer.model.ctc_head(encoder_out).log_softmax(-1)
+            found.append(
+                (views.double().roll(len(found), 0), recognizer.tokenizer.encode(cut.supervisions[0].text))
+            )
+    return found

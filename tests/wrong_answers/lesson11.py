@@ -1,0 +1,33 @@
+"""Plausible wrong answers to assignment 11; the form is that of ``lesson06``."""
+
+# ruff: noqa: E501 (an answer a line)
+WRONG = [
+    ("11.edit_distance", "(word != other)", "2 * (word != other)", "one edit"),
+    ("11.edit_distance", None, "def edit_distance(said, heard):\n    return sum(a != b for a, b in zip(said, heard)) + abs(len(said) - len(heard))", "place by place"),
+    ("11.edit_distance", "list(range(len(heard) + 1))", "[0] * (len(heard) + 1)", "insertion"),
+    ("11.edit_distance", ", row[j - 1] + 1", "", "insertion"),
+    ("11.edit_distance", None, "def edit_distance(said, heard):\n    return len(set(said) ^ set(heard))", "not a deletion and an insertion"),
+    ("11.corpus_wer", "100 * sum(edits) / sum(lengths)", "100 * sum(e / n for e, n in zip(edits, lengths)) / len(edits)", "summed first"),
+    ("11.corpus_wer", "100 * ", "", "per cent"),
+    ("11.corpus_wer", "100 * sum(edits) / sum(lengths)", "min(100, 100 * sum(edits) / sum(lengths))", "no limit"),
+    ("11.bootstrap", "(edits_a - edits_b)", "(edits_b - edits_a)", "B minus A"),
+    ("11.bootstrap", "lengths[draws].sum(1)", "lengths.sum()", "words of the whole set"),
+    ("11.bootstrap", ".sum(1)", ".sum(0)", "one difference a row"),
+    ("11.bootstrap", "100 * difference", "difference", "per cent"),
+    ("11.bootstrap", "(edits_a - edits_b)[draws].sum(1)\n    return 100 * difference / lengths[draws].sum(1)", "((edits_a - edits_b) / lengths)[draws].mean(1)\n    return 100 * difference", "summed first"),
+    ("11.rescore", "weight * l", "l", "weight|sound alone"),
+    ("11.rescore", "a + weight * l", "weight * a + l", "."),
+    ("11.rescore", "bonus * w", "bonus", "once for each word"),
+    ("11.rescore", "bonus * w", "abs(bonus) * w", "negative bonus"),
+    ("11.rescore", "scores.index(max(scores))", "scores.index(min(scores))", "."),
+    ("11.hear", "views.mean(0)", "views[2]", "23.5 % is asked for"),
+    ("11.hear", "views.mean(0)", "views[4]", "23.5 % is asked for"),
+    ("11.hear", "views.mean(0)", "views[0]", "23.5 % is asked for"),
+    ("11.hear", "ctc.collapse(views.mean(0).argmax(-1).tolist())", "[k for k in views.mean(0).argmax(-1).tolist() if k]", "nothing is merged"),
+    ("11.hear", "ctc.collapse(views.mean(0).argmax(-1).tolist())", "views.mean(0).argmax(-1).tolist()", "the path, not"),
+    ("11.fused_beam", "+ weight * new[p][2]", "", "language model is not used"),
+    ("11.fused_beam", "lm[last, label]", "lm[label, last]", "rows and columns"),
+    ("11.fused_beam", "weight * new[p][2]", "new[p][2]", "sound alone|`weight` multiplies"),
+    ("11.fused_beam", "add(new, prefix, -inf, in_label + y, language)", "add(new, prefix, -inf, in_label + y, after)", "."),
+    ("11.fused_beam", "log_add(before[0], in_blank), log_add(before[1], in_label)", "in_blank, in_label", "."),
+]  # fmt: skip
