@@ -1,0 +1,101 @@
+"""Write what must agree with pyproject.toml and the lessons' headers: every lesson's first code cell, which
+installs the library on Colab, and the README's table of lessons.
+
+    python tools/colab.py            # after a change of the repository's address, the version, or a header
+
+The repository's address stands in pyproject.toml alone, under [project.urls]; the tag is v and the version.
+"""
+
+import re
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import nbformat
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- lessons: written by tools/colab.py -->\n", "<!-- end of lessons -->\n"
+TAG = "colab"
+
+
+def project() -> tuple[str, str]:
+    """The repository's address, and the tag that this version of the lessons installs."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return settings["urls"]["Repository"], f"v{settings['version']}"
+
+
+def first_cell(repository: str, tag: str) -> str:
+    """On Colab, clone and install with what Colab brings along left as it is; elsewhere, do nothing."""
+    return dedent(f'''\
+        # asrlib, the course's library: `make lab` has installed it; on Colab, this cell does (a minute).
+        import importlib.util
+        import subprocess
+        import sys
+        from importlib.metadata import version
+        from pathlib import Path
+
+        if importlib.util.find_spec("asrlib") is None:
+            if "google.colab" not in sys.modules:
+                raise ModuleNotFoundError("asrlib is not installed: run `make lab` in the course's folder")
+            course = Path.cwd() / "asrlib-course"
+            source = ["--branch={tag}", "{repository}"]
+            subprocess.run(["git", "clone", "--quiet", "--depth=1", *source, course], check=True)
+            kept = [f"{{name}}=={{version(name)}}" for name in ("torch", "torchaudio", "numpy", "ipywidgets")]
+            pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+            subprocess.run([*pip, "-e", course, *kept], check=True)
+            sys.path.insert(0, str(course))''')
+
+
+def stamped(notebook: nbformat.NotebookNode, source: str) -> nbformat.NotebookNode:
+    """The notebook with ``source`` as its first code cell, which prints nothing: as if run in its place."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if code and TAG in code[0].metadata.get("tags", []):
+        code[0].source = source
+        return notebook
+    cell = nbformat.v4.new_code_cell(source, execution_count=1, id=TAG, metadata={"tags": [TAG]})
+    for other in code:
+        if other.execution_count:
+            other.execution_count += 1
+            for output in other.outputs:
+                if "execution_count" in output:
+                    output.execution_count += 1
+    notebook.cells.insert(1, cell)
+    return notebook
+
+
+def table(lessons: list[Path], repository: str, tag: str) -> str:
+    """A row for each lesson, from its own header."""
+    rows = ["| lesson | minutes | needs | |", "|---|---|---|---|"]
+    colab = repository.replace("https://github.com/", "https://colab.research.google.com/github/")
+    for path in lessons:
+        header = nbformat.read(path, as_version=4).cells[0].source
+        number, title = re.match(r"# (\d\d) · (.*)", header).groups()
+        minutes = re.search(r"\*\*Minutes\.\*\* (\d+)", header).group(1)
+        needs = ", ".join(re.findall(r"\b\d\d\b", re.search(r"\*\*Needs\.\*\*(.*)", header).group(1))) or "–"
+        there = f"[Colab]({colab}/blob/{tag}/notebooks/{path.name})"
+        rows.append(f"| [{number} {title}](notebooks/{path.name}) | {minutes} | {needs} | {there} |")
+    return "\n".join(rows) + "\n"
+
+
+def readme(lessons: list[Path]) -> str:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + table(lessons, *project()) + END + rest.split(END)[1]
+
+
+def main() -> None:
+    lessons = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    for path in lessons:
+        notebook = nbformat.read(path, as_version=4)
+        if nbformat.writes(stamped(notebook, first_cell(*project()))) != path.read_text(encoding="utf-8"):
+            nbformat.write(notebook, path)
+    (ROOT / "README.md").write_text(readme(lessons), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
