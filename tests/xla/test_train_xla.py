@@ -68,6 +68,7 @@ def test_the_models_loss_is_the_cpus(device):
     loss_there = there(*batch_there)
     loss_there.backward()
     assert asked() == before
+    torch_xla.sync()  # one program for all of it
     loss = model(*batch)
     loss.backward()
     torch.testing.assert_close(loss_there.cpu(), loss, rtol=1e-5, atol=0)
