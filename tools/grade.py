@@ -31,6 +31,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 import assignments
+import colab
 import make_exercises
 import nbformat
 import sandbox
@@ -197,6 +198,8 @@ def added_cells(code: list, taken: dict[str, int], known: set[str]) -> dict[int 
     answers = sorted(taken.values())
     for i, cell in enumerate(code):
         if i in answers or cell.source.strip() in known or cell.source.lstrip().startswith('check("'):
+            continue
+        if cell.source == colab.first_cell(*colab.project()):
             continue
         if UNFINISHED in cell.source and defines(cell.source):
             continue

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import assignments
+import colab
 import nbformat
 from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
@@ -41,8 +42,11 @@ def settings() -> Config:
 
 
 def tidy(path: Path) -> None:
-    """Write a notebook as this repository's others are."""
-    notebook = nbformat.read(path, as_version=4)
+    """Write a notebook as this repository's others are, with the lessons' first cell for Colab."""
+    notebook = colab.stamped(nbformat.read(path, as_version=4), colab.first_cell(*colab.project()))
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.execution_count = None
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
