@@ -91,6 +91,9 @@ def encode_corpus(cuts: CutSet, tokenizer: Tokenizer) -> dict[str, list[int]]:
 class BatchSampler:
     """Lists of cuts, by epoch, the same for the same (seed, epoch, rank): up to ``batch_seconds``
     of speech each, or ``batch_utterances`` if that is given.
+
+    Processes share out batches that are so many times larger: together they do what one
+    process does with the larger batch, and hear each utterance once an epoch.
     """
 
     def __init__(
@@ -109,32 +112,47 @@ class BatchSampler:
         from lhotse.dataset import DynamicBucketingSampler
 
         count = len(self.cuts)
+        if count < self.processes:
+            raise InputError(f"{self.processes} processes cannot share {count} utterances: start fewer")
         if count == 1:  # too few for lhotse's buckets
             yield list(self.cuts)
             return
+        utterances = self.batch_utterances and self.batch_utterances * self.processes
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lhotse's guesses about corpora that do not fit into memory
             sampler = DynamicBucketingSampler(
                 self.cuts,
-                max_duration=None if self.batch_utterances else self.batch_seconds,
-                max_cuts=self.batch_utterances,
+                max_duration=None if utterances else self.batch_seconds * self.processes,
+                max_cuts=utterances,
                 num_buckets=min(20, max(2, count // 50)),
                 shuffle=True,
                 drop_last=False,
                 seed=self.seed,
-                world_size=self.processes,
-                rank=self.rank,
+                world_size=1,  # lhotse would hand out whole batches, and some twice
+                rank=0,
                 # lhotse would look at 10,000 cuts at a time, which of several corpora are the first one's
                 num_cuts_for_bins_estimate=max(10_000, count),
                 buffer_size=max(10_000, count),
             )
             sampler.set_epoch(number)
             batches = map(list, sampler)
-        yield from batches
+        for batch in _shareable(batches, self.processes):
+            yield batch[self.rank :: self.processes]
 
     def padding(self, cuts: Sequence[Cut]) -> tuple[int, int] | None:
         """No more than the longest of a batch needs."""
         return None
+
+
+def _shareable(batches: Iterator[list[Cut]], processes: int) -> Iterator[list[Cut]]:
+    """A batch of fewer utterances than processes joins the one before it (the first: the one behind)."""
+    ready: list[Cut] = []
+    for batch in batches:
+        if len(ready) >= processes and len(batch) >= processes:
+            yield ready
+            ready = []
+        ready = ready + batch
+    yield ready
 
 
 class StaticBatchSampler:

@@ -85,7 +85,9 @@ def train(
     recognizer = run(
         settings, _corpora(corpus, "train"), out, _corpora(corpus, "dev", optional=True), resume, init
     )
-    print(f"model directory: {out} ({sum(p.numel() for p in recognizer.model.parameters()):,} parameters)")
+    if os.environ.get("RANK", "0") == "0":  # the first of several processes
+        parameters = sum(p.numel() for p in recognizer.model.parameters())
+        print(f"model directory: {out} ({parameters:,} parameters)")
 
 
 @app.command()

@@ -92,7 +92,10 @@ def train(
     config = copy.deepcopy(config)
     settings = config.training
     accelerator = Accelerator(
-        mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate
+        mixed_precision=settings.precision,
+        gradient_accumulation_steps=settings.accumulate,
+        # one of several processes without a GPU: accelerate wants to be told
+        cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available(),
     )
     out = Path(out)
     last = _last_checkpoint(out)
@@ -130,9 +133,29 @@ def train(
     if on_xla:
         xla.finish()  # or all this would be part of the first step's program
     run = _Run(config, accelerator, model, optimizer, average, tokenizer, progress, out, dev_cuts)
-    run.train(cuts, labels, show_progress)
+    with _other_processes(accelerator):
+        run.train(cuts, labels, show_progress)
     # what is decoded has no fixed shape: not for XLA
     return Recognizer.load(out, device=torch.device("cpu") if on_xla else accelerator.device)
+
+
+@contextlib.contextmanager
+def _other_processes(accelerator: Accelerator) -> Iterator[None]:
+    """Says in one line that another process has ended, and leaves the others in order."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        lost = isinstance(error, torch.distributed.DistError) or "gloo" in reason
+        if accelerator.num_processes == 1 or not lost:
+            raise
+        raise InputError(
+            f"process {accelerator.process_index} of {accelerator.num_processes} has lost the others, one has"
+            f" ended or cannot be reached ({reason[:120]}): the last checkpoint is intact, continue with"
+            " --resume"
+        ) from None
+    if accelerator.num_processes > 1:
+        accelerator.end_training()
 
 
 def prepare_cpu() -> None:
@@ -266,10 +289,11 @@ class _Run:
             progress.epoch, progress.batch = progress.epoch + 1, 0
 
     def _log(self, losses: list[Tensor], rate: float, bar: Any, writer: Any) -> None:
-        """The mean of ``losses``; ``rate`` is in utterances a second."""
+        """The mean of ``losses`` over all processes; ``rate`` is one's, in utterances a second."""
+        rate = rate * self.accelerator.num_processes
         point = {
             "step": self.progress.step,
-            "loss": float(torch.stack(losses).mean()),
+            "loss": float(self.accelerator.reduce(torch.stack(losses).mean(), "mean")),
             "lr": self.optimizer.param_groups[0]["lr"],
             "seconds": self.progress.seconds,
             "utterances_per_second": rate,
@@ -316,6 +340,7 @@ class _Run:
         running = [buffer.clone() for buffer in self.model.buffers()]
         with accelerator.accumulate(self.model), self._weight_noise():
             loss = self.model(features, counts, batch.targets.to(device), batch.target_lengths.to(device))
+            loss = loss * self._share(len(batch.ids))
             # XLA is not asked before backward: the program would end here
             finite = self.on_xla or bool(accelerator.gather(torch.isfinite(loss.detach()).reshape(1)).all())
             if finite:
@@ -347,6 +372,13 @@ class _Run:
         if self.on_xla:
             xla.finish()
         return loss.detach(), accelerator.sync_gradients
+
+    def _share(self, utterances: int) -> Tensor | float:
+        """What this process' mean over its utterances counts in the mean over all processes'."""
+        if self.accelerator.num_processes == 1:
+            return 1.0
+        mine = torch.tensor([utterances], dtype=torch.float32, device=self.accelerator.device)
+        return (mine / self.accelerator.reduce(mine, "mean"))[0]
 
     def _width(self) -> int:
         if self.config.prediction:
