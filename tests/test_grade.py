@@ -63,7 +63,7 @@ def stripped():
 def reordered():
     """Every answer and check in another order, behind the set-up."""
     notebook = exercise()
-    head, tail = notebook.cells[:2], notebook.cells[2:]
+    head, tail = notebook.cells[:3], notebook.cells[3:]
     random.Random(1).shuffle(tail)
     notebook.cells = head + tail
     return notebook
@@ -108,6 +108,7 @@ def graded(tmp_path_factory):
     limits = ["--call-seconds", "6", "--cell-seconds", "20"]
     done = subprocess.run([*command, *limits], capture_output=True, text=True, timeout=600, cwd=folder)
     assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stdout, done.stderr
     with (folder / "graded" / "points.csv").open(encoding="utf-8") as file:
         return {row["student"]: row for row in csv.DictReader(file)}, folder / "graded"
 

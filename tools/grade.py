@@ -338,6 +338,17 @@ def preprocessor(server: sandbox.Sandbox, setups: dict[str, str]):
     return Sandboxed
 
 
+class Log(logging.Handler):
+    """Keeps what nbgrader says of errors: its exceptions only point to it."""
+
+    def __init__(self):
+        super().__init__(logging.ERROR)
+        self.text = ""
+
+    def emit(self, record):
+        self.text += self.format(record) + "\n"
+
+
 # ---- the whole way -----------------------------------------------------------------------------------------
 
 
@@ -353,7 +364,9 @@ def grade(
 
     # nbgrader calls alembic, which lies beside this Python
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    logging.getLogger("traitlets").setLevel(logging.CRITICAL)
+    log = Log()
+    nbgraders = logging.getLogger("traitlets")
+    nbgraders.handlers, nbgraders.propagate = [log], False
     warnings.filterwarnings("ignore", module="nbgrader|sqlalchemy")
     out.mkdir(parents=True, exist_ok=True)
     for old in ("autograded", "feedback"):
@@ -387,6 +400,7 @@ def grade(
             converter.start()
 
         for submission in submissions:
+            log.text = ""
             try:
                 notebook = read(submission)
                 name = notebook and recognise(submission, notebook, sources)
@@ -420,7 +434,7 @@ def grade(
             except Exception as error:
                 submission.status = "failed"
                 submission.notes.append(f"the grader failed on it: {type(error).__name__}: {error}")
-                traceback.print_exc()
+                print(log.text or traceback.format_exc(), file=sys.stderr)
             finally:
                 write_page(submission, out)
                 print(
