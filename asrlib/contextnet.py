@@ -82,7 +82,7 @@ class ConvModule(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch frames cin"], mask: Bool[Tensor, "batch frames_out"] | None
     ) -> Float[Tensor, "batch frames_out cout"]:
-        return self.activation(self.norm(self.conv(x), mask))
+        return self.norm(self.conv(x), mask, self.activation)
 
 
 class Block(nn.Module):

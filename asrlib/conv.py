@@ -9,7 +9,7 @@ Lesson 02.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -109,7 +109,8 @@ class PointwiseConv(nn.Module):
 
 class MaskedBatchNorm(nn.BatchNorm1d):
     """Batch norm over (batch, frames, channels) whose statistics are those of valid
-    frames alone, and which leaves zeros in the padding.
+    frames alone, and which leaves zeros in the padding; then an activation, whose input
+    is made again in the backward pass instead of kept (a quarter of the encoder's memory).
 
     Where torch.distributed runs, the statistics are those of all processes' frames.
     Keras' defaults: momentum 0.99 (0.01 in PyTorch's sense), epsilon 1e-3.
@@ -119,22 +120,27 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         super().__init__(channels, eps=eps, momentum=momentum)
 
     def forward(  # type: ignore[override]
-        self, x: Float[Tensor, "batch frames channels"], mask: Bool[Tensor, "batch frames"] | None
+        self,
+        x: Float[Tensor, "batch frames channels"],
+        mask: Bool[Tensor, "batch frames"] | None,
+        activation: Callable[[Tensor], Tensor] = ACTIVATIONS["linear"],
     ) -> Float[Tensor, "batch frames channels"]:
         if not self.training:
             if mask is None:
-                return super().forward(x.flatten(0, 1)).view_as(x)
+                return activation(super().forward(x.flatten(0, 1)).view_as(x))
             scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-            return torch.addcmul(self.bias - self.running_mean * scale, x, scale) * mask[..., None]
+            return activation(
+                torch.addcmul(self.bias - self.running_mean * scale, x, scale) * mask[..., None]
+            )
         if mask is not None and x.device.type == "cpu" and not in_processes():
             valid = mask.flatten().nonzero()[:, 0]
             flat = x.flatten(0, 1)
-            normed = self._normed(flat.index_select(0, valid)[None], None)[0]
+            normed = self._normed(flat.index_select(0, valid)[None], None, activation)[0]
             return torch.zeros_like(flat, dtype=normed.dtype).index_copy(0, valid, normed).view_as(x)
-        return self._normed(x, mask)
+        return self._normed(x, mask, activation)
 
-    def _normed(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        y, mean, variance, count = _BatchNorm.apply(x, mask, self.weight, self.bias, self.eps)
+    def _normed(self, x: Tensor, mask: Tensor | None, activation: Callable[[Tensor], Tensor]) -> Tensor:
+        y, mean, variance, count = _BatchNorm.apply(x, mask, self.weight, self.bias, self.eps, activation)
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
@@ -151,35 +157,34 @@ class _BatchNorm(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, mask, weight, bias, eps):
+    def forward(ctx, x, mask, weight, bias, eps, activation):
         dtype = torch.promote_types(x.dtype, torch.float32)
         valid = None if mask is None else mask[..., None].to(dtype)
         count = weight.new_tensor(x.shape[0] * x.shape[1]) if mask is None else mask.sum()
         count = over_processes(count.to(dtype))
         mean = over_processes(_only(x.to(dtype, copy=mask is not None), valid).sum((0, 1))) / count
-        centred = _only(x - mean, valid)
-        variance = over_processes(centred.square().sum((0, 1))) / count
+        variance = over_processes(_only(x - mean, valid).square_().sum((0, 1))) / count
         rstd = torch.rsqrt(variance + eps)
+        ctx.save_for_backward(x, valid, weight, bias, mean, rstd, count)
+        ctx.activation = activation
         ctx.native = valid is None and x.device.type == "cpu" and not in_processes()
-        if ctx.native:
-            flat = x.flatten(0, 1)
-            y = torch.native_batch_norm(flat, weight, bias, mean, variance, False, 0.0, eps)[0].view_as(x)
-        else:
-            y = _only(centred.mul_(weight * rstd).add_(bias), valid).to(x.dtype)
-        ctx.save_for_backward(x, valid, weight, mean, rstd, count)
         ctx.mark_non_differentiable(mean, variance, count)
-        return y, mean, variance, count
+        return activation(_normalised(x, valid, weight, bias, mean, rstd)), mean, variance, count
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, *_):
-        x, valid, weight, mean, rstd, count = ctx.saved_tensors
+        x, valid, weight, bias, mean, rstd, count = ctx.saved_tensors
+        if ctx.activation is not ACTIVATIONS["linear"]:
+            y = _normalised(x, valid, weight, bias, mean, rstd).requires_grad_()
+            with torch.enable_grad():
+                grad = torch.autograd.grad(ctx.activation(y), y, grad)[0]
         if ctx.native:
             saved, wanted = (None, None, mean, rstd), (True, True, True)
             d_x, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(
                 grad.flatten(0, 1), x.flatten(0, 1), weight, *saved, True, 0.0, wanted
             )
-            return d_x.view_as(x), None, d_weight, d_bias, None
+            return d_x.view_as(x), None, d_weight, d_bias, None, None
         grad = grad.to(mean.dtype, copy=True)
         grad, centred = _only(grad, valid), _only(x - mean, valid)
         d_bias, d_scale = grad.sum((0, 1)), (grad * centred).sum((0, 1))
@@ -187,7 +192,12 @@ class _BatchNorm(torch.autograd.Function):
         scale = weight * rstd
         d_x = centred.mul_(-scale * rstd.square() * by_variance).addcmul_(grad, scale)
         d_x = _only(d_x.sub_(scale * by_mean), valid)
-        return d_x.to(x.dtype), None, d_scale * rstd, d_bias, None
+        return d_x.to(x.dtype), None, d_scale * rstd, d_bias, None, None
+
+
+def _normalised(x: Tensor, valid: Tensor | None, weight: Tensor, bias: Tensor, mean: Tensor, rstd: Tensor):
+    scale = weight * rstd
+    return _only(torch.addcmul(bias - mean * scale, x.to(scale.dtype), scale), valid).to(x.dtype)
 
 
 def _only(x: Tensor, valid: Tensor | None) -> Tensor:

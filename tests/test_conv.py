@@ -7,6 +7,7 @@ from torch import nn
 
 from asrlib import conv
 from asrlib.conv import (
+    ACTIVATIONS,
     MaskedBatchNorm,
     PointwiseConv,
     SeparableConv,
@@ -130,6 +131,14 @@ def test_impossible_convolutions_are_refused(arguments, message):
 # ---- batch norm over valid frames --------------------------------------------------------------------------
 
 
+@pytest.fixture(params=["one process", "as in several"])
+def processes(request, monkeypatch):
+    """One process of several computes by other operations, as a GPU does."""
+    if request.param != "one process":
+        monkeypatch.setattr(conv, "in_processes", lambda: True)
+        monkeypatch.setattr(torch.distributed, "all_reduce", lambda x: None)
+
+
 def norms(channels=5):
     ours = MaskedBatchNorm(channels)
     with torch.no_grad():
@@ -142,6 +151,17 @@ def norms(channels=5):
     return ours, theirs
 
 
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_an_activation_comes_behind_batch_norm(training, masked):
+    ours, _ = norms()
+    ours.train(training)
+    x, mask = batch_of_frames()
+    mask = mask if masked else None
+    torch.testing.assert_close(ours(x, mask, F.silu), F.silu(ours(x, mask)))
+
+
 def batch_of_frames():
     """Frames of four utterances, rubbish behind each; (x, mask)."""
     return 3 * torch.randn(4, 9, 5) + 1, frame_mask(torch.tensor([9, 3, 1, 6]), 9)
@@ -150,14 +170,6 @@ def batch_of_frames():
 def test_frame_mask_by_hand():
     mask = frame_mask(torch.tensor([2, 0, 3]), 3)
     assert mask.tolist() == [[True, True, False], [False] * 3, [True] * 3]
-
-
-@pytest.fixture(params=["one process", "as in several"])
-def processes(request, monkeypatch):
-    """One process of several computes by other operations, as a GPU does."""
-    if request.param != "one process":
-        monkeypatch.setattr(conv, "in_processes", lambda: True)
-        monkeypatch.setattr(torch.distributed, "all_reduce", lambda x: None)
 
 
 @pytest.mark.usefixtures("processes")
@@ -193,13 +205,14 @@ def test_batch_norm_gradients_are_pytorchs_and_zero_in_the_padding():
 
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("masked", [True, False])
-def test_batch_norm_gradients_by_finite_differences(masked):
+@pytest.mark.parametrize("activation", ["linear", "swish", "tanh"])
+def test_batch_norm_gradients_by_finite_differences(masked, activation):
     norm = norms()[0].double()
     x, mask = batch_of_frames()
     x = x.double().requires_grad_()
 
     def run(x, weight, bias):
-        arguments = mask if masked else None, weight, bias, norm.eps
+        arguments = mask if masked else None, weight, bias, norm.eps, ACTIVATIONS[activation]
         return conv._BatchNorm.apply(x, *arguments)[0]
 
     assert torch.autograd.gradcheck(run, (x, norm.weight, norm.bias))
