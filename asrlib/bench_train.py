@@ -224,13 +224,12 @@ def _take_turns(names: list[str], config: str, shape: Shape, repeats: int, devic
         for turn in range(repeats + WARM_UP):
             for number, pipe in enumerate(pipes):
                 pipe.send(turn)
-                seconds = pipe.recv()
+                seconds, first = pipe.recv()
+                if first is not None:
+                    firsts.append(first)
                 if turn >= WARM_UP:
                     parts[number].append(seconds)
         if device == "cpu":
-            for pipe in pipes:
-                pipe.send("first")
-                firsts.append(pipe.recv())
             exact = _exact(config, shape)
         results = []
         for number, (name, pipe) in enumerate(zip(names, pipes, strict=True)):
@@ -251,7 +250,7 @@ def _take_turns(names: list[str], config: str, shape: Shape, repeats: int, devic
 
 
 def _work(pipe: Any, name: str, config: str, shape: Shape, device: str) -> None:
-    """A process: for each number that comes, that step's seconds; for "first" and "memory" what they say."""
+    """A process: for each number that comes, what that step says; for "memory" the peak."""
     step = _steps(name, config, shape, device)
     while (asked := pipe.recv()) is not None:
         if asked == "memory":
@@ -260,7 +259,8 @@ def _work(pipe: Any, name: str, config: str, shape: Shape, device: str) -> None:
             pipe.send(step(asked))
 
 
-def _steps(name: str, config: str, shape: Shape, device: str) -> Callable[[Any], Any]:
+def _steps(name: str, config: str, shape: Shape, device: str) -> Callable[[int], tuple]:
+    """A function of the step's number: seconds of each part and, for number 0 on a CPU, loss and gradient."""
     if name == ASRLIB:
         prepare_cpu()
     else:
@@ -270,7 +270,6 @@ def _steps(name: str, config: str, shape: Shape, device: str) -> Callable[[Any],
     front_end = FrontEnd(**vars(settings.features)).to(device)
     cuda = device == "cuda"
     precision = torch.autocast(device, torch.bfloat16, enabled=cuda)
-    first: list[tuple[Tensor, list[Tensor]]] = []
     if name == ASRLIB:
         optimizer = adam(model, settings.training)
     else:
@@ -284,8 +283,9 @@ def _steps(name: str, config: str, shape: Shape, device: str) -> Callable[[Any],
         group["lr"] = 1e-4
     model.train()
 
-    def step(turn: int) -> dict[str, float]:
+    def step(turn: int) -> tuple[dict[str, float], tuple[float, Any] | None]:
         seconds: dict[str, float] = {}
+        first = None
         with _timed(seconds, "data", cuda):
             features, counts, targets = _batch(settings, shape, turn, front_end, device)
         with _timed(seconds, "encoder", cuda), precision:
@@ -298,20 +298,14 @@ def _steps(name: str, config: str, shape: Shape, device: str) -> Callable[[Any],
                 loss = model.loss(encoded, targets, theirs)
         with _timed(seconds, "backward", cuda):
             loss.backward()
-        if not first:
-            first.append((loss.detach(), [p.grad.flatten().clone() for p in model.parameters()]))
+        if turn == 0 and not cuda:
+            first = float(loss.detach()), torch.cat([p.grad.flatten() for p in model.parameters()]).numpy()
         with _timed(seconds, "optimiser", cuda):
             optimizer.step()
             optimizer.zero_grad()
-        return seconds
+        return seconds, first
 
-    def answer(asked: Any) -> Any:
-        if asked != "first":
-            return step(asked)
-        loss, gradients = first.pop()
-        return float(loss), torch.cat(gradients).numpy()
-
-    return answer
+    return step
 
 
 class _timed:
