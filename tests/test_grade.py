@@ -199,7 +199,6 @@ def namespaces(locked):
         torch.randn(2, 3), torch.tensor(3), torch.zeros(0, 2), torch.tensor([True]),
         torch.randn(2, dtype=torch.complex64), torch.randn(3).bfloat16(), torch.randn(3, 2).T,
     ],
-    ids=str,
 )  # fmt: skip
 def test_values_cross_unchanged(session, value):
     session.run("def same(x): return x")
