@@ -12,6 +12,8 @@ READY_EXPORT := $(VENV_EXPORT)/.ready
 LESSONS := $(sort $(wildcard notebooks/*.ipynb))
 # lessons whose point is a training run: executed with a short one, and only what is marked is compared
 TRAINED := notebooks/09_train_contextnet.ipynb
+# two processes of one thread each: threads that wait for one another would only be in each other's way
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-sanitize-with tests/nbval.cfg
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -23,12 +25,12 @@ lab: $(READY)
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --LabApp.news_url=None $(LABFLAGS)
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -q tests
+	$(PYTEST) tests
 	$(NBVAL) --nbval $(filter-out $(TRAINED),$(LESSONS))
 	LESSON_STEPS=30 $(NBVAL) --nbval-lax $(filter $(TRAINED),$(LESSONS))
 
 unit: $(READY)
-	$(BIN)/python -m pytest -q tests -m "not browser"
+	$(PYTEST) tests -m "not browser"
 
 # The TPU's path, on the CPU: torch_xla wants a torch of its own, hence an environment of its own.
 test-xla: $(READY_XLA)
