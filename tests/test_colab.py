@@ -32,7 +32,7 @@ def test_table_of_lessons_is_the_one_of_the_tool():
 def test_address_is_written_by_hand_in_one_place_only():
     address = colab.project()[0].removeprefix("https://github.com/")
     exercises = (ROOT / "exercises").glob("*/*.ipynb")
-    written = {ROOT / "pyproject.toml", ROOT / "README.md", *LESSONS, *exercises}  # all but the first by tools
+    written = {ROOT / "pyproject.toml", ROOT / "README.md", *LESSONS, *exercises}  # by tools, but the first
     kept = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if kept.returncode:
         pytest.skip("not a git checkout")
