@@ -73,6 +73,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "SECONDS", "Measured", "Runner", "check_format", "compare", "export", "table"]
 SECONDS = (2, 6, 20)
+# what is exported of one recogniser
+_Network = tuple[FrontEnd, Transducer]
 # smaller weights stay as they are: their scales and the node would eat what 8 bits save
 SMALLEST = 1024
 
@@ -97,11 +99,11 @@ def export(
     check_format(format)
     if not seconds or min(seconds) < 1:
         raise InputError(f"seconds is {list(seconds)}; expected whole numbers from 1")
-    if stream and (found := obstacles(recognizer.config)):
+    if stream and (found := obstacles(recognizer)):
         raise InputError(f"this model cannot stream, it needs the whole utterance: {'; '.join(found)}")
-    model = copy.deepcopy(recognizer.model).cpu().eval()
-    front_end = copy.deepcopy(recognizer.front_end).cpu()
     ctc, decoding = recognizer.uses_ctc, recognizer.config.decoding
+    networks = [_copy(listener) for listener in (recognizer.listeners if ctc else [recognizer])]
+    front_end, model = networks[0]
     if decoding.beam_width:
         warnings.warn(
             f"decoding.beam_width is {decoding.beam_width}; an exported file searches greedily", stacklevel=2
@@ -127,12 +129,16 @@ def export(
             about |= {"overlap": step.overlap, "chunk": step.chunk}
             parts = [_Part("stream", step, *_stream_names(step))]
         elif format == "onnx":
-            parts = _onnx_parts(front_end, model, ctc, decoding)
+            parts = _onnx_parts(networks, ctc, decoding)
         else:
-            parts = _tflite_parts(front_end, model, ctc, decoding, sorted(set(seconds)))
+            parts = _tflite_parts(networks, ctc, decoding, sorted(set(seconds)))
         contents = (_onnx_files if format == "onnx" else _tflite_files)(parts, about, int8)
     write_atomically(Path(path), contents["int8" if int8 else "float32"])
     return contents
+
+
+def _copy(recognizer: Recognizer) -> _Network:
+    return copy.deepcopy(recognizer.front_end).cpu(), copy.deepcopy(recognizer.model).cpu().eval()
 
 
 @dataclass
@@ -151,27 +157,38 @@ def _stream_names(step: StreamStep) -> tuple[dict[str, Tensor], list[str]]:
     return {"signal": _example(step.overlap + step.chunk), **inputs}, outputs
 
 
-def _onnx_parts(front_end: FrontEnd, model: Transducer, ctc: bool, decoding: DecodingConfig) -> list[_Part]:
-    frames = SignalToFrames(front_end, model.encoder, (decoding.warps if ctc else None) or [1.0])
+def _onnx_parts(networks: Sequence[_Network], ctc: bool, decoding: DecodingConfig) -> list[_Part]:
+    front_end, model = networks[0]
     if not ctc and tuple(map(int, torch.__version__.split(".")[:2])) < (2, 11):
         raise InputError(
             f"torch {torch.__version__} cannot write a transducer's loop to ONNX: install torch 2.11 or"
             " later, or set decoding.head to ctc where the model has that head"
         )
-    module = (
-        GreedyCTC(frames, model.ctc_head) if ctc else GreedyTransducer(frames, model, decoding.max_symbols)
-    )
+    if ctc:
+        module = _greedy_ctc(networks, decoding)
+    else:
+        frames = SignalToFrames(front_end, model.encoder, [1.0])
+        module = GreedyTransducer(frames, model, decoding.max_symbols)
     inputs = {"signal": _example(2 * front_end.sample_rate)}
     return [_Part("offline", module, inputs, ["tokens", "log_probs", "score"])]
 
 
+def _greedy_ctc(
+    networks: Sequence[_Network], decoding: DecodingConfig, sums: torch.dtype = torch.float64
+) -> GreedyCTC:
+    warps = decoding.warps or [1.0]
+    frames = [SignalToFrames(front_end, model.encoder, warps, sums) for front_end, model in networks]
+    return GreedyCTC(frames, [model.ctc_head for _, model in networks])
+
+
 def _tflite_parts(
-    front_end: FrontEnd, model: Transducer, ctc: bool, decoding: DecodingConfig, seconds: Sequence[int]
+    networks: Sequence[_Network], ctc: bool, decoding: DecodingConfig, seconds: Sequence[int]
 ) -> list[_Part]:
-    frames = SignalToFrames(
-        front_end, model.encoder, (decoding.warps if ctc else None) or [1.0], torch.float32
-    )
-    module = GreedyCTC(frames, model.ctc_head) if ctc else TransducerFrames(frames, model.joint)
+    front_end, model = networks[0]
+    if ctc:
+        module = _greedy_ctc(networks, decoding, torch.float32)
+    else:
+        module = TransducerFrames(SignalToFrames(front_end, model.encoder, [1.0], torch.float32), model.joint)
     outputs = ["tokens", "log_probs", "score"] if ctc else ["hidden", "frames"]
     parts = []
     for number in seconds:

@@ -109,15 +109,18 @@ def _mean(x: Tensor, mask: Tensor | None, dims: tuple[int, ...]) -> Tensor:
 
 
 class GreedyCTC(nn.Module):
-    """Signal to labels by the CTC head, its log-probabilities averaged over the warps."""
+    """Signal to labels by CTC heads, their log-probabilities averaged over warps and networks."""
 
-    def __init__(self, frames: SignalToFrames, head: nn.Module):
+    def __init__(self, frames: Sequence[SignalToFrames], heads: Sequence[nn.Module]):
         super().__init__()
-        self.frames, self.head = frames, head
+        self.frames, self.heads = nn.ModuleList(frames), nn.ModuleList(heads)
 
     def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        encoder_out, count = self.frames(signal, length)
-        log_probs = self.head(encoder_out).log_softmax(-1).mean(0).log_softmax(-1)
+        together = []
+        for frames, head in zip(self.frames, self.heads, strict=True):
+            encoder_out, count = frames(signal, length)
+            together.append(head(encoder_out).log_softmax(-1).mean(0))
+        log_probs = torch.stack(together).mean(0).log_softmax(-1)
         best, label = log_probs.max(-1)
         if count is not None:
             inside = frame_mask(count, label.shape[0])[0]

@@ -1,7 +1,8 @@
 """A trained model in a directory, ready to transcribe.
 
 A model directory holds ``config.yml``, ``model.safetensors``, the tokenizer and
-``metrics.json``. Lesson 00.
+``metrics.json``; and, where several networks listen together, the other ones' directories in
+``members``. Lesson 00.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class Recognizer:
     """Configuration, front end, network and tokenizer together, in evaluation mode.
 
     ``config.decoding`` says how to search, and may be changed at any time; so may ``lm``, the
-    language model that beam search asks.
+    language model that beam search asks, and ``members``: further recognisers by name, with which
+    the CTC head listens together. Log-probabilities are averaged, frame by frame, before the search:
+    two networks trained in different ways seldom make the same mistake. A transducer listens alone.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Recognizer:
     ):
         self.config, self.tokenizer, self.device = config, tokenizer, torch.device(device)
         self.lm: NGram | None = None
+        self.members: dict[str, Recognizer] = {}
         self.model = model.to(self.device).eval()
         self.front_end = FrontEnd(**vars(config.features)).to(self.device)
         self.frame_seconds = config.features.hop_ms / 1000 * model.encoder.reduction
@@ -68,6 +72,16 @@ class Recognizer:
     def uses_ctc(self) -> bool:
         """Does the CTC head answer, or the transducer?"""
         return self.model.joint is None or self.config.decoding.head == "ctc"
+
+    @property
+    def listeners(self) -> list[Recognizer]:
+        """The recognisers whose CTC heads answer together: this one first."""
+        return [self, *self.members.values()]
+
+    @property
+    def warps(self) -> list[float]:
+        """The frequency stretches at which the CTC head listens."""
+        return self.config.decoding.warps or [1.0]
 
     @classmethod
     def load(cls, model_dir: str | FilePath | None = None, device: str | torch.device = "cpu") -> Recognizer:
@@ -100,12 +114,35 @@ class Recognizer:
             raise InputError(
                 f"{folder / 'model.safetensors'} does not fit {folder / 'config.yml'}: {reason}"
             ) from None
-        return cls(config, model, tokenizer, device)
+        recognizer = cls(config, model, tokenizer, device)
+        for member in sorted((folder / "members").glob("*/")):
+            recognizer._join(member)
+        return recognizer
+
+    def _join(self, folder: FilePath) -> None:
+        """Load a member, which must hear the same samples and say the same labels at the same times."""
+        member = Recognizer.load(folder, self.device)
+        for what, ours, theirs in (
+            ("samples a second", self.front_end.sample_rate, member.front_end.sample_rate),
+            ("seconds a frame", self.frame_seconds, member.frame_seconds),
+            ("labels", self.tokenizer.labels, member.tokenizer.labels),
+        ):
+            if ours != theirs:
+                raise InputError(f"{folder}: its {what} ({theirs}) differ from its parent model's ({ours})")
+        if None in (self.model.ctc_head, member.model.ctc_head):
+            raise InputError(f"{folder}: networks listen together through their CTC heads, and one has none")
+        self.members[folder.name] = member
 
     def save(self, folder: str | FilePath, metrics: dict[str, Any], half: bool = False) -> None:
         """Write a model directory: all of its files are complete before the first one replaces
         what was there. ``half`` stores the weights in 16 bits.
         """
+        folder = FilePath(folder)
+        for name, member in self.members.items():
+            member.save(folder / "members" / name, metrics, half)
+        for stale in (folder / "members").glob("*/"):
+            if stale.name not in self.members:
+                shutil.rmtree(stale)
         weights = {
             name: (weight.half() if half and weight.is_floating_point() else weight)
             .detach()
@@ -113,7 +150,7 @@ class Recognizer:
             .contiguous()
             for name, weight in self.model.state_dict().items()
         }
-        with replacing(FilePath(folder)) as draft:
+        with replacing(folder) as draft:
             self.tokenizer.save(draft)
             (draft / "model.safetensors").write_bytes(safetensors.torch.save(weights))
             self.config.save(draft / "config.yml")
@@ -166,16 +203,21 @@ class Recognizer:
         return [paths[0] for paths in found]
 
     def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[decode.Path]:
-        """On the CTC head's log-probabilities, averaged over ``decoding.warps``."""
-        together = []
-        for factor in self.config.decoding.warps or [1.0]:
-            warp = None if factor == 1 else torch.full((len(lengths),), factor, device=self.device)
-            encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths, warp))
-            together.append(self.model.ctc_head(encoder_out).log_softmax(-1))
-        log_probs = torch.stack(together).mean(0).log_softmax(-1)
+        heard = [listener._listen(waveforms, lengths, self.warps) for listener in self.listeners]
+        frame_lengths = heard[0][1]
+        log_probs = torch.stack([log_probs for log_probs, _ in heard]).mean(0).log_softmax(-1)
         if not self.config.decoding.beam_width:
             return decode.greedy_ctc(log_probs, frame_lengths)
         return [paths[0] for paths in beam.beam_ctc(log_probs, frame_lengths, self._beam_options())]
+
+    def _listen(self, waveforms: Tensor, lengths: Tensor, warps: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """The CTC head's log-probabilities (batch, T, V), averaged over the warps, and the T of each."""
+        together = []
+        for factor in warps:
+            warp = None if factor == 1 else torch.full((len(lengths),), factor, device=self.device)
+            encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths, warp))
+            together.append(self.model.ctc_head(encoder_out).log_softmax(-1))
+        return torch.stack(together).mean(0), frame_lengths
 
     def _beam_options(self) -> beam.BeamOptions:
         settings = self.config.decoding

@@ -30,7 +30,6 @@ import torchaudio.functional
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from asrlib.config import Config
 from asrlib.contextnet import Block, ContextNetEncoder
 from asrlib.conv import PointwiseConv, SeparableConv, output_length
 from asrlib.decode import Path, collapse, resume_greedy_rnnt, start_of_text
@@ -50,7 +49,7 @@ class Stream:
     """
 
     def __init__(self, recognizer: Recognizer, sample_rate: int | None = None):
-        if found := obstacles(recognizer.config):
+        if found := obstacles(recognizer):
             raise InputError(f"this model cannot stream, it needs the whole utterance: {'; '.join(found)}")
         front_end, encoder = recognizer.front_end, recognizer.model.encoder
         self.recognizer = recognizer
@@ -103,9 +102,10 @@ class Stream:
         return self._hypothesis
 
 
-def obstacles(config: Config) -> list[str]:
-    """The keys of a configuration because of which it needs the future, each with its value."""
-    features, encoder, decoding, found = config.features, config.encoder, config.decoding, []
+def obstacles(recognizer: Recognizer) -> list[str]:
+    """The keys of its configuration because of which it needs the future, each with its value."""
+    config, found = recognizer.config, []
+    features, encoder, decoding = config.features, config.encoder, config.decoding
     if features.normalize_signal:
         found.append("features.normalize_signal is true (use false)")
     if features.normalize not in ("none", "running"):
@@ -118,6 +118,8 @@ def obstacles(config: Config) -> list[str]:
             found.append(f"{name}.se is {section.se} (use causal or none)")
     if decoding.warps is not None:
         found.append("decoding.warps is set (use null)")
+    if recognizer.uses_ctc and recognizer.members:
+        found.append(f"{', '.join(recognizer.members)} listens along (clear recognizer.members)")
     if decoding.beam_width:
         found.append(f"decoding.beam_width is {decoding.beam_width} (use 0: streams are searched greedily)")
     return found

@@ -4,6 +4,7 @@ TFLite's converter lives in an environment of its own: ``make test-export``, whi
 compares both formats with eager on the whole test split of ``digits``.
 """
 
+import copy
 import dataclasses
 import importlib.util
 import json
@@ -43,6 +44,7 @@ thorough = pytest.mark.skipif(not os.environ.get("EXPORT_ALL"), reason="make tes
 HEADS = {
     "transducer": {},
     "warped": {"head": "ctc", "warps": [0.9, 1.0, 1.12]},
+    "together": {"head": "ctc", "warps": [0.95, 1.0]},
 }
 
 
@@ -75,6 +77,18 @@ def decode_with(recognizer: Recognizer, **decoding) -> Recognizer:
         recognizer.config, decoding=dataclasses.replace(recognizer.config.decoding, **decoding)
     )
     return Recognizer(config, recognizer.model, recognizer.tokenizer)
+
+
+def unlike(recognizer: Recognizer) -> Recognizer:
+    """Another front end, and other weights."""
+    features = dataclasses.replace(recognizer.config.features, log_floor=1e-3)
+    config = dataclasses.replace(recognizer.config, features=features)
+    other = Recognizer(config, copy.deepcopy(recognizer.model), recognizer.tokenizer)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in other.model.parameters():
+            weight += 0.02 * torch.randn(weight.shape, generator=generator)
+    return other
 
 
 # ---------------------------------------------------------------------------- the graph
@@ -186,6 +200,8 @@ def exported(request, recognizer, tmp_path_factory):
     """Eager, the path of its float file, and the contents in float32 and int8."""
     format, head = request.param
     eager = decode_with(recognizer, **HEADS[head])
+    if head == "together":
+        eager.members["other"] = unlike(recognizer)
     path = tmp_path_factory.mktemp("exported") / f"{head}.{format}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SMALLEST", 256)  # the model is tiny

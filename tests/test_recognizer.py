@@ -254,6 +254,69 @@ def test_save_and_load(recognizer, tmp_path):
     assert again.transcribe(samples, tiny.RATE) == recognizer.transcribe(samples, tiny.RATE)
 
 
+# ---------------------------------------------------------------------------- several networks
+
+
+@pytest.fixture
+def together(copied):
+    """A recogniser with a member of other weights."""
+    recognizer = Recognizer.load(copied)
+    recognizer.config.decoding.head = "ctc"
+    member = Recognizer.load(copied)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in member.model.parameters():
+            weight += 0.02 * torch.randn(weight.shape, generator=generator)
+    recognizer.members["other"] = member
+    return recognizer
+
+
+def test_members_average_their_log_probabilities(together):
+    wave = torch.from_numpy(tiny.tones(TEXT))[None]
+    lengths = torch.tensor([wave.shape[1]])
+    with torch.no_grad():
+        heads = [
+            (r.model.ctc_head(r.model.encoder(*r.front_end(wave, lengths))[0])).log_softmax(-1)
+            for r in (together, together.members["other"])
+        ]
+    assert (heads[0] - heads[1]).abs().max() > 0.01
+    best = ((heads[0] + heads[1]) / 2).log_softmax(-1).max(-1).values.sum()
+    found = together.transcribe(wave[0], tiny.RATE)
+    assert found.text == TEXT
+    assert found.score == pytest.approx(float(best), abs=1e-3)
+    together.members.clear()
+    alone = heads[0].max(-1).values.sum()
+    assert together.transcribe(wave[0], tiny.RATE).score == pytest.approx(float(alone), abs=1e-3)
+
+
+def test_members_are_saved_and_loaded(together, tmp_path):
+    together.save(tmp_path / "m", {})
+    again = Recognizer.load(tmp_path / "m")
+    assert list(again.members) == ["other"]
+    samples = tiny.tones(TEXT)
+    assert again.transcribe(samples, tiny.RATE) == together.transcribe(samples, tiny.RATE)
+    together.members.clear()
+    together.save(tmp_path / "m", {})
+    assert not Recognizer.load(tmp_path / "m").members
+
+
+def test_members_that_do_not_fit(together, tmp_path):
+    together.save(tmp_path / "m", {})
+    member = tmp_path / "m" / "members" / "other"
+    config = (member / "config.yml").read_text()
+    (member / "config.yml").write_text(config.replace("hop_ms: 10.0", "hop_ms: 12.5"))
+    with pytest.raises(InputError, match="other: its seconds a frame .* differ from its parent model's"):
+        Recognizer.load(tmp_path / "m")
+    (member / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="other.model.safetensors is missing"):
+        Recognizer.load(tmp_path / "m")
+
+
+def test_members_cannot_stream(together):
+    with pytest.raises(InputError, match="other listens along"):
+        together.stream()
+
+
 def test_half_the_bits_are_enough(recognizer, tmp_path):
     recognizer.save(tmp_path / "whole", {})
     recognizer.save(tmp_path / "half", {}, half=True)
