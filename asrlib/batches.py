@@ -12,6 +12,7 @@ import random
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,7 +109,15 @@ class BatchSampler:
         self.cuts, self.batch_seconds, self.seed = cuts, batch_seconds, seed
         self.rank, self.processes, self.batch_utterances = rank, processes, batch_utterances
 
-    def epoch(self, number: int) -> Iterator[list[Cut]]:
+    def epoch(self, number: int, first: int = 0) -> Iterator[list[Cut]]:
+        """Batches from the one numbered ``first``."""
+        yield from islice(self._epoch(number), first, None)
+
+    def count(self, number: int) -> int:
+        """The batches of an epoch."""
+        return sum(1 for _ in self._epoch(number))
+
+    def _epoch(self, number: int) -> Iterator[list[Cut]]:
         from lhotse.dataset import DynamicBucketingSampler
 
         count = len(self.cuts)
@@ -194,7 +203,8 @@ class StaticBatchSampler:
             self.buckets.append((members, together))
             self._padding |= {cut.id: (samples, longest) for cut in members}
 
-    def epoch(self, number: int) -> Iterator[list[Cut]]:
+    def epoch(self, number: int, first: int = 0) -> Iterator[list[Cut]]:
+        """Batches from the one numbered ``first``."""
         draw = random.Random(f"{self.seed} {number}")
         batches = []
         for members, together in self.buckets:
@@ -202,8 +212,12 @@ class StaticBatchSampler:
             order += (order * together)[: -len(order) % together]
             batches += [order[n : n + together] for n in range(0, len(order), together)]
         draw.shuffle(batches)
-        for batch in batches:
+        for batch in batches[first:]:
             yield batch[self.rank :: self.processes]
+
+    def count(self, number: int) -> int:
+        """The batches of an epoch."""
+        return sum(-(-len(members) // together) for members, together in self.buckets)
 
     def padding(self, cuts: Sequence[Cut]) -> tuple[int, int]:
         """Samples and labels of the batch these cuts make."""

@@ -58,12 +58,22 @@ BonusOption = Annotated[float | None, typer.Option(help="What each label adds to
 def data(
     name: Annotated[str, typer.Argument(help="The corpus to fetch or synthesise.")],
     out: Annotated[Path | None, typer.Option(help="Folder to keep it in (default: the cache).")] = None,
+    shar: Annotated[
+        Path | None,
+        typer.Option(help="Also write it (or a folder of recordings) as Shar shards, for --corpus."),
+    ] = None,
 ) -> None:
     """Fetch a public corpus, verified by checksum, or synthesise one."""
     from asrlib import fetch
+    from asrlib.corpus import load_corpus
+    from asrlib.shar import write_shar
 
-    fetch.fetch(name, out)
-    print(fetch.summary(name, out))
+    if shar is None or not Path(name).is_dir():
+        fetch.fetch(name, out)
+        print(fetch.summary(name, out))
+    if shar is not None:
+        cuts = fetch.load_public(name, out=out) if name in fetch.CATALOGUE else load_corpus(out or name)
+        print(f"{shar}: shards of {', '.join(write_shar(cuts, shar))}")
 
 
 @app.command()
@@ -338,8 +348,13 @@ def _corpora(names: list[str], split: str | None, optional: bool = False) -> Cut
         together += [cut.with_id(f"{name}/{cut.id}") for cut in cuts] if len(names) > 1 else cuts
     return CutSet.from_cuts(together) if together else None
 
+    from asrlib.shar import is_shar, splits_of
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    for name in filter(is_shar, names):
+        if len(names) > 1:
+            raise InputError(f"--corpus {name} holds Shar shards: it can only be given alone")
+        return None if optional and split not in splits_of(name) else load_corpus(name, split)
     # what other packages warn of is not the user's business
     if Path(filename).parent == Path(__file__).parent:
         print(f"asrlib: warning: {message}", file=sys.stderr)

@@ -37,6 +37,7 @@ import numpy as np
 from jaxtyping import Float
 
 from asrlib.errors import InputError
+from asrlib.shar import is_shar, load_shar
 from asrlib.synth import ACCENTS, DIGITS, RESPELLED, SAMPLE_RATE, synthesise, timbres
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
@@ -62,6 +63,8 @@ def load_corpus(name_or_folder: str | os.PathLike, split: str | None = None) -> 
     The three names are synthesised on first use (some seconds to a minute) and kept in ``cache_folder()``.
     No voice of one split speaks in another: timbres, not only accents, are disjoint.
 
+    A folder of Shar shards (`asrlib data --shar`) is read as it is needed, for corpora larger than memory.
+
     A folder is split by its column ``split``; without one by speaker, about 80/10/10, in the order of a hash
     of their names (so it never changes, and three speakers are enough); below three speakers by utterance in
     the same way. ``split=None`` gives everything.
@@ -80,6 +83,8 @@ def load_corpus(name_or_folder: str | os.PathLike, split: str | None = None) -> 
                 f"{name}: neither a folder nor one of the corpora {', '.join(SIZES)}; "
                 "give a folder that holds manifest.tsv"
             )
+        if not (folder / "manifest.tsv").is_file() and is_shar(folder):
+            return load_shar(folder, split)
     rows = _read_manifest(folder / "manifest.tsv")
     known = sorted({row.split for row in rows}, key=lambda s: (SPLITS.index(s) if s in SPLITS else 9, s))
     if split is not None:

@@ -29,7 +29,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from asrlib import xla
+from asrlib import shar, xla
 from asrlib.batches import (
     AudioCache,
     BatchSampler,
@@ -45,6 +45,7 @@ from asrlib.features import FrontEnd
 from asrlib.metrics import ErrorRate, char_error_rate, word_error_rate
 from asrlib.recognizer import Recognizer, replacing
 from asrlib.schedules import learning_rate
+from asrlib.shar import ShardBatchSampler
 from asrlib.text import Tokenizer, load_tokenizer, read_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ def train(
     if last is not None or (resume and (out / "config.yml").is_file()):
         _check_same_run(config, out)
     # whatever is wrong with the data is found before anything is written
-    labels = encode_corpus(cuts, tokenizer)
+    labels = encode_corpus(shar.without_audio(cuts), tokenizer)
+    if shar.shards_of(cuts) is not None:
+        labels = None  # of a corpus too large for memory they are made again, batch by batch
     if dev_cuts is not None:
         _check_references(tokenizer, dev_cuts)
 
@@ -207,12 +210,11 @@ class _Run:
         self.front_end = FrontEnd(**vars(config.features)).to(self.features_on)
         self.bad_steps = 0
 
-    def train(self, cuts: CutSet, labels: dict[str, list[int]], show_progress: bool) -> None:
+    def train(self, cuts: CutSet, labels: dict[str, list[int]] | None, show_progress: bool) -> None:
         from torch.utils.tensorboard import SummaryWriter
         from tqdm import tqdm
 
         settings, progress, accelerator = self.settings, self.progress, self.accelerator
-        cuts = cuts.to_eager()
         audio = AudioCache(self.config.features.sample_rate)
         sharing = (
             settings.batch_seconds,
@@ -221,13 +223,18 @@ class _Run:
             accelerator.num_processes,
             settings.batch_utterances,
         )
-        if self.on_xla:
+        if labels is None:
+            if self.on_xla:
+                raise InputError("on XLA a Shar corpus cannot be trained: buckets need the whole corpus")
+            audio = AudioCache(self.config.features.sample_rate, max_bytes=0)
+            sampler = ShardBatchSampler(cuts, *sharing)
+        elif self.on_xla:
             rate, speed = self.config.features.sample_rate, self.config.augment.speed
             sampler = StaticBatchSampler(cuts, labels, rate, *sharing, slowest=speed and speed[0])
         else:
-            sampler = BatchSampler(cuts, *sharing)
+            sampler = BatchSampler(cuts.to_eager(), *sharing)
         self.total_steps = settings.max_steps or max(
-            1, settings.epochs * _count(sampler.epoch(0)) // settings.accumulate
+            1, settings.epochs * sampler.count(0) // settings.accumulate
         )
         main = accelerator.is_main_process
         # hides what a killed run logged past its checkpoint
@@ -251,8 +258,8 @@ class _Run:
 
     def _loop(
         self,
-        sampler: BatchSampler | StaticBatchSampler,
-        labels: dict[str, list[int]],
+        sampler: BatchSampler | StaticBatchSampler | ShardBatchSampler,
+        labels: dict[str, list[int]] | None,
         audio: AudioCache,
         bar: Any,
         writer: Any,
@@ -261,11 +268,10 @@ class _Run:
         started, spent = time.monotonic(), progress.seconds
         losses, utterances, since = [], 0, time.monotonic()
         while progress.step < self.total_steps:
-            for number, batch_cuts in enumerate(sampler.epoch(progress.epoch)):
-                if number < progress.batch:
-                    continue
-                loss, stepped = self.step(batch_cuts, labels, audio, sampler.padding(batch_cuts))
-                progress.batch = number + 1
+            for batch_cuts in sampler.epoch(progress.epoch, progress.batch):
+                known = encode_corpus(batch_cuts, self.tokenizer) if labels is None else labels
+                loss, stepped = self.step(batch_cuts, known, audio, sampler.padding(batch_cuts))
+                progress.batch += 1
                 if loss is not None:
                     losses.append(loss)
                 utterances += len(batch_cuts)
@@ -538,7 +544,7 @@ def _tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> Tokeniz
         return tokenizer
     return train_tokenizer(
         settings.kind,
-        (cut.supervisions[0].text for cut in cuts),
+        (cut.supervisions[0].text for cut in shar.without_audio(cuts)),
         settings.vocabulary,
         settings.model_type,
         settings.normalize,
@@ -629,7 +635,3 @@ def _check_same_run(config: Config, out: Path) -> None:
 
 def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.cpu() for name, value in weights.items()}
-
-
-def _count(iterator: Iterator) -> int:
-    return sum(1 for _ in iterator)

@@ -1,0 +1,237 @@
+"""Shards: every utterance once, in bounded memory, by one process or several, from where a run stopped."""
+
+import gzip
+import json
+import sys
+
+import numpy as np
+import pytest
+import tiny
+from test_batches import utterance
+
+from asrlib import cli, shar
+from asrlib import train as train_module
+from asrlib.batches import AudioCache
+from asrlib.corpus import cut_audio, load_corpus
+from asrlib.errors import InputError
+from asrlib.shar import ShardBatchSampler, load_shar, write_shar
+from asrlib.train import train
+
+# lhotse leaves it to Python to close the files of a shard
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_corpus, tmp_path_factory):
+    """The tones as shards: train has 60 utterances, 8 a shard and 4 in the last, dev 6, test 12."""
+    folder = tmp_path_factory.mktemp("shar") / "tones"
+    assert write_shar(load_corpus(tiny_corpus), folder, shard_size=8) == ["train", "dev", "test"]
+    return folder
+
+
+def epoch(folder, *arguments, number=0, **keywords):
+    batches = ShardBatchSampler(load_shar(folder, "train"), *arguments, **keywords).epoch(number)
+    return [[cut.id for cut in batch] for batch in batches]
+
+
+def test_what_comes_back_is_what_was_written(folder, tiny_corpus):
+    for split in ("train", "dev", "test"):
+        before = {cut.id: cut for cut in load_corpus(tiny_corpus, split)}
+        after = {cut.id: cut for cut in load_corpus(folder, split)}
+        assert before.keys() == after.keys()
+        for name, cut in after.items():
+            assert cut.supervisions[0].text == before[name].supervisions[0].text
+            assert cut.custom["split"] == split
+            np.testing.assert_array_equal(cut_audio(cut), cut_audio(before[name]))
+    assert len(list(load_corpus(folder))) == 78
+    texts = [cut for cut in shar.without_audio(load_shar(folder, "train"))]
+    assert len(texts) == 60 and all(cut.supervisions[0].text for cut in texts)
+
+
+def test_every_utterance_once_in_batches_of_similar_length(folder):
+    batches = epoch(folder, 4.0, 0)
+    durations = {cut.id: cut.duration for cut in load_shar(folder, "train")}
+    assert sorted(sum(batches, [])) == sorted(durations)
+    for batch in batches:
+        assert len(batch) == 1 or sum(durations[name] for name in batch) <= 4.0
+    assert batches == epoch(folder, 4.0, 0)
+    assert batches != epoch(folder, 4.0, 0, number=1) and batches != epoch(folder, 4.0, 1)
+    sampler = ShardBatchSampler(load_shar(folder, "train"), 4.0, 0)
+    assert sampler.count(0) == len(batches)
+
+
+def test_so_many_utterances_instead_of_seconds(folder):
+    assert sorted(map(len, epoch(folder, 1.0, 0, batch_utterances=4))) == [4] * 15
+
+
+@pytest.mark.parametrize("processes", [2, 3, 5, 8, 11])
+@pytest.mark.parametrize("seconds", [0.5, 4.0, 100.0])
+def test_processes_share_the_shards(folder, processes, seconds):
+    """Also where shards are fewer than processes, the last one is smaller, or batches are tiny."""
+    shares = [epoch(folder, seconds, 0, rank, processes) for rank in range(processes)]
+    assert len({len(share) for share in shares}) == 1
+    assert all(batch for share in shares for batch in share)
+    heard = sum((sum(share, []) for share in shares), [])
+    assert len(heard) == 60 and len(set(heard)) == 60
+
+
+def test_more_processes_than_utterances_are_refused(folder):
+    with pytest.raises(InputError, match="80 processes cannot share 60 utterances, all that .*cuts.00"):
+        epoch(folder, 4.0, 0, 0, 80)
+
+
+def test_each_process_opens_its_own_shards(folder, monkeypatch):
+    opened = []
+    read = shar._read
+    monkeypatch.setattr(shar, "_read", lambda shard: opened.append(shard) or read(shard))
+    epoch(folder, 4.0, 0, 0, 2)
+    audio = [shard["recording"] for shard in opened if "recording" in shard]
+    assert len(audio) == len(set(audio)) == 4
+
+
+def test_from_the_middle_of_an_epoch(folder, monkeypatch):
+    whole = epoch(folder, 3.0, 0)
+    opened = []
+    read = shar._read
+    monkeypatch.setattr(shar, "_read", lambda shard: opened.append(shard) or read(shard))
+    sampler = ShardBatchSampler(load_shar(folder, "train"), 3.0, 0)
+    for first in (1, 7, len(whole) - 1, len(whole)):
+        opened.clear()
+        assert [[cut.id for cut in batch] for batch in sampler.epoch(0, first)] == whole[first:]
+        unread = 8 - len([shard for shard in opened if "recording" in shard])
+        assert unread >= first * 8 // len(whole) - 1
+
+
+def test_an_epoch_holds_one_shard_at_a_time(folder):
+    """What is held when a batch comes is what is left of its shard."""
+    sampler = ShardBatchSampler(load_shar(folder, "train"), 3.0, 0)
+    batches = sampler.epoch(0)
+    for _ in range(20):
+        next(batches)
+        held = batches.gi_frame.f_locals["held"]
+        assert len(held) < 8
+
+
+def settings(**keys):
+    return tiny.config(**dict(max_steps=14, checkpoint_every=1, evaluate_every=20, batch_seconds=6) | keys)
+
+
+def weights(out):
+    return (out / "model.safetensors").read_bytes()
+
+
+def test_a_training_from_shards_resumes_in_the_middle_of_an_epoch(folder, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def run(out, **keywords):
+        with tiny.one_thread():
+            return train(settings(), load_corpus(folder, "train"), out, show_progress=False, **keywords)
+
+    run(tmp_path / "whole")
+    step = train_module._Run.step
+
+    def stop(self, *arguments):
+        if self.progress.step == 9:
+            raise Killed
+        return step(self, *arguments)
+
+    monkeypatch.setattr(train_module._Run, "step", stop)
+    with pytest.raises(Killed):
+        run(tmp_path / "out")
+    monkeypatch.undo()
+    run(tmp_path / "out", resume=True)
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+
+
+def test_no_audio_is_kept_in_memory(folder, tmp_path, monkeypatch):
+    made = []
+    cache = AudioCache
+
+    def remember(*arguments, **keywords):
+        made.append(cache(*arguments, **keywords))
+        return made[-1]
+
+    monkeypatch.setattr(train_module, "AudioCache", remember)
+    with tiny.one_thread():
+        train(settings(max_steps=2), load_corpus(folder, "train"), tmp_path, show_progress=False)
+    assert made[-1]._kept == {}
+
+
+def test_from_recordings_to_a_tested_model_on_the_command_line(tiny_corpus, tmp_path, capsys, monkeypatch):
+    config = tmp_path / "tiny.yml"
+    settings(max_steps=2).save(config)
+    shards = str(tmp_path / "shards")
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["asrlib", *map(str, words)])
+        with tiny.one_thread(), pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, capsys.readouterr()
+
+    code, said = call("data", tiny_corpus, "--shar", shards)
+    assert code == 0 and f"{shards}: shards of train, dev, test" in said.out
+    code, said = call("train", config, "--corpus", shards, "--out", tmp_path / "out")
+    assert code == 0 and "dev_wer" in (tmp_path / "out" / "metrics.json").read_text()
+    code, said = call("test", tmp_path / "out", "--corpus", shards, "--output", tmp_path / "rows.tsv")
+    assert code == 0 and "12 utterances" in said.out
+    code, said = call("data", tiny_corpus, "--shar", shards)
+    assert code == 2 and "exists already: give --shar a folder that does not" in said.err
+    code, said = call("train", config, "--corpus", shards, "--corpus", tiny_corpus, "--out", tmp_path / "o")
+    assert code == 2 and "holds Shar shards: it can only be given alone" in said.err
+
+
+# ---- what can be wrong -----------------------------------------------------------------------------------
+
+
+def test_an_unknown_split_is_named(folder):
+    with pytest.raises(InputError, match="no split 'other'; it has dev, test, train"):
+        load_corpus(folder, "other")
+
+
+def test_shards_without_folders_for_splits_are_train(folder):
+    assert len(list(load_corpus(folder / "dev", "train"))) == 6
+
+
+def test_a_missing_tar_is_named(folder, tmp_path):
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy" / "train" / "recording.000003.tar").unlink()
+    with pytest.raises(InputError, match="train: its shards are not complete"):
+        load_corpus(tmp_path / "copy", "train")
+
+
+@pytest.mark.parametrize("name, size", [("recording.000000.tar", 3000), ("cuts.000000.jsonl.gz", 60)])
+def test_a_shard_that_was_cut_off_is_named(folder, tmp_path, name, size):
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "dev" / name
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InputError, match="dev/cuts.000000.jsonl.gz: this shard cannot be read"):
+        cuts = load_shar(tmp_path / "copy", "dev")
+        sum(([cut.id for cut in batch] for batch in ShardBatchSampler(cuts, 9.0, 0).epoch(0)), [])
+
+
+def test_a_transcript_that_cannot_be_encoded_is_found_before_training(tiny_corpus, tmp_path):
+    write_shar(load_corpus(tiny_corpus), tmp_path / "shards", shard_size=30)
+    path = tmp_path / "shards" / "train" / "cuts.000001.jsonl.gz"
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    last = json.loads(lines[-1])
+    last["supervisions"][0]["text"] = "?!"
+    path.write_bytes(gzip.compress("\n".join([*lines[:-1], json.dumps(last)]).encode()))
+    with pytest.raises(InputError, match=f"utterance {last['id']}: its transcript '\\?!' has no labels"):
+        train(settings(), load_corpus(tmp_path / "shards", "train"), tmp_path / "out", show_progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_corpus_writes_nothing(tmp_path):
+    with pytest.raises(InputError, match="has no utterances"):
+        write_shar([], tmp_path / "shards")
+    with pytest.raises(InputError, match="a: its audio cannot be read"):
+        write_shar([utterance("a", 1.0, path=tmp_path / "gone.wav")], tmp_path / "shards")
+    assert list(tmp_path.iterdir()) == []
