@@ -335,8 +335,13 @@ def _corpora(names: list[str], split: str | None, optional: bool = False) -> Cut
 
     from asrlib.corpus import load_corpus
     from asrlib.fetch import CATALOGUE, load_public
+    from asrlib.shar import is_shar, splits_of
 
     together = []
+    for name in filter(is_shar, names):
+        if len(names) > 1:
+            raise InputError(f"--corpus {name} holds Shar shards: it can only be given alone")
+        return None if optional and split not in splits_of(name) else load_corpus(name, split)
     for name in names:
         if name in CATALOGUE and not Path(name).is_dir():
             cuts = [] if optional and split not in CATALOGUE[name].splits else load_public(name, split)
@@ -348,13 +353,8 @@ def _corpora(names: list[str], split: str | None, optional: bool = False) -> Cut
         together += [cut.with_id(f"{name}/{cut.id}") for cut in cuts] if len(names) > 1 else cuts
     return CutSet.from_cuts(together) if together else None
 
-    from asrlib.shar import is_shar, splits_of
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    for name in filter(is_shar, names):
-        if len(names) > 1:
-            raise InputError(f"--corpus {name} holds Shar shards: it can only be given alone")
-        return None if optional and split not in splits_of(name) else load_corpus(name, split)
     # what other packages warn of is not the user's business
     if Path(filename).parent == Path(__file__).parent:
         print(f"asrlib: warning: {message}", file=sys.stderr)
