@@ -1,5 +1,6 @@
 """The recipes on a stand-in for the folder of recordings: who is trained on, who is tested."""
 
+import json
 import shutil
 
 import numpy as np
@@ -11,8 +12,11 @@ from asrlib import recipes
 from asrlib.config import load_config, override
 from asrlib.corpus import load_corpus
 from asrlib.errors import InputError
+from asrlib.metrics import ErrorRate
 from asrlib.recognizer import Recognizer
 from asrlib.synth import DIGITS
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +36,9 @@ def real(tmp_path_factory):
     write("fsdd", [(speaker, digit) for speaker in ("ann", "bob", "cid") for digit in DIGITS])
     strings = [(f"s{n}", "ONE TWO NINE") for n in range(7)]
     write("speechocean-train", [*strings, ("s1", "ONE MORE TIME"), ("t1", "GOOD MORNING")])
-    write("librispeech-251", [("l1", "HE WENT AWAY")])
-    write("ljspeech-385", [("lj", "1455."), ("lj", "Printing, then.")])
+    write("librispeech-251", [(f"l{n}", "HE WENT AWAY") for n in range(10)])
+    write("synthetic", [(f"en+f{n}", "THE TIGER DANCED") for n in range(10)])
+    write("ljspeech-385", [("lj", "In 1455."), *[("lj", f"Printing, {letter} then.") for letter in LETTERS]])
     return folder
 
 
@@ -53,20 +58,19 @@ def trained(monkeypatch, real):
     """What ``recipes.train`` is called with; nothing is trained, and nothing synthesised."""
     calls = {}
 
-    def train(config, cuts, out, init=None, show_progress=True):
+    def train(config, cuts, out, dev_cuts=(), init=None, show_progress=True):
+        calls.update({"dev speakers": [cut.supervisions[0].speaker for cut in dev_cuts]})
         calls.update(
             config=config,
             speakers=[cut.supervisions[0].speaker for cut in cuts],
             texts=[cut.supervisions[0].text for cut in cuts],
         )
-        return object.__new__(Recognizer)
+        recognizer = object.__new__(Recognizer)
+        recognizer.config = config
+        return recognizer
 
     def load(name, split=None):
-        return (
-            load_corpus(real / "librispeech-251")
-            if name in ("digits", "sentences")
-            else load_corpus(name, split)
-        )
+        return load_corpus(real / "synthetic" if name in ("digits", "sentences") else name, split)
 
     monkeypatch.setattr(recipes, "train", train)
     monkeypatch.setattr(recipes, "load_corpus", load)
@@ -118,10 +122,27 @@ def test_the_shipped_model_is_two_networks(real, tiny_model, tmp_path, monkeypat
         assert change[1:].abs().max() < 2e-3  # 16 bits
 
 
-def test_sentences_leave_out_whoever_speaks_digits(real, trained, tmp_path):
-    recipes.train_sentences(real, tmp_path)
-    assert set(trained["speakers"]) == {"t1", "l1", "lj"}
-    assert "1455." not in trained["texts"]
+def test_sentences_are_tested_on_speakers_not_trained_on(real, trained, tmp_path, monkeypatch):
+    tested = {}
+
+    def run_test(recognizer, cuts):
+        speakers = {cut.supervisions[0].speaker for cut in cuts}
+        assert speakers, "nobody to test on"
+        tested.setdefault(recognizer.config.decoding.head, []).append(speakers)
+        return ErrorRate(1, 2, 3, 60), ErrorRate(1, 1, 1, 300), []
+
+    monkeypatch.setattr(recipes, "test", run_test)
+    rates = recipes.train_sentences(real, tmp_path, ["training.max_steps=7"])
+    assert list(tested) == ["transducer", "ctc"] and tested["ctc"] == tested["transducer"]
+    assert set.union(*tested["ctc"]) & set(trained["speakers"]) == {"lj"}
+    assert set.union(*tested["ctc"]) & set(trained["dev speakers"]) == {"lj"}
+    assert not set(trained["dev speakers"]) & set(trained["speakers"]) - {"lj"}
+    assert {"Printing, a then.", "HE WENT AWAY", "ZERO"} & set(trained["texts"])
+    assert not any("1455" in text for text in trained["texts"])
+    assert trained["config"].training.max_steps == 7
+    assert rates["librispeech-251, ctc, WER"] == 10 and rates["sentences, transducer, CER"] == 1
+    rows = json.loads((tmp_path / "tested.json").read_text())
+    assert len(rows) == 10 and rows[0]["wer"]["deletions"] == 2
 
 
 def test_unknown_speaker_and_missing_folder_are_named(real, tmp_path):
