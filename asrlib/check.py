@@ -208,7 +208,8 @@ class Came:
         if (lines := difference(self._value, expected, tolerance)) is None:
             return self._value
         hints = [text for text, value in (suspects or {}).items() if _fits(self._value, value, tolerance)]
-        hints = hints or [because] * bool(because) or _hints(self._value, expected, tolerance)
+        hints = hints or [because] * bool(because)
+        hints = hints or _hints(*_apart(self._value, expected, tolerance), tolerance)
         self._reject(*lines, because=hints)
 
     def satisfies(self, true: bool, expected: str, because: str = "") -> Any:
@@ -259,10 +260,13 @@ def difference(came: Any, expected: Any, tolerance: float) -> list[str] | None:
         if _number(came) and _near(float(came), float(expected), tolerance):
             return None
     elif isinstance(expected, list) and isinstance(came, list):
-        if len(came) == len(expected) and all(
-            difference(c, e, tolerance) is None for c, e in zip(came, expected, strict=True)
-        ):
-            return None
+        if len(came) == len(expected):
+            lines = [difference(c, e, tolerance) for c, e in zip(came, expected, strict=True)]
+            if not any(lines):
+                return None
+            if any(isinstance(item, Tensor | list) for item in expected):
+                at = next(i for i, line in enumerate(lines) if line)
+                return [f"  in        number {at} of the {len(expected)} that came, from 0", *lines[at]]
     elif isinstance(expected, dict) and isinstance(came, dict):
         if came.keys() == expected.keys() and all(
             difference(came[k], e, tolerance) is None for k, e in expected.items()
@@ -271,6 +275,16 @@ def difference(came: Any, expected: Any, tolerance: float) -> list[str] | None:
     elif type(came) is type(expected) and came == expected:
         return None
     return [f"  expected  {_show(expected)}", f"  came      {_show(came)}"]
+
+
+def _apart(came: Any, expected: Any, tolerance: float) -> tuple[Any, Any]:
+    """Of two lists of the same length, the first items that differ; else the two themselves."""
+    came, expected = _plain(came), _plain(expected)
+    if isinstance(came, list) and isinstance(expected, list) and len(came) == len(expected):
+        for c, e in zip(came, expected, strict=True):
+            if isinstance(e, Tensor | list) and difference(c, e, tolerance):
+                return _apart(c, e, tolerance)
+    return came, expected
 
 
 def _tensor_difference(came: Tensor, expected: Tensor, tolerance: float) -> list[str] | None:
@@ -402,6 +416,9 @@ def _show(value: Any, longest: int = 70) -> str:
         return f"tensor of shape {tuple(value.shape)}"
     if callable(value):
         return f"a {type(value).__name__}"
+    if isinstance(value, list) and any(isinstance(item, Tensor | list) for item in value):
+        text = f"[{', '.join(_show(item, longest) for item in value)}]"
+        return text if len(text) <= 2 * longest else f"{text[: 2 * longest - 2]} …"
     text = str(_rounded(value)) if not isinstance(value, str) else repr(value)
     return text if len(text) <= longest else f"{text[: longest - 2]} …"
 
