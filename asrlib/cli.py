@@ -68,11 +68,15 @@ def data(
     from asrlib.corpus import load_corpus
     from asrlib.shar import write_shar
 
-    if shar is None or not Path(name).is_dir():
+    if shar is not None and shar.exists():  # better said before hours of fetching than after
+        raise InputError(f"{shar} exists already: give --shar a folder that does not")
+    folder = shar is not None and Path(name).is_dir()
+    if not folder:
         fetch.fetch(name, out)
         print(fetch.summary(name, out))
     if shar is not None:
-        cuts = fetch.load_public(name, out=out) if name in fetch.CATALOGUE else load_corpus(out or name)
+        public = name in fetch.CATALOGUE and not folder
+        cuts = fetch.load_public(name, out=out) if public else load_corpus(name if folder else out or name)
         print(f"{shar}: shards of {', '.join(write_shar(cuts, shar))}")
 
 

@@ -134,6 +134,8 @@ def cut_audio(cut: "lhotse.cut.Cut") -> Float[np.ndarray, " samples"]:
     """
     recording = getattr(cut, "recording", None)
     simple = recording is not None and not recording.transforms and len(recording.sources) == 1
+    if simple and recording.num_channels > 1:
+        simple = cut.channel == recording.channel_ids  # not one of a recording's channels
     if not simple or recording.sources[0].type not in ("file", "memory"):
         try:
             return cut.load_audio().mean(axis=0, dtype=np.float32)

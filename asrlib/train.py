@@ -107,9 +107,14 @@ def train(
     if last is not None or (resume and (out / "config.yml").is_file()):
         _check_same_run(config, out)
     # whatever is wrong with the data is found before anything is written
-    labels = encode_corpus(shar.without_audio(cuts), tokenizer)
-    if shar.shards_of(cuts) is not None:
-        labels = None  # of a corpus too large for memory they are made again, batch by batch
+    if shar.shards_of(cuts) is None:
+        labels = encode_corpus(cuts, tokenizer)
+    elif accelerator.device.type == "xla":
+        raise InputError("Shar shards cannot be trained on XLA, whose buckets need the whole corpus")
+    else:
+        labels = None  # too many to keep: they are made again, batch by batch
+        for part in shar.parts(shar.without_audio(cuts)):
+            encode_corpus(part, tokenizer)
     if dev_cuts is not None:
         _check_references(tokenizer, dev_cuts)
 
@@ -224,8 +229,6 @@ class _Run:
             settings.batch_utterances,
         )
         if labels is None:
-            if self.on_xla:
-                raise InputError("on XLA a Shar corpus cannot be trained: buckets need the whole corpus")
             audio = AudioCache(self.config.features.sample_rate, max_bytes=0)
             sampler = ShardBatchSampler(cuts, *sharing)
         elif self.on_xla:
@@ -524,8 +527,11 @@ def test(recognizer: Recognizer, cuts: CutSet) -> tuple[ErrorRate, ErrorRate, li
     tokenizer's normalised form. Raises ``InputError`` for a reference without words.
     """
     _check_references(recognizer.tokenizer, cuts)
-    found = dict(recognizer.transcribe_cuts(cuts))
-    rows = [(cut.id, recognizer.tokenizer.prepare(cut.supervisions[0].text), found[cut.id]) for cut in cuts]
+    found = {name: each for part in shar.parts(cuts) for name, each in recognizer.transcribe_cuts(part)}
+    rows = [
+        (cut.id, recognizer.tokenizer.prepare(cut.supervisions[0].text), found[cut.id])
+        for cut in shar.without_audio(cuts)
+    ]
     references, hypotheses = [row[1] for row in rows], [row[2].text for row in rows]
     return word_error_rate(references, hypotheses), char_error_rate(references, hypotheses), rows
 
@@ -555,7 +561,7 @@ def _tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> Tokeniz
 
 def _check_references(tokenizer: Tokenizer, cuts: CutSet) -> None:
     ids = set()
-    for cut in cuts:
+    for cut in shar.without_audio(cuts):
         text = cut.supervisions[0].text
         if not tokenizer.prepare(text):
             raise InputError(f"utterance {cut.id}: its transcript {text!r} has no words to score against")

@@ -1,8 +1,14 @@
 """Shards: every utterance once, in bounded memory, by one process or several, from where a run stopped."""
 
+import errno
 import gzip
 import json
+import random
+import shutil
+import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +69,20 @@ def test_every_utterance_once_in_batches_of_similar_length(folder):
     assert sampler.count(0) == len(batches)
 
 
+def test_an_epoch_has_batches_of_its_own(folder):
+    """Not those of the epoch before in another order, and of utterances that are similarly long."""
+    sampler = ShardBatchSampler(load_shar(folder, "train"), 60.0, 0)
+    seconds = np.random.default_rng(0).uniform(1, 9, 300)
+    durations = {f"u{n}": float(length) for n, length in enumerate(seconds)}
+    first, second = (sampler._batches(durations, random.Random(n)) for n in (0, 1))
+    assert sorted(sum(first, [])) == sorted(durations)
+    assert len(set(map(frozenset, first)) & set(map(frozenset, second))) < len(first) / 4
+    lengths = [[durations[name] for name in batch] for batch in first]
+    assert all(sum(batch) <= 60 for batch in lengths)
+    waste = np.mean([1 - np.mean(batch) / max(batch) for batch in lengths])
+    assert waste < 0.15  # in batches drawn at random about 0.4 is padding
+
+
 def test_so_many_utterances_instead_of_seconds(folder):
     assert sorted(map(len, epoch(folder, 1.0, 0, batch_utterances=4))) == [4] * 15
 
@@ -76,6 +96,23 @@ def test_processes_share_the_shards(folder, processes, seconds):
     assert all(batch for share in shares for batch in share)
     heard = sum((sum(share, []) for share in shares), [])
     assert len(heard) == 60 and len(set(heard)) == 60
+
+
+def test_a_last_shard_of_one_utterance_is_shared_with_those_before(tiny_corpus, tmp_path):
+    """Also in the epoch in which it comes last."""
+    from lhotse import CutSet
+
+    cuts = list(load_corpus(tiny_corpus, "train"))
+    write_shar(CutSet.from_cuts(cuts[:24]), tmp_path / "most", shard_size=8)
+    write_shar(CutSet.from_cuts(cuts[24:25]), tmp_path / "one")
+    for path in (tmp_path / "one" / "train").iterdir():
+        path.rename(tmp_path / "most" / "train" / path.name.replace("000000", "000003"))
+    # four shards, three processes: the last one has a window of its own
+    for number in range(8):
+        shares = [epoch(tmp_path / "most", 3.0, 0, rank, 3, number=number) for rank in range(3)]
+        assert len({len(share) for share in shares}) == 1
+        heard = sum((sum(share, []) for share in shares), [])
+        assert sorted(heard) == sorted(cut.id for cut in cuts[:25])
 
 
 def test_more_processes_than_utterances_are_refused(folder):
@@ -113,6 +150,55 @@ def test_an_epoch_holds_one_shard_at_a_time(folder):
         next(batches)
         held = batches.gi_frame.f_locals["held"]
         assert len(held) < 8
+
+
+def test_shards_have_two_hours_or_as_many_utterances(tiny_corpus, tmp_path, monkeypatch):
+    cuts = load_corpus(tiny_corpus, "train")
+    monkeypatch.setattr(shar, "SHARD_SECONDS", sum(cut.duration for cut in cuts) / 2.5)
+    write_shar(cuts, tmp_path / "a")
+    sizes = [shar._count(shard) for shard in shar.shards_of(load_shar(tmp_path / "a"))]
+    assert sizes == [20, 20, 20]
+    write_shar(cuts, tmp_path / "b", shard_size=59)
+    sizes = [shar._count(shard) for shard in shar.shards_of(load_shar(tmp_path / "b"))]
+    assert sizes == [30, 30]
+
+
+def test_a_piece_of_a_recording_and_a_channel_of_it_are_stored_alone(tmp_path):
+    import soundfile
+    from lhotse import CutSet, Recording, SupervisionSegment
+    from lhotse.cut import MonoCut
+
+    path = tmp_path / "stereo.wav"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (16000, 2))
+    soundfile.write(path, noise, 8000)
+    recording = Recording.from_file(path)
+    said = SupervisionSegment("a", recording.id, 0.0, 0.5, channel=1, text="low")
+    cut = MonoCut("a", 1.25, 0.5, channel=1, supervisions=[said], recording=recording)
+    write_shar(CutSet.from_cuts([cut]), tmp_path / "shards")
+    (after,) = load_shar(tmp_path / "shards", "train")
+    assert after.duration == 0.5 and after.recording.num_samples == 4000
+    np.testing.assert_allclose(cut_audio(after), noise[10000:14000, 1], atol=1 / 32768)
+    np.testing.assert_allclose(cut_audio(cut), noise[10000:14000, 1], atol=1 / 32768)
+
+
+@pytest.mark.parametrize("name", ["./a.wav", "b//a.wav", "/data/a.wav", "ü é.wav", "n" * 150, "a.b.c"])
+def test_ids_that_are_paths(tmp_path, name):
+    path = tmp_path / "a.wav"
+    import soundfile
+
+    soundfile.write(path, tiny.tones("low"), 8000)
+    write_shar([utterance(name, 0.4, path=path)], tmp_path / "shards")
+    (after,) = load_shar(tmp_path / "shards")
+    assert after.id == str(Path(name)) and len(cut_audio(after)) == 3200
+
+
+def test_a_cut_set_that_lhotse_opened_streams_too(folder):
+    from lhotse import CutSet
+
+    cuts = CutSet.from_shar(in_dir=folder / "train")
+    batches = ShardBatchSampler(cuts, 4.0, 0).epoch(0)
+    assert len(sum((list(batch) for batch in batches), [])) == 60
+    assert len(shar.parts(cuts)) == 8 and len(shar.without_audio(cuts)) == 60
 
 
 def settings(**keys):
@@ -178,6 +264,11 @@ def test_from_recordings_to_a_tested_model_on_the_command_line(tiny_corpus, tmp_
     assert code == 0 and "dev_wer" in (tmp_path / "out" / "metrics.json").read_text()
     code, said = call("test", tmp_path / "out", "--corpus", shards, "--output", tmp_path / "rows.tsv")
     assert code == 0 and "12 utterances" in said.out
+    fresh = load_corpus(tiny_corpus, "test")
+    rows = (tmp_path / "rows.tsv").read_text().splitlines()[1:]
+    assert {row.split("\t")[0]: row.split("\t")[1] for row in rows} == {
+        cut.id: cut.supervisions[0].text for cut in fresh
+    }
     code, said = call("data", tiny_corpus, "--shar", shards)
     assert code == 2 and "exists already: give --shar a folder that does not" in said.err
     code, said = call("train", config, "--corpus", shards, "--corpus", tiny_corpus, "--out", tmp_path / "o")
@@ -188,7 +279,7 @@ def test_from_recordings_to_a_tested_model_on_the_command_line(tiny_corpus, tmp_
 
 
 def test_an_unknown_split_is_named(folder):
-    with pytest.raises(InputError, match="no split 'other'; it has dev, test, train"):
+    with pytest.raises(InputError, match="no split 'other'; it has train, dev, test"):
         load_corpus(folder, "other")
 
 
@@ -197,24 +288,113 @@ def test_shards_without_folders_for_splits_are_train(folder):
 
 
 def test_a_missing_tar_is_named(folder, tmp_path):
-    import shutil
-
     shutil.copytree(folder, tmp_path / "copy")
-    (tmp_path / "copy" / "train" / "recording.000003.tar").unlink()
-    with pytest.raises(InputError, match="train: its shards are not complete"):
+    for name in ("recording.000003.tar", "cuts.000005.jsonl.gz"):
+        path = tmp_path / "copy" / "train" / name
+        content = path.read_bytes()
+        path.unlink()
+        with pytest.raises(InputError, match=f"train/{name} is missing: copy the whole folder again"):
+            load_corpus(tmp_path / "copy", "train")
+        with pytest.raises(InputError, match=f"{name} is missing: copy the folder again"):
+            load_corpus(tmp_path / "copy" / "train")  # where no shards.json says what there was
+        path.write_bytes(content)
+    assert len(list(load_corpus(tmp_path / "copy", "train"))) == 60
+    # a shard of which nothing has arrived
+    for path in (tmp_path / "copy" / "train").glob("*.000007.*"):
+        path.unlink()
+    with pytest.raises(InputError, match="train/cuts.000007.jsonl.gz is missing: copy the whole"):
+        load_corpus(tmp_path / "copy", "train")
+    shutil.rmtree(tmp_path / "copy" / "train")
+    with pytest.raises(InputError, match="train/cuts.000000.jsonl.gz is missing"):
         load_corpus(tmp_path / "copy", "train")
 
 
 @pytest.mark.parametrize("name, size", [("recording.000000.tar", 3000), ("cuts.000000.jsonl.gz", 60)])
 def test_a_shard_that_was_cut_off_is_named(folder, tmp_path, name, size):
-    import shutil
-
     shutil.copytree(folder, tmp_path / "copy")
     path = tmp_path / "copy" / "dev" / name
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(InputError, match="dev/cuts.000000.jsonl.gz: this shard cannot be read"):
-        cuts = load_shar(tmp_path / "copy", "dev")
-        sum(([cut.id for cut in batch] for batch in ShardBatchSampler(cuts, 9.0, 0).epoch(0)), [])
+    with pytest.raises(InputError, match=f"dev/{name} has {size:,} of [0-9,]+ bytes: copy it again"):
+        load_shar(tmp_path / "copy", "dev")
+    assert len(list(load_shar(tmp_path / "copy", "test"))) == 12
+    # where no shards.json says how much there was
+    cuts = load_shar(tmp_path / "copy" / "dev")
+    for read in (lambda: list(cuts), lambda: list(ShardBatchSampler(cuts, 9.0, 0).epoch(0))):
+        with pytest.raises(InputError, match="dev/cuts.000000.jsonl.gz: this shard cannot be read"):
+            read()
+
+
+def test_a_tar_that_ends_after_some_utterances_is_named(folder, tmp_path):
+    """lhotse takes the rest of the manifest for not there."""
+    shutil.copytree(folder / "dev", tmp_path / "copy")
+    path = tmp_path / "copy" / "recording.000000.tar"
+    with tarfile.open(path) as tar:
+        end = tar.getmembers()[4].offset  # behind two of them
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(InputError, match="cannot be read .audio of 2 of 6 utterances."):
+        list(load_shar(tmp_path / "copy"))
+
+
+def test_damaged_bytes_are_found(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    for name in ("cuts.000000.jsonl.gz", "recording.000000.tar"):
+        path = tmp_path / "copy" / "dev" / name
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3 :][:200] = bytes(200)
+        content[100:300] = bytes(200)
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="dev/cuts.000000.jsonl.gz: this shard cannot be read"):
+            list(load_shar(tmp_path / "copy", "dev"))
+        shutil.copy(folder / "dev" / name, path)
+    (tmp_path / "copy" / "shards.json").write_text("{")
+    with pytest.raises(InputError, match="shards.json is damaged"):
+        load_shar(tmp_path / "copy", "dev")
+
+
+def test_what_an_interrupted_command_leaves_is_no_corpus(tiny_corpus, tmp_path):
+    """kill -9 in the middle of writing; the command repeated then does it."""
+    program = (
+        "import os, sys\n"
+        "from lhotse.shar import SharWriter\n"
+        "write, count = SharWriter.write, iter(range(100))\n"
+        "def some(self, cut):\n"
+        "    if next(count) == 40: os.kill(os.getpid(), 9)\n"
+        "    write(self, cut)\n"
+        "SharWriter.write = some\n"
+        "from asrlib import cli\n"
+        "cli.main()\n"
+    )
+    words = [sys.executable, "-c", program, "data", str(tiny_corpus), "--shar", str(tmp_path / "shards")]
+    assert subprocess.run(words, capture_output=True).returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert left.name == "shards.partial"
+    with pytest.raises(InputError, match="shards.partial was never finished: write these shards again"):
+        load_corpus(left, "train")
+    write_shar(load_corpus(tiny_corpus), tmp_path / "shards")
+    assert list(tmp_path.iterdir()) == [tmp_path / "shards"]
+    assert len(list(load_corpus(tmp_path / "shards", "train"))) == 60
+
+
+def test_a_full_disk_leaves_nothing(tiny_corpus, tmp_path, monkeypatch):
+    from lhotse.shar import SharWriter
+
+    def full(self, cut):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(SharWriter, "write", full)
+    with pytest.raises(InputError, match="shards cannot be written .No space left on device."):
+        write_shar(load_corpus(tiny_corpus), tmp_path / "shards")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_twice_and_splits_that_are_no_names_are_refused(tmp_path):
+    with pytest.raises(InputError, match="two utterances have the id a:"):
+        write_shar([utterance("a", 1.0), utterance("./a", 1.0)], tmp_path / "shards")
+    cut = utterance("a", 1.0)
+    cut.custom = {"split": "../train"}
+    with pytest.raises(InputError, match="utterance a: its split '../train' cannot be the name of a folder"):
+        write_shar([cut], tmp_path / "shards")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_transcript_that_cannot_be_encoded_is_found_before_training(tiny_corpus, tmp_path):
@@ -223,7 +403,8 @@ def test_a_transcript_that_cannot_be_encoded_is_found_before_training(tiny_corpu
     lines = gzip.decompress(path.read_bytes()).decode().splitlines()
     last = json.loads(lines[-1])
     last["supervisions"][0]["text"] = "?!"
-    path.write_bytes(gzip.compress("\n".join([*lines[:-1], json.dumps(last)]).encode()))
+    path.write_bytes(gzip.compress("\n".join([*lines[:-1], json.dumps(last), ""]).encode()))
+    (tmp_path / "shards" / "shards.json").unlink()
     with pytest.raises(InputError, match=f"utterance {last['id']}: its transcript '\\?!' has no labels"):
         train(settings(), load_corpus(tmp_path / "shards", "train"), tmp_path / "out", show_progress=False)
     assert not (tmp_path / "out").exists()
