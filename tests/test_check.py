@@ -54,7 +54,19 @@ def test_a_wrong_answer_is_rejected_by_name(number):
     verdict = judge(name, answer(name, source))
     assert verdict is not None, "accepted"
     assert "look at" in str(verdict)
-    assert re.search(names_it, str(verdict)), str(verdict)
+    assert re.search(names_it, reasons(verdict)), f"names another reason, or none:\n{verdict}"
+
+
+def reasons(verdict):
+    """A verdict without what any verdict has: what was asked, expected and came, and where to look."""
+    frame = r"  (asked|in|expected|came|look at)  .*(\n            .*)*\n?"
+    return re.sub(frame, "", str(verdict))
+
+
+def test_what_a_verdict_must_name_is_a_reason():
+    came = "  came      ValueError: no\n            in f, line 1: x\n"
+    assert reasons(f"  asked     f(1)\n  expected  2\n{came}  look at   there") == ""
+    assert [name for name, *_, names_it in WRONG if re.search(names_it, "")] == []
 
 
 def test_every_task_has_three_wrong_answers():

@@ -28,13 +28,15 @@ def _loss(y, l, blank):
 def utterance_loss(ask: Ask):
     g = torch.Generator().manual_seed(1)
     y, l = log_probs(g, 6, 4), torch.tensor([1, 2])
-    ask(y, l, 0).equals(_loss(y, l, 0), "with blank 0 the shipped function was right")
+    mean = "the loss of a mean: here it is that of the utterance, whatever its length"
+    ask(y, l, 0).equals(
+        _loss(y, l, 0), "with blank 0 the shipped function was right", {mean: _loss(y, l, 0) / 2}
+    )
     expected = _loss(y, l, 3)
     ask(y, l, 3).equals(
         expected,
         suspects={
             "still the loss with blank 0, whatever is passed": _loss(y, l, 0),
-            "the loss of a mean: here it is that of the utterance": expected / 2,
         },
     )
 
@@ -50,6 +52,13 @@ def greedy(ask: Ask):
     def says(*rows):
         return torch.nn.functional.one_hot(torch.tensor(rows), 3).double()
 
+    ask(says([0, 0, 0], [1, 0, 0])).equals(
+        [1],
+        suspects={
+            "at a blank the search goes on by one frame, and does not leave out the next one": [],
+            "blank is part of the text": [0, 1, 0],
+        },
+    )
     ask(says([1, 2, 0], [0, 0, 0])).equals(
         [1, 2],
         suspects={
@@ -63,16 +72,26 @@ def greedy(ask: Ask):
     ask(says([1, 1, 1], [2, 2, 2]), max_symbols=2).equals(
         [1, 1, 2, 2], "the labels of a frame are counted from 0 at each frame"
     )
-    ask(says([0, 0, 0], [1, 0, 0])).equals([1], "at a blank the search goes on by one frame")
 
 
 @task("bug.beam", "which labels a prefix may go on with (lesson 06, 'Decoding')", _best_text, draw_beam)
 def beam(ask: Ask):
+    quiet = torch.tensor([[0.9, 0.1], [0.8, 0.2]], dtype=torch.float64).log()
+    ask(quiet, 50).equals([], "a prefix may also stay as it is: blank, too, is a label to go on with")
+    lasting = torch.tensor([[0.1, 0.9]] * 3, dtype=torch.float64).log()
+    ask(lasting, 50).equals(
+        [1], "a label that lasts is read once: without a blank between, the prefix stays as it is"
+    )
+    apart = torch.tensor([[0.1, 0.8, 0.1], [0.32, 0.3, 0.38]], dtype=torch.float64).log()
+    ask(apart, 50).equals(
+        [1],
+        suspects={"still greedy: only the best label of each frame is ever considered": [1, 2]},
+    )
     weak = torch.tensor([[0.6, 0.4], [0.6, 0.4]], dtype=torch.float64).log()
     ask(weak, 50).equals(
         [1],
         suspects={
-            "still greedy: only the best label of each frame is ever considered": [],
+            "only the best prefix is kept after each frame, not the best `width`": [],
             "a label that lasts is read twice": [1, 1],
         },
     )
@@ -114,9 +133,9 @@ def draw_padded(g):
 @task("bug.squeeze", "what the sum is divided by (lesson 03, 'Masked')", _squeeze, draw_padded)
 def squeeze(ask: Ask):
     x, lengths = torch.ones(2, 4, 3, dtype=torch.float64), torch.tensor([4, 2])
-    x[1, 2:] = 0
+    x[1, :2], x[1, 2:] = 3, 0
     ask(x, lengths).equals(
-        torch.ones(2, 3),
+        _squeeze(x, lengths),
         suspects={
             "still the mean over the padding, too": x.mean(1),
             "the sum, not the mean": x.sum(1),
@@ -186,6 +205,17 @@ def label_map(ask: Ask):
         raise ask.because(
             "the same folders in another order give another map: the numbers still depend on it"
         )
+    order = _label_map(WORDS)
+    ask(WORDS).equals(
+        order,
+        "numbered in alphabetical order, not in one that the machine happens to have: a folder's or a set's",
+        suspects={
+            "numbers from 0: 0 is blank": {word: n - 1 for word, n in order.items()},
+            "sorted backwards; in alphabetical order, as everywhere else": {
+                word: 11 - n for word, n in order.items()
+            },
+        },
+    )
     ask(words).equals(
         {"no": 1, "stop": 2, "yes": 3},
         suspects={

@@ -29,7 +29,9 @@ def frame(ask: Ask):
             "pieces side by side: they overlap where hop is less than window": x[:8].reshape(2, 4),
             "window and hop are exchanged": x.unfold(0, 2, 4),
             "one piece a column; one piece a row is wanted": features.frame(x, 4, 2).T,
+            "too few: pieces begin `hop` samples apart, and overlap": features.frame(x, 4, 2)[:2],
         },
+        because="piece t begins at sample t · hop and has `window` samples",
     )
     ask(x[:9], 4, 3).equals(
         features.frame(x[:9], 4, 3), "a piece that does not wholly fit does not count, nor is it padded"
@@ -89,12 +91,19 @@ def power_spectrum(ask: Ask):
             .square(),
             "the last bin, K/2, is missing": _power(x, 8)[:, :-1],
             "in decibels or in logarithms; the power itself is wanted": _power(x, 8).log(),
+            "the angle is 2 π k n / K with K = fft_size, not the window's length": _at_window(x, 5),
         },
     )
     ask(x, 16).equals(
         _power(x, 16),
         "the angle is 2 π k n / K with K = fft_size, not the window's length: zeros are appended",
     )
+
+
+def _at_window(x, bins):
+    n, k = torch.arange(x.shape[1]), torch.arange(bins)
+    angle = 2 * math.pi * k[:, None] * n / x.shape[1]
+    return (x @ angle.cos().double().T).square() + (x @ angle.sin().double().T).square()
 
 
 def _filters(sample_rate, fft_size, mels):
@@ -210,6 +219,12 @@ def _pitch(signal, rate):
     return rate / int(shifts[match.argmax()])
 
 
+def _worst_pitch(signal, rate):
+    shifts = torch.arange(round(rate / 400), round(rate / 80) + 1)
+    match = torch.stack([signal[:-s] @ signal[s:] for s in shifts.tolist()])
+    return rate / int(shifts[match.argmin()])
+
+
 def draw_tone(g):
     rate = (8000, 16000)[integer(g, 0, 1)]
     t = torch.arange(rate // 10, dtype=torch.float64) / rate
@@ -230,12 +245,18 @@ def pitch(ask: Ask):
             "the period in seconds; its reciprocal is wanted": 1 / 200,
             "an octave too low: by their mean two periods match as well as one; take the sum": 100.0,
             "an octave too high": 400.0,
+            "the shift at which the signal matches itself worst, not best": _worst_pitch(tone, rate),
         },
     )
     low = torch.sin(2 * math.pi * 100 * t) + 0.9 * torch.sin(2 * math.pi * 300 * t + 1)
     ask(low[:200], rate).equals(
         _pitch(low[:200], rate),
-        "short shifts win if products are summed: they have more terms. Take the mean",
+        suspects={
+            "the spectrum's highest bin: bins are rate / N apart, far too coarse. Shift the signal": rate
+            / 200
+            * int(torch.fft.rfft(low[:200]).abs()[1:].argmax() + 1),
+        },
+        because="short shifts win if products are summed: they have more terms. Take the mean",
     )
     edge = torch.sin(2 * math.pi * 80 * t)
     ask(edge, rate).equals(80.0, "the longest shift, rate / 80, is one of the candidates")

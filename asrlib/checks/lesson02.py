@@ -127,7 +127,12 @@ def _frames_out(frames, strides):
 )
 def frames_out(ask: Ask):
     ask(100, [2]).equals(50)
-    ask(101, [2]).equals(51, "rounded up at every layer: the last frame has an output, too")
+    ask(101, [2]).equals(
+        51,
+        "rounded up at every layer: the last frame has an output, too",
+        {"a fraction; there are whole frames only": 50.5},
+    )
+    ask(10, [4]).equals(3, "rounding up adds stride - 1 before the division; adding 1 is right for 2 only")
     ask(2972, [2, 2, 2]).equals(372, "rounded up at every layer, not once at the end and not down")
     ask(10, []).equals(10, "no layer, no change")
 

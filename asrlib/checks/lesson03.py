@@ -124,6 +124,7 @@ def squeeze_causal(ask: Ask):
             "frames 0 to t - 1: frame t counts, too": shifted,
             "frames t to the end, the future": _causal(x.flip(1), whole).flip(1),
             "summed over channels, not over time": x.cumsum(2) / torch.arange(1, 4),
+            "summed over channels, and divided by frames": x.cumsum(2) / torch.arange(1, 6)[:, None],
             "divided by t, not by t + 1": x.cumsum(1) / torch.arange(5)[:, None],
         },
     )
@@ -156,6 +157,7 @@ def draw_window(g):
 def squeeze_window(ask: Ask):
     x, mask = example()
     whole = torch.ones_like(mask)
+    from_end = torch.cat([0 * x[:, :1], _window(x, whole, 3)[:, 1:]], 1)
     ask(x, whole, 3).equals(
         _window(x, whole, 3),
         suspects={
@@ -163,6 +165,8 @@ def squeeze_window(ask: Ask):
             * torch.tensor([2, 3, 3, 3, 2])[:, None]
             / 3,
             "the window lies before frame t; around it is wanted": _late(x, 3),
+            "a frame short: frame t + (context + 1) // 2 - 1 counts, too": _late(x, 2),
+            "where t - context // 2 is negative it counts from the end: cut it off at 0": from_end,
             "a window of context + 2 frames": _window(x, whole, 5),
             "the global mean: `context` is not used": x.mean(1, keepdim=True).expand_as(x),
             "the sum, not the mean": _window(x, whole, 3) * torch.tensor([2, 3, 3, 3, 2])[:, None],
@@ -208,6 +212,10 @@ def squeeze_stream(ask: Ask):
         _stream(chunks),
         suspects={
             "each chunk starts from nothing: sum and count must be carried on": fresh,
+            "the sum of the chunks before is missing; only their count is carried on": [
+                m * torch.arange(1, len(m) + 1)[:, None] / (n + torch.arange(1, len(m) + 1))[:, None]
+                for m, n in zip(fresh, (0, 3, 5), strict=True)
+            ],
             "one tensor; a list, a chunk each, is wanted": torch.cat(_stream(chunks)),
             "the mean of the chunk's end for all of its frames": [
                 m[-1:].expand_as(m) for m in _stream(chunks)

@@ -26,13 +26,16 @@ def draw_strides(g):
 
 @task("04.encoder_frames", LESSON + "'2 · Twenty-three of them'", _frames, draw_strides)
 def encoder_frames(ask: Ask):
-    ask(1000, [1, 2, 1, 2, 2]).equals([125, 8], "three halvings make one frame of eight")
+    ask(1000, [1, 2, 1, 2, 2]).equals(
+        [125, 8],
+        "three halvings make one frame of eight",
+        {"steps multiply, they do not add": [125, 9], "the step first; frames, then step": [8, 125]},
+    )
     ask(2972, [2, 2, 2]).equals(
         [372, 8],
         suspects={
             "rounded down: the last frames are lost": [371, 8],
-            "steps multiply, they do not add": [372, 6],
-            "the step first": [8, 372],
+            "a fraction; there are whole frames only, rounded up": [371.5, 8],
         },
     )
     ask(7, []).equals([7, 1], "without a block nothing changes")
@@ -80,13 +83,24 @@ def count_block(ask: Ask):
         suspects={
             "all layers but the first read the block's own width": _count(128, 256, 5, False, 0.5),
             "the shortcut's batch norm is missing": [trained - 256, running - 256],
+            "the shortcut's batch norm has a gain and a bias, too": [trained - 256, running],
             "the shortcut's bias is missing": [trained - 128, running],
             "the shortcut's batch norm has running statistics, too": [trained, running - 256],
             "the shortcut is pointwise: it has no depthwise half": [trained + 640, running],
             "TensorFlowASR's block; the paper's is asked for": _tensorflowasr(128, 256, 5, True, 0.5),
         },
     )
-    ask(100, 256, 2, True, 0.3).equals(_count(100, 256, 2, True, 0.3), "widths are cut to whole numbers")
+    trained, running = _count(100, 256, 2, True, 0.3)  # from 100 to 76 channels
+    ask(100, 256, 2, True, 0.3).equals(
+        [trained, running],
+        "widths are cut to whole numbers",
+        {
+            "layers behind the first read the block's own width, not the one that comes in": [
+                trained + (100 - 76) * (5 + 76),
+                running,
+            ]
+        },
+    )
     ask(4, 8, 1, False, 0.5).equals(_count(4, 8, 1, False, 0.5), "the bottleneck is at least 1")
 
 
@@ -135,6 +149,8 @@ def norm(ask: Ask):
             + bias,
             "divided by the variance; by its root is wanted": centred / (variance + 1e-3) * gain + bias,
             "the variance over one frame less": centred / (x.var((0, 1)) + 1e-3).sqrt() * gain + bias,
+            "1e-3 is missing inside the root": centred / variance.sqrt() * gain + bias,
+            "1e-3 is added to the root; it belongs inside": centred / (variance.sqrt() + 1e-3) * gain + bias,
             "gain and bias are missing": centred / (variance + 1e-3).sqrt(),
             "gain and bias are exchanged": centred / (variance + 1e-3).sqrt() * bias + gain,
         },
@@ -197,7 +213,7 @@ def end_block(ask: Ask):
     )
 
 
-def _size(alpha, blocks, mels):
+def _size(alpha, blocks, mels, chained=True):
     c, total = mels, 0
     for filters, layers, residual in blocks:
         d = int(filters * alpha)
@@ -206,7 +222,7 @@ def _size(alpha, blocks, mels):
         total += (
             separable + 4 * d * (layers + bool(residual)) + (2 * d + 1) * b + d + bool(residual) * (c + 1) * d
         )
-        c = d
+        c = d if chained else c
     return total
 
 
@@ -235,11 +251,16 @@ def largest_alpha(ask: Ask):
         suspects={
             "just too small: a network of exactly the budget fits": 0.49,
             "in hundredths; α itself is wanted": 50,
+            "each block reads what the one before it puts out, not the mel bins": max(
+                h / 100 for h in range(1, 401) if _size(h / 100, PAPER, 80, chained=False) <= small
+            ),
             "the size of that network; α is wanted": small,
         },
     )
     if came.seconds > 2:
         raise ask.because(f"right, but it took {came.seconds:.1f} s; two will do. Count, do not build")
-    ask(small - 1, PAPER, 80).equals(0.49, "one parameter too many does not fit")
+    ask(small - 1, PAPER, 80).equals(
+        0.49, "one number too many does not fit; batch norm's running statistics count among them"
+    )
     ask(10**12, PAPER, 80).equals(4.0, "4.00 is the largest α that is tried, and it is tried")
     ask(100, PAPER, 80).equals(None, "not even 0.01 fits: None")

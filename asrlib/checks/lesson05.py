@@ -85,6 +85,7 @@ def draw_pieces(g):
 
 @task("05.merge_pair", LESSON + "'Word pieces'", _merge, draw_pieces, 40)
 def merge_pair(ask: Ask):
+    ask(["x"], ("x", "y")).equals(["x"], "the last piece has no right neighbour")
     ask(list("banana"), ("a", "n")).equals(
         ["b", "an", "an", "a"],
         suspects={
@@ -96,7 +97,7 @@ def merge_pair(ask: Ask):
     )
     ask(list("aaa"), ("a", "a")).equals(["aa", "a"], "from left to right, and a piece is used once")
     ask(["ab", "a", "b"], ("a", "b")).equals(["ab", "ab"], "pieces are compared whole, not letter by letter")
-    ask(["x"], ("x", "y")).equals(["x"], "the last piece has no right neighbour")
+    ask(["b", "b", "a"], ("a", "b")).equals(["b", "b", "a"], "what is not the pair stays apart, as it was")
     ask([], ("x", "y")).equals([], "no pieces")
 
 
@@ -172,7 +173,8 @@ def learn_bpe(ask: Ask):
         _learn(counts, 3),
         suspects={
             "the same pair again and again: words must be spelled anew after each merge": _learn(counts, 1)
-            * 3
+            * 3,
+            "how often the words occur is not counted": _learn(dict.fromkeys(counts, 1), 3),
         },
     )
     ask({"ab": 1}, 9).equals(_learn({"ab": 1}, 9), "nothing is left to merge: stop early")
@@ -236,6 +238,7 @@ def split(ask: Ask):
             "the longest piece first; the most probable split is wanted": ["aba"],
             "single characters only": ["a", "b", "a"],
             "the right pieces in the reverse order": _split("aba", log_p)[::-1],
+            "no split was found: of two sums of log probabilities the larger one is better": None,
         },
     )
     trap = {"a": -2.0, "ab": -0.5, "c": -9.0, "bc": -1.0}
@@ -245,6 +248,8 @@ def split(ask: Ask):
     ask("abx", log_p).equals(None, "a text with a character that no piece has cannot be split: None")
     ask("", log_p).equals([], "the empty text is split into no pieces")
     came = ask("ab" * 150, log_p)
-    came.equals(["ab"] * 150, "300 characters")
+    came.equals(
+        ["ab"] * 150, "300 characters: not all ways can be tried; keep the best split of each beginning"
+    )
     if came.seconds > 0.5:
         raise ask.because(f"right, but 300 characters took {came.seconds:.1f} s; half a second will do")

@@ -235,6 +235,12 @@ def word_times(ask: Ask):
         _word_times(unsure, AB, 1.0),
         "the most probable whole path, which is not the most probable state of each frame",
     )
+    late = torch.tensor(
+        [[0.75, 0.15, 0.1], [0.5, 0.1, 0.4], [0.35, 0.3, 0.35], [0.35, 0.35, 0.3]], dtype=torch.float64
+    )
+    ask(late.log(), AB, 1.0).equals(
+        [2.0, 3.0], "the most probable whole path; the most probable states of the frames are none"
+    )
     errors = []
     for clip in clip_posteriors():
         times = ask(clip.log_probs, clip.labels, clip.frame_seconds).value
@@ -277,19 +283,32 @@ def draw_beam(g):
 
 @task("06.prefix_beam", LESSON + "'Decoding: from posteriors to text'", _best_text, draw_beam, times=30)
 def prefix_beam(ask: Ask):
+    two = torch.tensor([[0.1, 0.8, 0.1], [0.45, 0.4, 0.15]], dtype=torch.float64).log()
+    ask(two, 10).equals(
+        [1],
+        suspects={
+            "two ways to one prefix are added up; here the later one takes the other's place": [1, 2],
+            "the path, not the text it reads as": [1, 0],
+        },
+    )
+    lasting = torch.tensor([[0.1, 0.9], [0.1, 0.9], [0.4, 0.6]], dtype=torch.float64).log()
+    ask(lasting, 10).equals([1], "without a blank between, the same label again is not a new one: it merges")
+    apart = torch.tensor([[0.1, 0.8, 0.1], [0.32, 0.3, 0.38]], dtype=torch.float64).log()
+    ask(apart, 10).equals(
+        [1], suspects={"greedy search's text: the best path is ab, but aa and a∅ together are better": [1, 2]}
+    )
     weak = torch.tensor([[0.6, 0.4], [0.6, 0.4]], dtype=torch.float64).log()
     ask(weak, 10).equals(
         [1],
         suspects={
-            "greedy search's text: of all paths ∅∅ is the best, but a∅, ∅a and aa together are better": [],
+            "only the best prefix is kept after each frame: ∅∅ is the best path, but a∅, ∅a and aa together"
+            " are better": [],
             "the path, not the text it reads as": [0, 0],
             "a label that lasts is counted as a new one each frame": [1, 1],
         },
     )
     doubled = torch.tensor([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]], dtype=torch.float64).log()
     ask(doubled, 10).equals([1, 1], "after a blank the same label again is a new one")
-    lasting = torch.tensor([[0.1, 0.9], [0.1, 0.9], [0.4, 0.6]], dtype=torch.float64).log()
-    ask(lasting, 10).equals([1], "without a blank between, the same label again is not a new one: it merges")
     ask(weak.flip(1), 10, blank=1).equals([0], "the blank is the argument `blank`, not always 0")
     long = torch.tensor([[0.4, 0.3, 0.3], [0.3, 0.4, 0.3]], dtype=torch.float64).log().repeat(200, 1)
     came = ask(long[:, :2], 2).value

@@ -73,6 +73,12 @@ def _expect_alphas(ask, expected):
             "blanks read at the frame they lead to, not the one they leave": _alphas(
                 BLANK.roll(-1, 0), LABEL
             ),
+            "labels read at the frame before: a label is a step up within its frame": _alphas(
+                BLANK, LABEL.roll(1, 0)
+            ),
+            "the last node, (T - 1, U), is missing": torch.where(
+                torch.arange(9).reshape(3, 3) == 8, -torch.inf, expected
+            ),
             "the best way: all ways add up, by logaddexp": _alphas(BLANK, LABEL, torch.maximum),
             "the sum of logarithms is a product; probabilities add by logaddexp": _alphas(
                 BLANK, LABEL, torch.add
@@ -115,6 +121,7 @@ def rnnt_betas(ask: Ask):
             "the last blank, which leaves (T - 1, U), is missing": expected - BLANK[-1, -1],
             "turned around in both directions": expected.flip(0, 1),
             "a step's score is read at the node it leads to, not at the one it leaves": _betas_at_end(),
+            "a blank's score is read at the frame it leads to, not at the one it leaves": _betas_at_end(0),
             "the best way: all ways add up, by logaddexp": -_alphas(
                 BLANK.flip(0, 1), LABEL.flip(0, 1), torch.maximum
             ),
@@ -128,7 +135,7 @@ def rnnt_betas(ask: Ask):
     )
 
 
-def _betas_at_end():
+def _betas_at_end(up=1):
     T, rows = BLANK.shape
     beta = torch.full((T, rows), -torch.inf, dtype=BLANK.dtype)
     beta[-1, -1] = BLANK[-1, -1]
@@ -137,7 +144,7 @@ def _betas_at_end():
             if t < T - 1:
                 beta[t, u] = torch.logaddexp(beta[t, u], beta[t + 1, u] + BLANK[t + 1, u])
             if u < rows - 1:
-                beta[t, u] = torch.logaddexp(beta[t, u], beta[t, u + 1] + LABEL[t, min(u + 1, rows - 2)])
+                beta[t, u] = torch.logaddexp(beta[t, u], beta[t, u + 1] + LABEL[t, min(u + up, rows - 2)])
     return beta
 
 

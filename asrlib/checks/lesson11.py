@@ -128,6 +128,14 @@ def draw_beam(g):
 
 @task("11.rescore", LESSON + "'Fusion'", _rescore, draw_beam, 60)
 def rescore(ask: Ask):
+    ask([-3.0, -1.0, -4.0], [-0.5, -6.0, -9.0], [2, 3, 4], 0.0, 0.0).equals(
+        1,
+        suspects={
+            "the weight is on the sound; with weight 0 the sound alone decides": 0,
+            "the smallest sum; log probabilities are better the larger they are": 2,
+            "the score; the number of the text is wanted": -1.0,
+        },
+    )
     audio, language, words = [-1.0, -1.5, -4.0], [-9.0, -6.0, -0.5], [2, 3, 4]
     ask(audio, language, words, 0.0, 0.0).equals(0, "with weight 0 and bonus 0 the sound alone decides")
     ask(audio, language, words, 0.5, 0.0).equals(
@@ -219,6 +227,14 @@ def draw_fused(g):
 
 @task("11.fused_beam", LESSON + "'Fusion' and 'Beam'", _fused, draw_fused, 40)
 def fused_beam(ask: Ask):
+    two = torch.tensor([[0.1, 0.8, 0.1], [0.45, 0.4, 0.15]], dtype=torch.float64).log()
+    ask(two, torch.zeros(3, 3, dtype=torch.float64), 1.0, 10).equals(
+        [1],
+        suspects={"two ways to one prefix are added up; here the later one takes the other's place": [1, 2]},
+    )
+    long = torch.tensor([[0.1, 0.9], [0.1, 0.9]], dtype=torch.float64).log()
+    dear = torch.full((2, 2), -2.5, dtype=torch.float64)
+    ask(long, dear, 1.0, 10).equals([1], "a label that lasts is written once, and asked of the language once")
     y = torch.tensor([[0.2, 0.45, 0.35], [0.9, 0.05, 0.05], [0.2, 0.4, 0.4]], dtype=torch.float64).log()
     lm = torch.tensor([[0.02, 0.18, 0.8], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1]], dtype=torch.float64).log()
     alone = _fused(y, lm, 0.0, 50)
@@ -242,8 +258,4 @@ def fused_beam(ask: Ask):
     even = torch.zeros(2, 2, dtype=torch.float64)
     ask(weak, even, 1.0, 10).equals(
         [1], "different paths of one text are added: a∅, ∅a and aa together beat ∅∅"
-    )
-    last = torch.tensor([[0.1, 0.9], [0.1, 0.9]], dtype=torch.float64).log()
-    ask(last, even - 0.1, 1.0, 10).equals(
-        [1], "a label that lasts is written once, and asked of the language once"
     )

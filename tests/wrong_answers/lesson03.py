@@ -19,14 +19,14 @@ WRONG = [
     ("03.squeeze_causal", "mask.cumsum(1)[:, :, None]", "mask.sum(1)[:, None, None]", "by all frames"),
     ("03.squeeze_causal", "mask.cumsum(1)[:, :, None]", "torch.arange(1, x.shape[1] + 1)[:, None]", "zeroed, but counted"),
     ("03.squeeze_causal", None, "def squeeze_causal(x, mask):\n    return se.squeeze(x, mask).expand_as(x)", "knows the future"),
-    ("03.squeeze_causal", "(x * mask[:, :, None]).cumsum(1)", "(x * mask[:, :, None]).cumsum(2)", "expected|over channels"),
+    ("03.squeeze_causal", "(x * mask[:, :, None]).cumsum(1)", "(x * mask[:, :, None]).cumsum(2)", "summed over channels"),
     ("03.squeeze_window", "/ count[:, None]", "/ context", "at the ends"),
-    ("03.squeeze_window", "t + (context + 1) // 2", "t + context // 2", "."),
+    ("03.squeeze_window", "t + (context + 1) // 2", "t + context // 2", "a frame short"),
     ("03.squeeze_window", "max(0, t - context // 2), t + (context + 1) // 2", "max(0, t - context + 1), t + 1", "before frame t"),
-    ("03.squeeze_window", "max(0, t - context // 2)", "t - context // 2", "."),
+    ("03.squeeze_window", "max(0, t - context // 2)", "t - context // 2", "cut it off at 0"),
     ("03.squeeze_window", "    x = x * mask[:, :, None]\n", "", "padding"),
     ("03.squeeze_window", "max(0, t - context // 2), t + (context + 1) // 2", "max(0, t - (context - 1) // 2), t + context // 2 + 1", "even window"),
-    ("03.squeeze_stream", "total + chunk.cumsum(0)", "chunk.cumsum(0)", "expected"),
+    ("03.squeeze_stream", "total + chunk.cumsum(0)", "chunk.cumsum(0)", "sum of the chunks before is missing"),
     ("03.squeeze_stream", None, '''
 def squeeze_stream(chunks):
     return [c.cumsum(0) / torch.arange(1, len(c) + 1)[:, None] for c in chunks]
@@ -41,5 +41,5 @@ def squeeze_stream(chunks):
         means.append(whole[len(so_far) - len(chunks[n]) :])
     return means
 ''', "costs more the later"),
-    ("03.squeeze_stream", "return means", "return torch.cat(means)", "."),
+    ("03.squeeze_stream", "return means", "return torch.cat(means)", "a list, a chunk each"),
 ]  # fmt: skip

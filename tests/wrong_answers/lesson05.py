@@ -11,8 +11,8 @@ WRONG = [
     ("05.decode", '"".join', '" ".join', "spaces between"),
     ("05.decode", '"".join(labels[number - 1] for number in numbers if number != 0)', "[labels[n - 1] for n in numbers if n]", "one text is wanted"),
     ("05.merge_pair", "i += 2", "i += 1", "second piece is still there"),
-    ("05.merge_pair", "i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == tuple(pair)", "(pieces[i], pieces[i + 1]) == tuple(pair)", "IndexError|no right neighbour"),
-    ("05.merge_pair", None, "def merge_pair(pieces, pair):\n    return ''.join(pieces).replace(''.join(pair), '_').replace('_', ' ' + ''.join(pair) + ' ').split()", "."),
+    ("05.merge_pair", "i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == tuple(pair)", "(pieces[i], pieces[i + 1]) == tuple(pair)", "no right neighbour"),
+    ("05.merge_pair", None, "def merge_pair(pieces, pair):\n    return ''.join(pieces).replace(''.join(pair), '_').replace('_', ' ' + ''.join(pair) + ' ').split()", "stays apart"),
     ("05.merge_pair", None, '''
 def merge_pair(pieces, pair):
     for i in range(len(pieces) - 1):
@@ -27,7 +27,7 @@ def merge_pair(pieces, pair):
     ("05.learn_bpe", '["▁", *word]', "list(word)", "begins with ▁"),
     ("05.learn_bpe", "            spelled[word] = merged", "            pass", "spelled anew"),
     ("05.learn_bpe", "        if not pairs:\n            break\n", "", "stop early"),
-    ("05.learn_bpe", "+= counts[word]", "+= 1", "not counted|expected"),
+    ("05.learn_bpe", "+= counts[word]", "+= 1", "not counted"),
     ("05.learn_bpe", "learned.append(best)", 'learned.append("".join(best))', "the pair is wanted"),
     ("05.frames_needed", " + sum(a == b for a, b in zip(numbers, numbers[1:]))", "", "between two equal neighbours"),
     ("05.frames_needed", "return len(numbers) + sum(a == b for a, b in zip(numbers, numbers[1:]))", "return 2 * len(numbers) + 1", "at the ends"),
@@ -43,8 +43,8 @@ def split(text, log_p):
         text = text[len(piece) :]
     return pieces
 ''', "longest piece first"),
-    ("05.split", "pieces[::-1]", "pieces", "reverse order|expected"),
-    ("05.split", "score > best[i]", "score < best[i]", "."),
+    ("05.split", "pieces[::-1]", "pieces", "reverse order"),
+    ("05.split", "score > best[i]", "score < best[i]", "the larger one is better"),
     ("05.split", "    if best[-1] == -inf:\n        return None\n", "", "cannot be split|stopped"),
     ("05.split", None, '''
 def split(text, log_p):
@@ -54,5 +54,5 @@ def split(text, log_p):
         return [(log_p[p] + s, [p, *w]) for p in log_p if rest.startswith(p) for s, w in ways(rest[len(p) :])]
     found = ways(text) if len(text) < 20 else []
     return max(found)[1] if found else None
-''', "300 characters|expected"),
+''', "keep the best split of each beginning"),
 ]  # fmt: skip

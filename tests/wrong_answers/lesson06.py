@@ -6,7 +6,7 @@ first text: the second one is the whole answer.
 
 # ruff: noqa: E501 (an answer a line)
 WRONG = [
-    ("06.collapse", "path[t - 1]", "text[-1:]", "merge|neighbours"),
+    ("06.collapse", "path[t - 1]", "text[-1:]", "equal neighbours are merged|only neighbours"),
     ("06.collapse", None, '''
 def collapse(path, blank=0):
     text = [k for k in path if k != blank]
@@ -62,7 +62,7 @@ def word_times(log_probs, targets, frame_seconds, blank=0):
         frames = [t for t, state in enumerate(path) if state == s] or [int(gamma[:, s].argmax())]
         times.append((frames[0] + frames[-1]) / 2 * frame_seconds)
     return times
-''', "."),
+''', "whole path"),
     ("06.prefix_beam", None, '''
 def prefix_beam(log_probs, width, blank=0):
     return ctc.collapse(log_probs.argmax(1).tolist(), blank)
@@ -71,9 +71,9 @@ def prefix_beam(log_probs, width, blank=0):
 def prefix_beam(log_probs, width, blank=0):
     return [k for k in log_probs.argmax(1).tolist()]
 ''', "the path, not the text"),
-    ("06.prefix_beam", "add(new, prefix, -inf, in_label + y)", "add(new, (*prefix, label), -inf, in_label + y)", "not a new one|each frame"),
+    ("06.prefix_beam", "add(new, prefix, -inf, in_label + y)", "add(new, (*prefix, label), -inf, in_label + y)", "not a new one: it merges"),
     ("06.prefix_beam", "add(new, (*prefix, label), -inf, in_blank + y)", "pass", "after a blank the same label"),
-    ("06.prefix_beam", "[:width]", "[:1]", "."),
+    ("06.prefix_beam", "[:width]", "[:1]", "only the best prefix"),
     ("06.prefix_beam", "if label == blank", "if label == 0", "`blank`, not always 0"),
-    ("06.prefix_beam", "log_add(before[0], in_blank), log_add(before[1], in_label)", "in_blank, in_label", "."),
+    ("06.prefix_beam", "log_add(before[0], in_blank), log_add(before[1], in_label)", "in_blank, in_label", "takes the other's place"),
 ]  # fmt: skip
