@@ -85,11 +85,14 @@ class Recognizer:
 
     @classmethod
     def load(cls, model_dir: str | FilePath | None = None, device: str | torch.device = "cpu") -> Recognizer:
-        """``model_dir`` None loads the digit recogniser that ships with the kit.
+        """``model_dir`` None loads the digit recogniser that ships with the kit, ``"lessons-model"`` the one
+        that the lessons look into.
 
         Raises ``InputError`` if a file of the directory is missing or damaged.
         """
         folder = shipped_model() if model_dir is None else FilePath(model_dir)
+        if model_dir == "lessons-model" and not folder.is_dir():
+            folder = shipped_model(model_dir)
         if not folder.is_dir():
             raise InputError(f"there is no model directory {folder}")
         for name in ("config.yml", "model.safetensors"):
@@ -252,10 +255,12 @@ class Recognizer:
         )
 
 
-def shipped_model() -> FilePath:
-    """The folder of the digit recogniser that comes with the kit."""
+def shipped_model(name: str = "digits-model") -> FilePath:
+    """The folder of a recogniser that comes with the kit: ``digits-model``, or ``lessons-model``, a single
+    network whose weights never change, so that what the lessons print stays what it was.
+    """
     data = os.environ.get("ASRLIB_DATA") or FilePath(__file__).resolve().parent.parent / "data"
-    return FilePath(data) / "digits-model"
+    return FilePath(data) / name
 
 
 @contextlib.contextmanager

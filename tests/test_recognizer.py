@@ -425,3 +425,9 @@ def test_without_a_directory_the_model_that_ships_is_used(copied, tmp_path, monk
         Recognizer.load()
     copied.rename(tmp_path / "digits-model")
     assert Recognizer.load().transcribe(tiny.tones("mid"), tiny.RATE).text == "mid"
+
+
+def test_the_lessons_weights_by_name(copied, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
+    copied.rename(tmp_path / "lessons-model")
+    assert Recognizer.load("lessons-model").transcribe(tiny.tones("mid"), tiny.RATE).text == "mid"

@@ -21,7 +21,7 @@ from asrlib.transducer import count_parameters
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return asrlib.Recognizer.load()
+    return asrlib.Recognizer.load("lessons-model")
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +274,33 @@ def test_draw_greedy_step_shows_what_is_written():
         ("(nothing yet)", "t = 1, u = 0: one"),
         ("one", "t = 1, u = 1: ∅"),
     ]
+
+
+def test_draw_hypotheses_lists_the_beam_of_its_frame():
+    history = [[((), -0.1)], [((1,), -0.5), ((1, 1), -1.5), ((), -2.0)]]
+    ax = widgets.draw_hypotheses(history, 1, ["∅", "one"]).axes[0]
+    assert [text.get_text().split("   ") for text in ax.texts] == [
+        ["one", "ln P = -0.50"],
+        ["one one", "ln P = -1.50"],
+        ["(nothing yet)", "ln P = -2.00"],
+    ]
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(np.exp([-0.5, -1.5, -2.0]))
+    assert ax.get_title() == "the beam after frame 1"
+    assert widgets.draw_hypotheses(history, 0, ["∅", "one"]).axes[0].get_title().endswith("0")
+
+
+def test_draw_models_shows_each_over_the_same_time():
+    said = {"first": torch.tensor([[0.9, 0.1], [0.2, 0.8]]), "second": torch.tensor([[0.6, 0.4], [0.3, 0.7]])}
+    above, below = widgets.draw_models(said, ["∅", "one"], 0.08, [("one", 0.02, 0.1)]).axes
+    for ax, (name, values) in zip((above, below), said.items(), strict=True):
+        assert ax.get_ylabel().startswith(name)
+        lines = {line.get_label(): line for line in ax.lines}
+        np.testing.assert_allclose(
+            lines["one"].get_xydata(), [[0.0, values[0, 1]], [0.08, values[1, 1]]], rtol=1e-6
+        )
+        assert "one" in [text.get_text() for text in ax.texts]
+    assert above.get_xlim() == below.get_xlim()
+    assert (above.get_xlabel(), below.get_xlabel()) == ("", "time (s)")
 
 
 def test_the_beam_after_each_frame_is_that_of_the_frames_so_far(decoding):
