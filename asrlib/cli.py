@@ -241,7 +241,7 @@ def recipe_digits(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory.")],
     leave_out: Annotated[str | None, typer.Option(help="FSDD speaker to test on and never train on.")] = None,
-    init: Annotated[Path | None, typer.Option(help="Start from these weights (recipe sentences).")] = None,
+    init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
     strings: Annotated[int, typer.Option(help="Utterances to string from isolated digits.")] = 4000,
     repeats: Annotated[int, typer.Option(help="How often to hear each digit string as spoken.")] = 10,
     set_: Annotated[
@@ -255,16 +255,30 @@ def recipe_digits(
         print(f"{name}: {value:.2f}")
 
 
+@recipe_app.command("shipped")
+def recipe_shipped(
+    real: RealOption,
+    out: Annotated[Path, typer.Option(help="The run's directory; the model comes into its folder model.")],
+    leave_out: Annotated[str | None, typer.Option(help="FSDD speaker to test on and never train on.")] = None,
+) -> None:
+    """The digit recogniser that ships: two networks that listen together."""
+    from asrlib.recipes import train_shipped
+
+    for name, value in train_shipped(real, out, leave_out).items():
+        print(f"{name}: {value:.2f}")
+
+
 @recipe_app.command("sentences")
 def recipe_sentences(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key.")] = None,
 ) -> None:
-    """The first stage of the digit recogniser that ships: word pieces from read sentences."""
+    """Word pieces from all recordings and synthetic sentences, tested on other speakers (docs/results.md)."""
     from asrlib.recipes import train_sentences
 
-    train_sentences(real, out, set_ or [])
+    for name, value in train_sentences(real, out, set_ or []).items():
+        print(f"{name}: {value:.2f}")
 
 
 @bench_app.command("losses")
