@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 NEG_INF = -math.inf
 
@@ -75,6 +75,24 @@ def finish(*results: Tensor | None) -> tuple[Tensor | None, ...]:
 
     torch_xla.sync()
     return tuple(None if x is None else x.cpu() for x in results)
+
+
+@torch.no_grad()
+def settle(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Brings Adam's state and the weights to where a step leaves them: the first step's programs are
+    then all later ones', and nothing is compiled twice.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if not optimizer.state[parameter]:  # which Adam would make within its first step
+                optimizer.state[parameter] = {
+                    "step": torch.zeros((), device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+    # a program overwrites in place what an earlier one has made, and not what came from the host
+    for value in (*model.parameters(), *model.buffers()):
+        value.add_(0)
 
 
 def manual_seed(seed: int) -> None:

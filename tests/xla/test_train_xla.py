@@ -79,34 +79,67 @@ def test_the_models_loss_is_the_cpus(device):
         assert difference < 1e-4 * max(least, float(a.grad.abs().max())), name
 
 
-def test_no_compilation_after_the_first_pass_over_the_buckets(
-    cuts, dev, device, compilations, tmp_path, monkeypatch
-):
-    """With everything in it that draws numbers, and an evaluation."""
-    counts, shapes = [], []
-    step = module._Run.step
+def test_one_compilation_a_bucket_and_none_after(cuts, dev, device, compilations, tmp_path, monkeypatch):
+    """Literally, from torch_xla's counter, with everything in it that draws numbers, weight noise that
+    starts late, and an evaluation. The update of the weights is one program more, for all buckets.
+    """
+    programs, shapes, finish, step = [], [], module.xla.finish, module._Run.step
 
-    def counted(run, batch_cuts, labels, audio, padding):
+    def counted(*results):
+        """Loss, gradients and their norm end with results, the update without."""
+        finished = finish(*results)
+        programs[-1]["loss" if results else "update"] += compilations()
+        return finished
+
+    def noted(run, batch_cuts, labels, audio, padding):
         compilations()
-        result = step(run, batch_cuts, labels, audio, padding)
-        counts.append(compilations())
         shapes.append((len(batch_cuts), padding))
+        programs.append({"loss": 0, "update": 0})
+        result = step(run, batch_cuts, labels, audio, padding)
+        assert compilations() == 0  # what ends a program is counted above
         return result
 
-    monkeypatch.setattr(module._Run, "step", counted)
     schedule = dict(max_steps=24, warmup_steps=8, evaluate_every=20, checkpoint_every=20, log_every=4)
-    config = tiny.config(batch_seconds=12, weight_noise=0.01, **schedule)
-    train(config, cuts, tmp_path, dev, show_progress=False)
-    first = {shape: shapes.index(shape) for shape in shapes}
-    first_pass = max(first.values()) + 1
-    assert len(first) == 3 and len(counts) >= first_pass + 10
-    assert sum(counts[first_pass:]) == 0, counts
-    # A bucket: loss, gradients and their norm, once. The first two steps also compile the update of the
-    # weights, without and with the optimiser's state, and the second one program more.
-    assert [counts[n] for n in sorted(first.values())[1:]] == [1, 1] and sum(counts) == 3 + 3, counts
+    noise = dict(weight_noise=0.01, weight_noise_start=18)
+    config = tiny.config(batch_seconds=12, **noise, **schedule)
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Run, "step", noted)
+        patch.setattr(module.xla, "finish", lambda *x: counted(*x) if programs else finish(*x))
+        train(config, cuts, tmp_path, dev, show_progress=False)
+    first_of = {shape: shapes.index(shape) for shape in shapes}
+    expected = [{"loss": int(n in first_of.values()), "update": int(n == 0)} for n in range(24)]
+    assert programs == expected
+    # at least ten steps after the first pass over the buckets, and noise among them
+    assert len(first_of) == 3 and max(first_of.values()) + 10 < 18
     history = json.loads(next(tmp_path.glob("checkpoints/*/progress.json")).read_text())["history"]
     losses = [point["loss"] for point in history if "loss" in point]
     assert losses[-1] < 0.5 * losses[0], losses
+
+
+def test_a_resumed_run_compiles_the_same_programs(cuts, device, tmp_path, monkeypatch):
+    """Once a bucket, and the update once: the checkpoint's state is as a step leaves it."""
+    seen, step = [], module._Run.step
+
+    def noted(run, batch_cuts, labels, audio, padding):
+        before = compiled()
+        result = step(run, batch_cuts, labels, audio, padding)
+        seen.append(((len(batch_cuts), padding), compiled() - before))
+        return result
+
+    import torch_xla.debug.metrics as metrics
+
+    def compiled():
+        return metrics.counter_value("UncachedCompile") or 0
+
+    # a width of its own, which no other test has compiled for
+    config = tiny.config(max_steps=2, batch_seconds=12, evaluate_every=99, checkpoint_every=99)
+    config.joint.dim = 28
+    train(config, cuts, tmp_path, show_progress=False)
+    monkeypatch.setattr(module._Run, "step", noted)
+    config.training.max_steps = 8
+    train(config, cuts, tmp_path, resume=True, show_progress=False)
+    known = {shape for shape, _ in seen}
+    assert len(seen) == 6 and sum(count for _, count in seen) <= len(known), seen
 
 
 def test_resume_ends_where_an_uninterrupted_run_ends(cuts, dev, device, tmp_path):
