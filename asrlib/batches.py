@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 import warnings
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -48,14 +51,25 @@ class AudioCache:
 
     A small corpus is decoded once and then lives in memory; of a large one, what does
     not fit is read from disk every time.
+
+    Inside a ``with`` block, ``workers`` threads read and decode the next of ``batches`` while one is
+    computed; 0: each utterance is read when it is wanted. Nothing but time depends on their number.
+    Reading waits for the disk and decodes in C, where Python's threads do not hold one another up.
     """
 
-    def __init__(self, sample_rate: int, max_bytes: int = 2_000_000_000):
-        self.sample_rate, self.room = sample_rate, max_bytes
+    def __init__(self, sample_rate: int, max_bytes: int = 2_000_000_000, workers: int = 0):
+        self.sample_rate, self.room, self.workers = sample_rate, max_bytes, workers
         self._kept: dict[str, np.ndarray] = {}
+        self._counting = threading.Lock()
+        self._threads: ThreadPoolExecutor | None = None
+        self._coming: dict[str, deque[Future]] = defaultdict(deque)  # an utterance may come again soon
 
     def load(self, cut: Cut) -> Tensor:
-        """float32 samples in [-1, 1]; the mean over channels."""
+        """float32 samples in [-1, 1]; the mean over channels. What went wrong in a thread is raised here."""
+        coming = self._coming.get(cut.id)
+        return coming.popleft().result() if coming else self._load(cut)
+
+    def _load(self, cut: Cut) -> Tensor:
         kept = self._kept.get(cut.id)
         if kept is None:
             from asrlib.corpus import cut_audio
@@ -64,10 +78,39 @@ class AudioCache:
             if cut.sampling_rate != self.sample_rate:
                 samples = torchaudio.functional.resample(samples, cut.sampling_rate, self.sample_rate)
             kept = (samples * 32767).round().clamp(-32768, 32767).to(torch.int16).numpy()
-            if kept.nbytes <= self.room:
-                self.room -= kept.nbytes
-                self._kept[cut.id] = kept
+            with self._counting:
+                if kept.nbytes <= self.room and cut.id not in self._kept:
+                    self.room -= kept.nbytes
+                    self._kept[cut.id] = kept
         return torch.from_numpy(kept).float() / 32768
+
+    def batches(self, batches: Iterator[list[Cut]]) -> Iterator[list[Cut]]:
+        """The same batches in their order, each handed out when the threads know of the next ones."""
+        if self._threads is None:
+            yield from batches
+            return
+        known: deque[list[Cut]] = deque()
+        for batch in batches:
+            for cut in batch:
+                self._coming[cut.id].append(self._threads.submit(self._load, cut))
+            known.append(batch)
+            if len(known) > max(2, self.workers):
+                yield known.popleft()
+        yield from known
+
+    def __enter__(self) -> AudioCache:
+        if self.workers:
+            # a switch that each thread has of its own
+            switch = dict(initializer=torch.set_flush_denormal, initargs=(True,))
+            self._threads = ThreadPoolExecutor(self.workers, "read-ahead", **switch)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the threads, whatever was still to be read."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._threads = None
+            self._coming.clear()
 
 
 def encode_corpus(cuts: CutSet, tokenizer: Tokenizer) -> dict[str, list[int]]:

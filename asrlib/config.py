@@ -198,7 +198,11 @@ class TrainingConfig:
     prediction network's width; ``one_cycle`` rises to ``max_lr`` and falls to zero along a cosine.
 
     A batch holds up to ``batch_seconds`` of speech, or exactly ``batch_utterances`` if that is given.
-    Lesson 09.
+
+    ``compile`` has torch.compile make kernels for the encoder. ``checkpoint_blocks`` keeps each block's
+    input alone and runs the block again in the backward pass: less memory, more time. ``workers`` threads
+    read and decode the next batches while one is computed; 0: each is read when it is wanted.
+    docs/training.md says when each pays. Lesson 09.
     """
 
     ctc_weight: float = 0.0
@@ -220,6 +224,9 @@ class TrainingConfig:
     average: float = 0.0
     clip_norm: float = 5.0
     precision: str = "no"
+    compile: bool = False
+    checkpoint_blocks: bool = False
+    workers: int = 0
     evaluate_every: int = 1000
     checkpoint_every: int = 500
     log_every: int = 50
@@ -245,8 +252,20 @@ class TrainingConfig:
         )
         _fractions(where, "training", self, "ctc_weight", "average")
         _not_negative(
-            where, "training", self, "warmup_steps", "eps", "l2", "weight_noise", "weight_noise_start"
+            where,
+            "training",
+            self,
+            "warmup_steps",
+            "eps",
+            "l2",
+            "weight_noise",
+            "weight_noise_start",
+            "workers",
         )
+        if self.compile and self.checkpoint_blocks:
+            raise InputError(
+                f"{where}: training.compile and training.checkpoint_blocks do not go together; choose one"
+            )
         _choice(where, "training", self, "schedule", SCHEDULES)
         _choice(where, "training", self, "precision", ("no", "bf16", "fp16"))
         if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
@@ -540,6 +559,7 @@ def build_model(config: Config, vocabulary: int | None = None) -> nn.Module:
     """
     vocabulary = vocabulary or config.tokenizer.vocabulary
     encoder = config.encoder.build(config.features.mels)
+    encoder.checkpoint_blocks = config.training.checkpoint_blocks
     ctc_head = nn.Linear(encoder.dim, vocabulary) if config.training.ctc_weight > 0 else None
     if config.joint is None:
         return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0)

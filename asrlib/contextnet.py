@@ -16,12 +16,14 @@ The stride sits on the last of the m convolutions, and on the shortcut.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from asrlib.conv import ACTIVATIONS, MaskedBatchNorm, PointwiseConv, SeparableConv, frame_mask, output_length
 from asrlib.errors import InputError
@@ -148,8 +150,31 @@ class Block(nn.Module):
         return self.activation(y) if self.ends_active else y
 
 
+@contextlib.contextmanager
+def _statistics_kept(block: Block) -> Iterator[None]:
+    """While a block runs again for its gradients: its running statistics know this batch already."""
+    own = [
+        (norm, dict(norm.named_buffers())) for norm in block.modules() if isinstance(norm, MaskedBatchNorm)
+    ]
+    try:
+        for norm, buffers in own:
+            for name, value in buffers.items():
+                setattr(norm, name, torch.empty_like(value))  # which nobody reads
+        yield
+    finally:
+        for norm, buffers in own:
+            for name, value in buffers.items():
+                setattr(norm, name, value)
+
+
 class ContextNetEncoder(nn.Module):
-    """(batch, frames, mels) features to (batch, ceil(frames / 8), D) for the standard blocks."""
+    """(batch, frames, mels) features to (batch, ceil(frames / 8), D) for the standard blocks.
+
+    ``checkpoint_blocks`` True: a training step keeps each block's input alone, and runs the
+    block again in the backward pass (Chen et al. 2016). Same numbers, less memory, more time.
+    """
+
+    checkpoint_blocks = False
 
     def __init__(self, mels: int, blocks: Sequence[BlockConfig], alpha: float = 1.0, variant: str = "paper"):
         super().__init__()
@@ -181,6 +206,17 @@ class ContextNetEncoder(nn.Module):
             lengths = output_length(lengths, block.stride)
             frames = output_length(frames, block.stride)
             mask_out = (frame_mask(lengths, frames) if block.stride > 1 else mask) if masked else None
-            x = block(x, mask, mask_out)
+            if self.checkpoint_blocks and self.training and torch.is_grad_enabled():
+                x = checkpoint(
+                    block,
+                    x,
+                    mask,
+                    mask_out,
+                    use_reentrant=False,
+                    preserve_rng_state=False,  # a block draws no random numbers
+                    context_fn=lambda block=block: (contextlib.nullcontext(), _statistics_kept(block)),
+                )
+            else:
+                x = block(x, mask, mask_out)
             mask = mask_out
         return x, lengths

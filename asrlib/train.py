@@ -123,6 +123,13 @@ def train(
     if init is not None and last is None:
         _initialise(model, Path(init))
     on_xla = accelerator.device.type == "xla"
+    if on_xla and (settings.compile or settings.checkpoint_blocks):
+        raise InputError(
+            "on XLA neither training.compile nor training.checkpoint_blocks can be had: set false"
+        )
+    if settings.compile:
+        # batches differ in length; the prediction network and the losses have kernels of their own
+        model.encoder.compile(dynamic=True)
     model.to(accelerator.device)
     optimizer = adam(model, settings)
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -139,6 +146,7 @@ def train(
             config.save(draft / "config.yml")
 
     if on_xla:
+        xla.settle(model, optimizer)
         xla.finish()  # or all this would be part of the first step's program
     run = _Run(config, accelerator, model, optimizer, average, tokenizer, progress, out, dev_cuts)
     with _other_processes(accelerator):
@@ -220,7 +228,7 @@ class _Run:
         from tqdm import tqdm
 
         settings, progress, accelerator = self.settings, self.progress, self.accelerator
-        audio = AudioCache(self.config.features.sample_rate)
+        audio = AudioCache(self.config.features.sample_rate, workers=settings.workers)
         sharing = (
             settings.batch_seconds,
             settings.seed,
@@ -229,7 +237,7 @@ class _Run:
             settings.batch_utterances,
         )
         if labels is None:
-            audio = AudioCache(self.config.features.sample_rate, max_bytes=0)
+            audio = AudioCache(self.config.features.sample_rate, max_bytes=0, workers=settings.workers)
             sampler = ShardBatchSampler(cuts, *sharing)
         elif self.on_xla:
             rate, speed = self.config.features.sample_rate, self.config.augment.speed
@@ -252,7 +260,8 @@ class _Run:
             disable=not (show_progress and main),
         )
         try:
-            self._loop(sampler, labels, audio, bar, writer)
+            with audio:
+                self._loop(sampler, labels, audio, bar, writer)
         finally:
             bar.close()
             if writer is not None:
@@ -271,7 +280,7 @@ class _Run:
         started, spent = time.monotonic(), progress.seconds
         losses, utterances, since = [], 0, time.monotonic()
         while progress.step < self.total_steps:
-            for batch_cuts in sampler.epoch(progress.epoch, progress.batch):
+            for batch_cuts in audio.batches(sampler.epoch(progress.epoch, progress.batch)):
                 known = encode_corpus(batch_cuts, self.tokenizer) if labels is None else labels
                 loss, stepped = self.step(batch_cuts, known, audio, sampler.padding(batch_cuts))
                 progress.batch += 1
@@ -410,18 +419,17 @@ class _Run:
         """Variational noise on the prediction network (ContextNet, section 3.1): weights are
         moved for forward and backward, and moved back before the update.
         """
-        network = self.accelerator.unwrap_model(self.model).prediction
-        if (
-            not self.settings.weight_noise
-            or self.progress.step < self.settings.weight_noise_start
-            or network is None
-        ):
+        settings, network = self.settings, self.accelerator.unwrap_model(self.model).prediction
+        amount = settings.weight_noise if self.progress.step >= settings.weight_noise_start else 0.0
+        # XLA adds none until it starts, or each bucket's program would be compiled again then
+        if network is None or not (amount or (settings.weight_noise and self.on_xla)):
             yield
             return
+        amount = torch.tensor([amount]).to(self.accelerator.device)  # as a mere number, 0 would be a constant
         clean = [parameter.detach().clone() for parameter in network.parameters()]
         with torch.no_grad():
             for parameter in network.parameters():
-                parameter.add_(torch.randn_like(parameter), alpha=self.settings.weight_noise)
+                parameter.add_(torch.randn_like(parameter) * amount)
         try:
             yield
         finally:
@@ -510,7 +518,8 @@ class WeightAverage:
             if value.is_floating_point():
                 self.weights[name].lerp_(value, 1 - decay)
             else:
-                self.weights[name].copy_(value)
+                # as a copy it would share the model's memory on XLA, which then compiles for that
+                self.weights[name].copy_(value + 0)
 
     @contextlib.contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
@@ -629,6 +638,9 @@ def _check_same_run(config: Config, out: Path) -> None:
         "training.log_every",
         "training.evaluate_every",
         "training.checkpoint_every",
+        # neither changes a number
+        "training.workers",
+        "training.checkpoint_blocks",
     )
     changed = [key for key in new | old if key not in free and old.get(key) != new.get(key)]
     if changed:

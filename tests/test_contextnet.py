@@ -1,5 +1,7 @@
 """ContextNet: parameter counts to the last one, shapes, receptive field, and padding that changes nothing."""
 
+import copy
+
 import pytest
 import torch
 
@@ -317,3 +319,51 @@ def test_impossible_encoders_are_refused():
         ContextNetEncoder(4, small_blocks(), -1.0)
     with pytest.raises(InputError, match="channels of a convolution is 0"):
         ContextNetEncoder(4, small_blocks(), 0.01)
+
+
+def test_checkpointed_blocks_give_the_same_gradients_and_update_statistics_once():
+    """Bit for bit, over two steps, with padding and without; nothing is done where nothing is trained."""
+    torch.manual_seed(0)
+    rows = [BlockConfig(16, layers=1, residual=False), BlockConfig(16, layers=2, stride=2), BlockConfig(16)]
+    plain = ContextNetEncoder(10, rows, variant="tensorflowasr").train()
+    saving = copy.deepcopy(plain)
+    saving.checkpoint_blocks = True
+    for lengths in ([41, 30, 7], [41, 41, 41]):
+        features = torch.randn(3, 41, 10)
+        for encoder in (plain, saving):
+            encoder.zero_grad()
+            encoder(features, torch.tensor(lengths))[0].square().sum().backward()
+        for (name, a), b in zip(plain.named_parameters(), saving.parameters(), strict=True):
+            assert a.grad.abs().max() > 0 and torch.equal(a.grad, b.grad), name
+    state, same = plain.state_dict(), saving.state_dict()
+    assert all(torch.equal(state[name], same[name]) for name in state)
+    assert state["blocks.2.layers.0.norm.num_batches_tracked"] == 2
+    with torch.no_grad():
+        assert torch.equal(plain.eval()(features)[0], saving.eval()(features)[0])
+
+
+def test_checkpointed_blocks_keep_a_fraction_of_the_activations():
+    """What autograd holds between the two passes, counted in bytes by its own hooks."""
+
+    def held(encoder):
+        kept = {}
+
+        def pack(x):
+            kept[x.untyped_storage().data_ptr()] = x
+            return x
+
+        def note(_, inputs):
+            pack(inputs[0])
+
+        for block in encoder.blocks:  # their inputs are held beside what the hooks see
+            block.register_forward_pre_hook(note)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+            out = encoder(torch.zeros(2, 400, 80))[0]
+        weights = {p.untyped_storage().data_ptr() for p in encoder.parameters()}
+        assert out.requires_grad
+        return sum(x.untyped_storage().nbytes() for place, x in kept.items() if place not in weights)
+
+    encoder = ContextNetEncoder(80, standard_blocks(), alpha=0.25).train()
+    whole = held(encoder)
+    encoder.checkpoint_blocks = True
+    assert held(encoder) < whole / 5

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -732,3 +733,58 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_weights(tmp_path):
         assert ours == theirs
     assert load_tokenizer(out).labels == sorted(tiny.TONES)
     assert not list(out.rglob("*.partial"))
+
+
+# ------------------------------------------------------------------------- options that change no number
+
+
+def test_threads_that_read_ahead_change_nothing(cuts, dev, tmp_path):
+    """Same weights, bit for bit, and a run may be resumed with another number of them."""
+    keys = dict(max_steps=6, batch_seconds=3, checkpoint_every=3, schedule="inverse_sqrt")
+    run(settings(**keys), cuts, tmp_path / "none", dev)
+    run(settings(workers=3, **keys), cuts, tmp_path / "three", dev)
+    run(settings(workers=2, **keys | {"max_steps": 3}), cuts, tmp_path / "parts", dev)
+    run(settings(workers=1, **keys), cuts, tmp_path / "parts", dev, resume=True)
+    assert weights(tmp_path / "none") == weights(tmp_path / "three") == weights(tmp_path / "parts")
+    assert not [thread for thread in threading.enumerate() if "read-ahead" in thread.name]
+
+
+def test_what_goes_wrong_in_a_thread_is_the_same_one_line(tiny_corpus, tmp_path):
+    shutil.copytree(tiny_corpus, tmp_path / "tones")
+    cuts = load_corpus(tmp_path / "tones", "train").subset(first=6)
+    (tmp_path / "tones" / "train-4.wav").unlink()
+    said = []
+    for workers in (0, 2):
+        with pytest.raises(InputError, match="train-4.wav") as error:
+            run(settings(max_steps=9, workers=workers), cuts, tmp_path / f"out{workers}")
+        said.append(str(error.value))
+    assert said[0] == said[1] and "\n" not in said[0]
+    assert not [thread for thread in threading.enumerate() if "read-ahead" in thread.name]
+
+
+def test_a_command_with_threads_ends_by_itself_in_success_and_in_error(tmp_path):
+    corpus = tiny.write_corpus(tmp_path / "tones", 8, 1, 1)
+    config = tmp_path / "tiny.yml"
+    config.write_text(yaml.safe_dump(tiny.settings(workers=2, max_steps=2, evaluate_every=99)))
+    good = start(config, corpus, tmp_path / "good")
+    assert good.communicate(timeout=300)[1] == "" and good.returncode == 0
+    (corpus / "train-3.wav").write_bytes(b"no sound")
+    bad = start(config, corpus, tmp_path / "bad", "--set", "training.max_steps=20")
+    (line,) = bad.communicate(timeout=300)[1].splitlines()
+    assert bad.returncode == 2 and "train-3.wav" in line
+
+
+def test_checkpointed_blocks_train_to_the_same_weights(cuts, tmp_path):
+    """Batch norm's running statistics too: they hear each batch once, though blocks run twice."""
+    run(settings(max_steps=4), cuts, tmp_path / "plain")
+    run(settings(max_steps=4, checkpoint_blocks=True), cuts, tmp_path / "saving")
+    assert weights(tmp_path / "plain") == weights(tmp_path / "saving")
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_the_optimiser_is_one_kernel(cuts, tmp_path, monkeypatch, precision):
+    made, adam = [], module.adam
+    monkeypatch.setattr(module, "adam", lambda *given: made.append(adam(*given)) or made[-1])
+    run(settings(max_steps=1, precision=precision), cuts, tmp_path)
+    (optimizer,) = made
+    assert optimizer.defaults["fused"] and not optimizer.defaults["capturable"]
