@@ -1,4 +1,4 @@
-"""What the shipped model hears of the course's clips, for the checkers of assignments 06 and 11.
+"""What the lessons' model hears of the course's clips, for the checkers of assignments 06 and 11.
 
     python tools/prepare_heard.py [FILE]        # default: asrlib/checks/heard.safetensors
 
@@ -27,7 +27,7 @@ def heard() -> dict[str, torch.Tensor]:
     """The CTC head's natural log probabilities in 16 bits: clean (T, V); noisy (6, 5, T, V), six noises heard
     with five lengths of throat; and the labels said, (U,).
     """
-    recognizer, found = Recognizer.load(), {}
+    recognizer, found = Recognizer.load("lessons-model"), {}
     rate = recognizer.config.features.sample_rate
 
     def listen(waves, warps=None):

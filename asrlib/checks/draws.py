@@ -56,7 +56,7 @@ class Clip(NamedTuple):
     frame_seconds: float
 
 
-# What the shipped model heard when the assignments were written. Thresholds are set on these numbers, so a
+# What the lessons' model heard when the assignments were written. Thresholds are set on these numbers, so a
 # model that is trained again must not move them. `tools/prepare_heard.py` wrote the file.
 HEARD = Path(__file__).parent / "heard.safetensors"
 
