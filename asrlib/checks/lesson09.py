@@ -75,7 +75,7 @@ def rates(ask: Ask):
     if not value <= 0.1:
         flat = max(plan) <= 1.01 * min(plan)
         why = (
-            "a constant rate cannot do it: 0.15 is the best of them, with 0.211"
+            "a constant rate cannot do it: 0.15 is about the best of them, with 0.211"
             if flat
             else (
                 "still too noisy at the end: come down further, or stay up less long"
