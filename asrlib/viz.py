@@ -376,7 +376,13 @@ def plot_hypotheses(hypotheses: Sequence[tuple[str, float]], ax: Axes | None = N
     ax = _axes(ax, height=0.3 * len(hypotheses) + 0.7)
     ax.barh(range(len(hypotheses)), [np.exp(score) for _, score in hypotheses], color=BLUE, alpha=0.35)
     for row, (text, score) in enumerate(hypotheses):
-        ax.text(0.01, row, f"{text or '(nothing yet)'}   ln P = {score:.2f}", va="center", fontsize=9)
+        ax.text(
+            0.01,
+            row,
+            f"{text or '(nothing yet)'}   ln P = {round(score, 2) + 0.0:.2f}",
+            va="center",
+            fontsize=9,
+        )
     ax.set(xlim=(0, 1), xlabel="probability", yticks=range(len(hypotheses)))
     ax.set(yticklabels=[f"{rank + 1}." for rank in range(len(hypotheses))])
     ax.invert_yaxis()

@@ -107,8 +107,9 @@ def spectrogram_explorer(samples: Any, sample_rate: int) -> ipywidgets.VBox:
     import ipywidgets
 
     def slider(name: str, value: int, low: int, high: int, step: int) -> ipywidgets.IntSlider:
+        room = {"description_width": "7em"}  # or "window (ms)" is cut off
         return ipywidgets.IntSlider(
-            value, min=low, max=high, step=step, description=name, continuous_update=False
+            value, min=low, max=high, step=step, description=name, style=room, continuous_update=False
         )
 
     sliders = [
@@ -154,7 +155,7 @@ def receptive_field_explorer() -> ipywidgets.VBox:
         ipywidgets.IntSlider(5, min=1, max=9, step=2, description="kernel", continuous_update=False),
         ipywidgets.IntSlider(3, min=1, max=6, description="layers", continuous_update=False),
         ipywidgets.IntSlider(0, min=0, max=3, description="of stride 2", continuous_update=False),
-        ipywidgets.ToggleButtons(options=PADDINGS, value="same", description="padding"),
+        _choice("padding", PADDINGS),
     ]
     picture = ipywidgets.Image(format="png")
 
@@ -215,12 +216,12 @@ def contextnet_explorer() -> ipywidgets.VBox:
     import ipywidgets
 
     controls = [
-        ipywidgets.ToggleButtons(options=["paper", "tensorflowasr"], description="variant"),
+        _choice("variant", ["paper", "tensorflowasr"]),
         ipywidgets.FloatSlider(
             0.5, min=0.25, max=2.0, step=0.25, description="alpha", continuous_update=False
         ),
         ipywidgets.IntSlider(5, min=3, max=21, step=2, description="kernel", continuous_update=False),
-        ipywidgets.ToggleButtons(options=list(DOWNSAMPLING), description="reduction"),
+        _choice("reduction", list(DOWNSAMPLING)),
     ]
     picture = ipywidgets.Image(format="png")
 
@@ -457,6 +458,37 @@ def draw_greedy_step(
     return figure
 
 
+def draw_hypotheses(
+    history: Sequence[Sequence[tuple[Sequence[int], float]]], frame: int, labels: Sequence[str]
+) -> Figure:
+    """The texts in a beam after one frame, best first, as bars of probability. Lesson 07.
+
+    ``history[t]`` holds the (labels, natural log probability) that are left after frame t.
+    """
+    beam = [(" ".join(labels[k] for k in written), score) for written, score in history[frame]]
+    ax = viz.plot_hypotheses(beam)
+    ax.set_title(f"the beam after frame {frame}")
+    return ax.figure
+
+
+def draw_models(
+    probabilities: dict[str, Any],
+    labels: Sequence[str],
+    frame_seconds: float,
+    words: Sequence[tuple[str, float, float]] = (),
+) -> Figure:
+    """Each model's (T, V) label probabilities, blank first, over the same time. Lesson 08."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(len(probabilities), 1, figsize=(11, 4.2), layout="constrained", sharex=True)
+    for ax, (name, values) in zip(axes, probabilities.items(), strict=True):
+        viz.plot_label_probabilities(values, labels, frame_seconds, ax)
+        viz.mark_words(words, ax)
+        ax.set_ylabel(f"{name}:\nprobability")
+        ax.set_xlabel("time (s)" if ax is axes[-1] else "")
+    return figure
+
+
 def beam_after(log_probs: Any, frame: int, options: BeamOptions) -> list[tuple[list[int], dict[str, float]]]:
     """CTC's beam after a frame, best text first: labels and their cost by parts, in nats. Lesson 11.
 
@@ -550,7 +582,7 @@ def decoder_stepper(
 
 
 def stepper(draw: Callable[[int], Figure], count: int, name: str = "step") -> ipywidgets.VBox:
-    """A slider over the pictures ``draw(0)`` to ``draw(count - 1)``. Lessons 06, 07."""
+    """A slider over the pictures ``draw(0)`` to ``draw(count - 1)``. Lessons 06, 07, 08."""
     import ipywidgets
 
     slider = ipywidgets.IntSlider(0, min=0, max=count - 1, description=name, continuous_update=False)
@@ -562,6 +594,15 @@ def stepper(draw: Callable[[int], Figure], count: int, name: str = "step") -> ip
     slider.observe(show, names="value")
     show()
     return ipywidgets.VBox([slider, picture])
+
+
+def _choice(name: str, options: Sequence[str]) -> ipywidgets.ToggleButtons:
+    """One of a few, the first at the beginning; name and buttons in one line."""
+    import ipywidgets
+
+    return ipywidgets.ToggleButtons(
+        options=options, description=name, layout={"display": "flex", "width": "max-content"}
+    )
 
 
 def png(figure: Figure) -> bytes:
