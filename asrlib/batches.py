@@ -67,7 +67,12 @@ class AudioCache:
     def load(self, cut: Cut) -> Tensor:
         """float32 samples in [-1, 1]; the mean over channels. What went wrong in a thread is raised here."""
         coming = self._coming.get(cut.id)
-        return coming.popleft().result() if coming else self._load(cut)
+        if not coming:
+            return self._load(cut)
+        future = coming.popleft()
+        if not coming:  # of a corpus larger than memory not even the ids are kept
+            del self._coming[cut.id]
+        return future.result()
 
     def _load(self, cut: Cut) -> Tensor:
         kept = self._kept.get(cut.id)

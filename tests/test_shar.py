@@ -2,26 +2,34 @@
 
 import errno
 import gzip
+import itertools
 import json
 import random
 import shutil
 import subprocess
 import sys
 import tarfile
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
 from test_batches import utterance
+from test_train_processes import finish, start
 
-from asrlib import cli, shar
-from asrlib import train as train_module
-from asrlib.batches import AudioCache
-from asrlib.corpus import cut_audio, load_corpus
-from asrlib.errors import InputError
-from asrlib.shar import ShardBatchSampler, load_shar, write_shar
-from asrlib.train import train
+sys.path.append(str(Path(__file__).parent.parent / "tools"))
+
+import measure_shar  # noqa: E402 (after the path)
+
+from asrlib import cli, shar  # noqa: E402
+from asrlib import train as train_module  # noqa: E402
+from asrlib.batches import AudioCache  # noqa: E402
+from asrlib.corpus import cut_audio, load_corpus  # noqa: E402
+from asrlib.errors import InputError  # noqa: E402
+from asrlib.shar import ShardBatchSampler, load_shar, write_shar  # noqa: E402
+from asrlib.train import train  # noqa: E402
 
 # lhotse leaves it to Python to close the files of a shard
 pytestmark = [
@@ -229,7 +237,31 @@ def test_a_training_from_shards_resumes_in_the_middle_of_an_epoch(folder, tmp_pa
     with pytest.raises(Killed):
         run(tmp_path / "out")
     monkeypatch.undo()
+    (checkpoint,) = (tmp_path / "out" / "checkpoints").iterdir()
+    stopped = json.loads((checkpoint / "progress.json").read_text())
+    sampler = ShardBatchSampler(load_corpus(folder, "train"), 6.0, 0)
+    ends = list(itertools.accumulate(len(batches) for _, batches in sampler._windows(0)))
+    # in the middle of an epoch, and of a shard
+    assert (stopped["epoch"], stopped["batch"]) == (0, 9) and 9 not in ends and ends[-1] > 9
     run(tmp_path / "out", resume=True)
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+
+
+def test_two_processes_train_and_resume_after_one_was_killed(folder, tmp_path):
+    """Equally many batches for both, or one would wait for ever; and the same weights in the end."""
+    config = tmp_path / "tiny.yml"
+    settings(max_steps=12, batch_seconds=3).save(config)
+    codes, errors = finish(start(config, folder, tmp_path / "whole"))
+    assert codes == [0, 0] and errors == ["", ""]
+    processes = start(config, folder, tmp_path / "out")
+    while not any(int(path.name[5:13]) >= 3 for path in tmp_path.glob("out/checkpoints/step-????????")):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.005)
+    processes[1].kill()
+    codes, errors = finish(processes)
+    assert codes == [2, -9] and "has lost the others" in errors[0]
+    codes, errors = finish(start(config, folder, tmp_path / "out"))
+    assert codes == [0, 0] and errors == ["", ""]
     assert weights(tmp_path / "out") == weights(tmp_path / "whole")
 
 
@@ -245,6 +277,38 @@ def test_no_audio_is_kept_in_memory(folder, tmp_path, monkeypatch):
     with tiny.one_thread():
         train(settings(max_steps=2), load_corpus(folder, "train"), tmp_path, show_progress=False)
     assert made[-1]._kept == {}
+
+
+def test_the_measurement_of_memory_as_a_command(tiny_corpus, monkeypatch, capsys):
+    words = ["measure_shar.py", "--corpus", str(tiny_corpus), "--utterances", "60"]
+    monkeypatch.setattr(sys, "argv", words)
+    with tiny.one_thread():
+        assert measure_shar.main() == 0
+    assert "largest difference 0.0%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_memory_does_not_grow_with_the_utterances_heard(tiny_corpus, tmp_path, monkeypatch, workers):
+    """tools/measure_shar.py with 600 utterances, too few to show in what the process holds. So Python is asked
+    what it holds, in MB: all shards would be 4, and an empty list for each utterance shows as well. Decoded
+    audio is torch's, and checked above.
+    """
+    measure_shar.write(str(tiny_corpus), 600, tmp_path / "shards", shard_size=50)
+    monkeypatch.setattr(measure_shar, "resident", lambda: tracemalloc.get_traced_memory()[0] / 1e6)
+    tracemalloc.start()
+    try:
+        with tiny.one_thread():
+            samples = measure_shar.measure(tmp_path / "shards", tmp_path / "out", workers)
+    finally:
+        tracemalloc.stop()
+    assert samples[-1][0] == 600
+    means = measure_shar.by_thousand(samples, size=100)
+    assert len(means) == 6 and max(means) - means[0] < 0.3
+
+
+def test_memory_is_summed_up_by_the_thousand():
+    samples = [(400, 10.0), (800, 20.0), (1000, 30.0), (1200, 5.0), (2600, 7.0)]
+    assert measure_shar.by_thousand(samples) == [20.0, 5.0, 7.0]
 
 
 def test_from_recordings_to_a_tested_model_on_the_command_line(tiny_corpus, tmp_path, capsys, monkeypatch):

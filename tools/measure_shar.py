@@ -1,0 +1,143 @@
+"""Does a training from Shar shards hold the same memory from its first thousand utterances to its last?
+
+    python tools/measure_shar.py                        50,000 utterances, some 15 hours of speech
+    python tools/measure_shar.py --utterances 5000
+    python tools/measure_shar.py --folder shards        keeps them, or takes what is there
+
+The utterances are the synthesised digits' shorter ones, each some thirty times, under an id and at a level of
+its own; noise comes in training. They are written by a process of its own, so that it does not count. The
+network is tiny, and one epoch goes through all of them: the table has the resident memory of each thousand's
+steps, and the exit code is 1 where one is more than a tenth away from the first.
+"""
+
+import argparse
+import itertools
+import multiprocessing
+import random
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+LONGEST = 1.6  # seconds
+CONFIG = """
+name: tiny
+features: {sample_rate: 16000, mels: 32, normalize: bin}
+augment: {time_masks: 1, freq_masks: 1, freq_width: 4, noise_probability: 0.5}
+tokenizer: {kind: words}
+encoder:
+  blocks:
+    - {filters: 32, layers: 1, stride: 2, residual: false}
+    - {filters: 32, layers: 1, stride: 2, residual: false}
+    - {filters: 32, layers: 1, stride: 2, residual: false}
+prediction: null
+joint: null
+decoding: {head: ctc}
+training:
+  ctc_weight: 1.0
+  epochs: 1
+  batch_utterances: 50
+  schedule: one_cycle
+  max_lr: 0.005
+  warmup_steps: 100
+  checkpoint_every: 200
+"""
+
+
+def write(corpus: str, utterances: int, folder: Path, shard_size: int | None = None) -> None:
+    """So many utterances of a corpus' train split, none longer than LONGEST, as Shar shards."""
+    from lhotse import CutSet
+
+    from asrlib.corpus import load_corpus
+    from asrlib.shar import write_shar
+
+    draw = random.Random(0)
+    short = [cut for cut in load_corpus(corpus, "train") if cut.duration <= LONGEST]
+    copies = (
+        cut.perturb_volume(draw.uniform(0.2, 1.0)).with_id(f"{number:06d}")
+        for number, cut in enumerate(itertools.islice(itertools.cycle(short), utterances))
+    )
+    write_shar(CutSet.from_cuts(copies), folder, shard_size)
+
+
+def measure(shards: Path, out: Path, workers: int = 0, progress: bool = False) -> list[tuple[int, float]]:
+    """Trains one epoch: after each step, the utterances heard so far and the resident memory in MB."""
+    from asrlib.config import parse_config
+    from asrlib.corpus import load_corpus
+    from asrlib.train import _Run, train
+
+    config = parse_config(CONFIG, "tiny.yml")
+    config.training.workers = workers
+    samples, step = [], _Run.step
+
+    def watched(self, batch, *rest):
+        result = step(self, batch, *rest)
+        heard = samples[-1][0] if samples else 0
+        samples.append((heard + len(batch), resident()))
+        return result
+
+    _Run.step = watched
+    try:
+        train(config, load_corpus(shards, "train"), out, show_progress=progress)
+    finally:
+        _Run.step = step
+    return samples
+
+
+def resident() -> float:
+    """What the process holds, in MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
+def by_thousand(samples: list[tuple[int, float]], size: int = 1000) -> list[float]:
+    """The mean over the steps that end in each thousand of utterances."""
+    groups = itertools.groupby(samples, key=lambda sample: (sample[0] - 1) // size)
+    means = []
+    for _, group in groups:
+        held = [megabytes for _, megabytes in group]
+        means.append(sum(held) / len(held))
+    return means
+
+
+def main() -> int:
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--utterances", type=int, default=50_000)
+    parser.add_argument("--corpus", default="digits")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--workers", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        shards = options.folder or Path(scratch, "shards")
+        if not shards.exists():
+            started = time.monotonic()
+            writer = multiprocessing.get_context("spawn").Process(
+                target=write, args=(options.corpus, options.utterances, shards)
+            )
+            writer.start()
+            writer.join()
+            if writer.exitcode:
+                return writer.exitcode
+            print(f"written in {time.monotonic() - started:.0f} s")
+        files = [path for path in shards.rglob("*") if path.is_file()]
+        tars = [path for path in files if path.suffix == ".tar"]
+        print(f"{len(tars)} shards, {sum(path.stat().st_size for path in files) / 1e6:,.0f} MB")
+        started, before = time.monotonic(), resident()
+        samples = measure(shards, Path(scratch, "out"), options.workers, progress=True)
+        print(f"trained in {time.monotonic() - started:.0f} s; before it {before:,.0f} MB were resident")
+    means = by_thousand(samples)
+    print("utterances heard | mean resident MB of the last thousand | to the first")
+    for number, mean in enumerate(means, start=1):
+        if number == 1 or number % 5 == 0 or number == len(means):
+            heard = min(number * 1000, samples[-1][0])
+            print(f"{heard:16,} | {mean:37,.0f} | {mean / means[0] - 1:+12.1%}")
+    apart = max(abs(mean / means[0] - 1) for mean in means)
+    print(f"largest difference {apart:.1%}; most in a step {max(held for _, held in samples):,.0f} MB")
+    return int(apart > 0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
