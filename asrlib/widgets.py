@@ -601,7 +601,10 @@ def _choice(name: str, options: Sequence[str]) -> ipywidgets.ToggleButtons:
     import ipywidgets
 
     return ipywidgets.ToggleButtons(
-        options=options, description=name, layout={"display": "flex", "width": "max-content"}
+        options=options,
+        description=name,
+        style={"description_width": "90px"},
+        layout={"display": "flex", "width": "max-content"},
     )
 
 
