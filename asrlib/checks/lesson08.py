@@ -152,7 +152,7 @@ def best_losses(ask: Ask):
         suspects={
             "the model that knows the first word comes second": [word, 2 * word],
             "bits: natural logarithms are wanted": [2 * word / math.log(2), word / math.log(2)],
-            "the texts have two words, and both must be paid for": [word, 0.0],
+            "the second word alone; a text has two, and both must be paid for": [2 * word, 0.0],
             "log probabilities: a loss is minus them": [-2 * word, -word],
             "nats a text, not a word": [word, word / 2],
             "every text as if equally frequent": [2 * math.log(2), math.log(2)],
@@ -190,6 +190,11 @@ def draw_questions(g):
 
 @task("08.questions", LESSON + "'What decoding costs'", _questions, draw_questions, 60)
 def questions(ask: Ask):
+    ask([8], 16, 8).equals(
+        3,
+        "a window of 8 from frame 0 ends with frame 7: the label at frame 8 is in the next one",
+        {"one frame a question: `window` is not used": 17},
+    )
     ask([3, 9, 9], 20, 1).equals(
         23,
         suspects={
@@ -208,9 +213,6 @@ def questions(ask: Ask):
         },
     )
     ask([], 16, 8).equals(2, "16 frames are two windows of 8, the last of which is just full")
-    ask([8], 16, 8).equals(
-        3, "a window of 8 from frame 0 ends with frame 7: the label at frame 8 is in the next one"
-    )
     ask([7], 16, 8).equals(3, "a window of 8 from frame 0 reaches frame 7, where the next one begins")
     ask([], 5, 8).equals(1, "a window may reach beyond the last frame")
     ask([2], 6).equals(7, "`window` is 1 unless it is given")
@@ -328,6 +330,7 @@ def delay(ask: Ask):
             "a frame can be computed when its newest window has been heard: 25 ms are missing": [20, 0.2],
             "the sign: late labels have a positive delay": [-45, 0.8],
             "per cent; a share between 0 and 1 is wanted": [45, 20],
+            "the words' ends are in seconds, the frames' times in milliseconds": [744.3, 0],
             "the number of early words; their share of all words is wanted": [45, 1],
             "the share of those after the end; before it is asked": [45, 0.8],
             "the median of each utterance's median; all words are pooled": [65, 0.2],
@@ -422,8 +425,7 @@ def choose(ask: Ask):
         suspects={
             "on these dev utterances CTC alone is right; here the transducer is believed, or the worst text"
             " is taken": [2],
-            "the two scores are added as they are; the dev utterances say how much each is worth": [0],
-            "the numbers count from 0": [2],
+            "another weight serves the dev utterances better: here the two scores count about the same": [0],
         },
     )
     only_rnnt = [(scores.flip(1), errors) for scores, errors in only_ctc]

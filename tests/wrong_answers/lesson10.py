@@ -21,9 +21,9 @@ WRONG = [
     ("10.read_chart", "for n in range(1, len(seconds))", "for n in range(len(seconds))", "the program is compiled"),
     ("10.read_chart", "sorted(seconds)[len(seconds) // 2]", "sum(seconds) / len(seconds)", "the usual time is the median"),
     ("10.read_chart", "fall[e] < min(fall[e - 1], fall[e + 1])", "fall[e] < max(fall[e - 1], fall[e + 1])", "no stumble"),
-    ("10.read_chart", "key=lambda n: losses[n]) + 1", "key=lambda n: losses[n])", "expected"),
-    ("10.read_chart", "[n + 1 for n in range(1", "[n for n in range(1", "expected"),
-    ("10.read_chart", "e for e in restarts if e - 1 in fall and e + 1 in fall and", "e for e in restarts if e - 1 in fall and", "KeyError"),
+    ("10.read_chart", "key=lambda n: losses[n]) + 1", "key=lambda n: losses[n])", "epochs count from 1"),
+    ("10.read_chart", "[n + 1 for n in range(1", "[n for n in range(1", "in the list of restarts"),
+    ("10.read_chart", "e for e in restarts if e - 1 in fall and e + 1 in fall and", "e for e in restarts if e - 1 in fall and", "nothing to compare with"),
     ("10.read_chart", "> 1.1 * usual", "> usual", "not above it at all"),
     ("10.noisy_step", "return w - rate", "return w + noise - rate", "taken off before the update"),
     ("10.noisy_step", "(w + noise)", "w", "the noise does nothing"),
@@ -32,10 +32,10 @@ WRONG = [
     ("10.noisy_step", "(w + noise)", "(w - noise)", "subtracted"),
     ("10.noisy_step", "2 * x.T", "x.T", "a factor 2"),
     ("10.keep_best", "if rate < dev[best]", "if rate <= dev[best]", "an equal WER"),
-    ("10.keep_best", "if n - best == patience", "if n - best > patience", "expected"),
-    ("10.keep_best", "if n - best == patience", "if n - best == patience - 1", "expected"),
+    ("10.keep_best", "if n - best == patience", "if n - best > patience", "the training had stopped"),
+    ("10.keep_best", "if n - best == patience", "if n - best == patience - 1", "one too early"),
     ("10.keep_best", "return best, n", "return n, n", "the best ones are kept"),
-    ("10.keep_best", "return best, n", "return dev.index(min(dev)), n", "expected"),
+    ("10.keep_best", "return best, n", "return dev.index(min(dev)), n", "its weights never were"),
     ("10.keep_best", None, '''
 def keep_best(dev, patience):
     worse = 0
