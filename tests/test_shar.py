@@ -289,7 +289,7 @@ def test_the_measurement_of_memory_as_a_command(tiny_corpus, monkeypatch, capsys
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_memory_does_not_grow_with_the_utterances_heard(tiny_corpus, tmp_path, monkeypatch, workers):
-    """tools/measure_shar.py with 600 utterances, too few to show in what the process holds. So Python is asked
+    """tools/measure_shar.py with 600 utterances, too few to show in what the process holds. Python is asked
     what it holds, in MB: all shards would be 4, and an empty list for each utterance shows as well. Decoded
     audio is torch's, and checked above.
     """
