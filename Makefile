@@ -70,7 +70,7 @@ $(READY): pyproject.toml constraints.txt
 $(READY_XLA): pyproject.toml constraints-xla.txt
 	test -x $(VENV_XLA)/bin/python || $(PYTHON) -m venv $(VENV_XLA)
 	$(VENV_XLA)/bin/python -m pip install -q --upgrade pip
-	$(VENV_XLA)/bin/python -m pip install -q -c constraints-xla.txt torch-xla pytest beartype -e .
+	$(VENV_XLA)/bin/python -m pip install -q -c constraints-xla.txt torch-xla pytest beartype nbclient ipykernel -e .
 	touch $(READY_XLA)
 
 $(READY_EXPORT): pyproject.toml constraints-export.txt
