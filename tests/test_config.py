@@ -340,3 +340,21 @@ def test_defaults_are_not_shared_between_configurations():
     one.training.betas.append(0.5)
     assert other.training.betas == [0.9, 0.98]
     assert all(dataclasses.is_dataclass(getattr(other, s)) for s in ("features", "encoder", "training"))
+
+
+@pytest.mark.parametrize(
+    "assignments, cause",
+    [
+        (["training.workers=-1"], "training.workers is -1"),
+        (["training.compile=true", "training.checkpoint_blocks=true"], "do not go together; choose one"),
+    ],
+)
+def test_options_of_a_training_that_make_no_sense(assignments, cause):
+    with pytest.raises(InputError, match=cause):
+        override(parse_config(TINY, "tiny.yml"), assignments)
+
+
+def test_checkpointed_blocks_reach_the_encoder():
+    config = override(parse_config(TINY, "tiny.yml"), ["training.checkpoint_blocks=true"])
+    assert build_model(config).encoder.checkpoint_blocks
+    assert not build_model(parse_config(TINY, "tiny.yml")).encoder.checkpoint_blocks
