@@ -104,13 +104,23 @@ def graded(tmp_path_factory):
         nbformat.write(make(), folder / "submitted" / student / f"{NAME}.ipynb")
     (folder / "submitted" / "no-notebook").mkdir()
     (folder / "submitted" / "no-notebook" / f"{NAME}.ipynb").write_text("Dear teacher, my dog ate it.")
+    (folder / "submitted" / "twice").mkdir()
+    nbformat.write(exercise(), folder / "submitted" / "twice" / "answers.ipynb")
+    nbformat.write(exercise("none"), folder / "submitted" / "twice" / "before.ipynb")
+    rows = grade(folder)
+    return {row["student"]: row for row in reversed(rows)}, folder / "graded", rows
+
+
+def grade(folder, *options):
+    """The rows of points.csv."""
     command = [sys.executable, ROOT / "tools" / "grade.py", folder / "submitted", "--out", folder / "graded"]
-    limits = ["--call-seconds", "6", "--cell-seconds", "20"]
+    limits = ["--call-seconds", "6", "--cell-seconds", "20", *options]
     done = subprocess.run([*command, *limits], capture_output=True, text=True, timeout=600, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "failed" not in done.stdout, done.stderr
+    assert ("refused by Python only" in done.stdout) == ("locked in by: audit hook" in done.stdout)
     with (folder / "graded" / "points.csv").open(encoding="utf-8") as file:
-        return {row["student"]: row for row in csv.DictReader(file)}, folder / "graded"
+        return list(csv.DictReader(file))
 
 
 def page(folder, student):
@@ -131,8 +141,17 @@ def test_what_is_no_notebook_gets_no_silent_zero(graded):
     assert "not a notebook" in page(graded[1], "no-notebook")
 
 
+def test_of_two_files_the_first_counts_and_the_second_is_listed(graded):
+    first, second = [row for row in graded[2] if row["student"] == "twice"]
+    assert (first["file"], float(first["points"]), first["status"]) == ("answers.ipynb", ALL, "graded")
+    assert (second["file"], second["points"], second["status"]) == ("before.ipynb", "", "second file")
+    assert f"twice handed in {NAME} before" in second["notes"]
+    assert "second file" in (graded[1] / "feedback" / "twice" / "before.ipynb.html").read_text()
+
+
 def test_nothing_is_lost(graded):
-    assert set(graded[0]) == {*SUBMISSIONS, "no-notebook"}
+    assert set(graded[0]) == {*SUBMISSIONS, "no-notebook", "twice"}
+    assert len(graded[2]) == len(SUBMISSIONS) + 3
     export = (graded[1] / "grades.csv").read_text()
     assert all(f",{student}," in export for student in SUBMISSIONS)
 
@@ -164,6 +183,130 @@ def test_hidden_tests_stay_hidden(graded):
     for student in SUBMISSIONS:
         text = re.sub("<[^>]+>", "", page(graded[1], student))
         assert "HIDDEN TESTS" not in text and "strict" not in text, student
+
+
+# ---- where there are no namespaces -------------------------------------------------------------------------
+
+SECRET = ROOT / "solutions" / NAME / f"{NAME}.ipynb"
+DELETED = ROOT / "exercises" / NAME / f"{NAME}.ipynb"
+HOOKED = {
+    "perfect": (exercise, ALL, ""),
+    "loop": (lambda: first_answer("while True: pass"), REST, "endless loop"),
+    "bomb": (lambda: first_answer("hoard = [bytearray(1 << 28) for _ in range(99)]"), REST, "memory"),
+    "peeks": (lambda: first_answer(f"open({str(SECRET)!r}).read()"), REST, "not for answers"),
+    "network": (
+        lambda: first_answer("import socket; socket.create_connection(('192.0.2.1', 80), 2)"),
+        REST,
+        "not allowed in an answer",
+    ),
+    "runs": (lambda: first_answer("import os; os.system('true')"), REST, "not allowed in an answer"),
+    "deletes": (lambda: first_answer(f"import os; os.remove({str(DELETED)!r})"), REST, "scratch folder"),
+    "writes": (lambda: first_answer(f"open({str(DELETED)!r}, 'a')"), REST, "scratch folder"),
+}
+
+
+@pytest.fixture(scope="module")
+def hooked(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hooked")
+    for student, (make, *_) in HOOKED.items():
+        (folder / "submitted" / student).mkdir(parents=True)
+        nbformat.write(make(), folder / "submitted" / student / f"{NAME}.ipynb")
+    return {row["student"]: row for row in grade(folder, "--without-namespaces")}, folder / "graded"
+
+
+@pytest.mark.parametrize("student", HOOKED)
+def test_the_fallback_grades_and_refuses(hooked, student):
+    _, points, says = HOOKED[student]
+    row = hooked[0][student]
+    assert (row["status"], float(row["points"]), float(row["of"])) == ("graded", points, ALL)
+    assert says in page(hooked[1], student)
+    assert DELETED.exists()
+
+
+# ---- when the grader itself is in trouble ------------------------------------------------------------------
+
+
+def in_process(folder, monkeypatch, capsys, *options):
+    """(exit code, rows, what was said) of a run whose parts the test has changed."""
+    import grade as grader
+
+    (folder / "submitted" / "anna").mkdir(parents=True, exist_ok=True)
+    nbformat.write(exercise(), folder / "submitted" / "anna" / f"{NAME}.ipynb")
+    (folder / "submitted" / "ben").mkdir(exist_ok=True)
+    nbformat.write(exercise(), folder / "submitted" / "ben" / f"{NAME}.ipynb")
+    arguments = ["grade.py", folder / "submitted", "--out", folder / "graded", "--only", NAME, *options]
+    monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
+    code = grader.main()
+    table = folder / "graded" / "points.csv"
+    rows = list(csv.DictReader(table.open(encoding="utf-8"))) if table.exists() else None
+    return code, rows, "".join(capsys.readouterr())
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """A copy of the source, where a test may break it."""
+    (tmp_path / "solutions" / NAME).mkdir(parents=True)
+    path = tmp_path / "solutions" / NAME / f"{NAME}.ipynb"
+    path.write_text(SECRET.read_text())
+    monkeypatch.setattr(assignments.notebooks, "__defaults__", (tmp_path / "solutions",))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_source_that_is_being_written_ends_in_one_line(tmp_path, sources, monkeypatch, capsys):
+    sources.write_text(sources.read_text()[:3000])
+    code, rows, said = in_process(tmp_path, monkeypatch, capsys)
+    assert (code, rows) == (2, None)
+    assert re.fullmatch(rf"nothing was graded: .*{NAME}.ipynb cannot be read: .*\n", said)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_assignment_that_nbgrader_refuses_leaves_a_row_for_everyone(
+    tmp_path, sources, monkeypatch, capsys
+):
+    broken = nbformat.read(sources, as_version=4)
+    broken.cells.append(broken.cells[3].copy())  # the same grade_id twice
+    nbformat.write(broken, sources)
+    code, rows, said = in_process(tmp_path, monkeypatch, capsys)
+    assert code == 1 and [row["student"] for row in rows] == ["anna", "ben"]
+    for row in rows:
+        assert (row["status"], row["points"]) == ("failed", "")
+        assert f"{NAME} itself cannot be generated" in row["notes"] and "ValidationError" in row["notes"]
+    assert "failed on 2 (anna, ben)" in said
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_sandbox_that_breaks_blames_no_student(tmp_path, sources, monkeypatch, capsys):
+    def breaks(self):
+        raise sandbox.Broken("a session could not be locked in (EOFError); grade again")
+
+    monkeypatch.setattr(sandbox.Sandbox, "session", breaks)
+    code, rows, _ = in_process(tmp_path, monkeypatch, capsys)
+    assert code == 1 and [(row["status"], row["points"]) for row in rows] == [("failed", "")] * 2
+    assert all("could not be locked in" in row["notes"] for row in rows)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_runs_do_not_write_into_one_folder(tmp_path, sources, monkeypatch, capsys):
+    import grade as grader
+
+    with grader.alone(tmp_path / "graded"):
+        code, rows, said = in_process(tmp_path, monkeypatch, capsys)
+    assert (code, rows) == (2, None) and "another run is writing into" in said
+
+
+def test_sending_leaves_no_time_limit_behind():
+    ours, theirs = sandbox.socket.socketpair()
+    with ours, theirs:
+        sandbox.send(ours, {"isolation": "none"})
+        assert ours.gettimeout() is None
+        assert sandbox.receive(theirs, time.monotonic() + 5) == {"isolation": "none"}
+
+
+def test_a_server_that_does_not_start_is_told_in_one_line(monkeypatch):
+    monkeypatch.setattr(sandbox, "__file__", str(ROOT / "tools" / "no-such-file.py"))
+    with pytest.raises(sandbox.Broken, match="does not start: .*No such file"):
+        sandbox.Sandbox()
 
 
 def test_grading_leaves_no_process(graded):

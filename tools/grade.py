@@ -96,7 +96,9 @@ def defines(source: str) -> list[str]:
     return re.findall(r"^(?:async\s+)?def\s+(\w+)\s*\(", source, flags=re.M)
 
 
-def recognise(submission: Submission, notebook, tasks: dict[str, list[assignments.Task]]) -> str | None:
+def recognise(
+    submission: Submission, notebook, tasks: dict[str, list[assignments.Task]], titles: dict[str, str]
+) -> str | None:
     """The assignment this notebook is an answer to: by its name, else by its cells."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     ids = {cell.metadata.get("nbgrader", {}).get("grade_id") for cell in code}
@@ -104,7 +106,7 @@ def recognise(submission: Submission, notebook, tasks: dict[str, list[assignment
     text = "\n".join(cell.source for cell in notebook.cells)
 
     def likeness(name):
-        named = name in str(submission.path) or nbformat_title(name) in text
+        named = name in str(submission.path) or titles[name] in text
         same = sum(t.name.replace(".", "-", 1) in ids or t.function in names for t in tasks[name])
         checked = sum(f'"{t.name}"' in text for t in tasks[name])
         return (same + checked) / len(tasks[name]) + 0.5 * named
@@ -115,11 +117,6 @@ def recognise(submission: Submission, notebook, tasks: dict[str, list[assignment
     submission.status = "unknown"
     submission.notes.append("this notebook belongs to none of the assignments: look at it by hand")
     return None
-
-
-def nbformat_title(name: str) -> str:
-    source = nbformat.read(assignments.SOLUTIONS / name / f"{name}.ipynb", as_version=4)
-    return source.cells[0].source.splitlines()[0]
 
 
 def assemble(submission: Submission, theirs, released, tasks: list[assignments.Task]):
@@ -348,6 +345,62 @@ class Log(logging.Handler):
     def emit(self, record):
         self.text += self.format(record) + "\n"
 
+    def reason(self, error: BaseException) -> str:
+        """The exception behind ``error``, in one line: the last of nbgrader's tracebacks, if it wrote any."""
+        raised = re.findall(r"^([\w.]+): (.+)$", self.text, flags=re.M)
+        name, text = raised[-1] if raised else (type(error).__name__, " ".join(str(error).split()))
+        return f"{name.rsplit('.', 1)[-1]}: {text}"[:300]
+
+
+class CannotGrade(Exception):
+    """Nothing can be graded; the message, one line, is for the instructor."""
+
+
+@contextlib.contextmanager
+def alone(out: Path):
+    """Holds ``out``: two runs into one folder would delete each other's gradebook."""
+    import fcntl
+
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotGrade(f"another run is writing into {out}; wait for it, or choose --out") from None
+        yield
+
+
+def title(notebook: Path) -> str:
+    return nbformat.read(notebook, as_version=4).cells[0].source.splitlines()[0]
+
+
+def snapshot(course: Path, only: str) -> dict[str, list[assignments.Task]]:
+    """Copies the sources, so that nobody edits them while they grade; each assignment's tasks by its name."""
+    from asrlib import check
+
+    found = {}
+    try:
+        checkers = check.tasks()
+    except Exception as error:
+        raise CannotGrade(f"the checkers cannot be loaded: {type(error).__name__}: {error}") from None
+    for source in assignments.notebooks():
+        if not source.stem.startswith(only):
+            continue
+        copy = course / "source" / source.stem / source.name
+        copy.parent.mkdir(parents=True)
+        shutil.copyfile(source, copy)
+        try:
+            found[source.stem] = assignments.tasks(copy)
+        except Exception as error:
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise CannotGrade(f"{source} cannot be read: {type(error).__name__}: {reason}") from None
+        for task in found[source.stem]:
+            if task.name not in checkers:
+                raise CannotGrade(f"{source}: there is no checker for {task.name} in asrlib/checks")
+    if not found:
+        raise CannotGrade(f"no assignment's name begins with {only!r}")
+    return found
+
 
 # ---- the whole way -----------------------------------------------------------------------------------------
 
@@ -368,30 +421,36 @@ def grade(
     nbgraders = logging.getLogger("traitlets")
     nbgraders.handlers, nbgraders.propagate = [log], False
     warnings.filterwarnings("ignore", module="nbgrader|sqlalchemy")
-    out.mkdir(parents=True, exist_ok=True)
-    for old in ("autograded", "feedback"):
-        shutil.rmtree(out / old, ignore_errors=True)
-    sources = {p.stem: assignments.tasks(p) for p in assignments.notebooks() if p.stem.startswith(only)}
-    submissions = collect(submitted)
-    hidden = (*sandbox.folders(), str(submitted.resolve()), str(out.resolve()))
-    limits = dataclasses.replace(limits or sandbox.Limits(), hidden=hidden)
-    with tempfile.TemporaryDirectory() as course, sandbox.Sandbox(limits) as server:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(alone(out))
+        course = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sources = snapshot(course, only)
+        titles = {name: title(course / "source" / name / f"{name}.ipynb") for name in sources}
+        submissions = collect(submitted)
+        hidden = (*sandbox.folders(), str(submitted.resolve()), str(out.resolve()), str(course))
+        limits = dataclasses.replace(limits or sandbox.Limits(), hidden=hidden)
+        try:
+            server = stack.enter_context(sandbox.Sandbox(limits))
+        except sandbox.Broken as error:
+            raise CannotGrade(str(error)) from None
+        for old in ("autograded", "feedback"):
+            shutil.rmtree(out / old, ignore_errors=True)
         print(f"answers are locked in by: {server.isolation}", flush=True)
         if server.isolation != "namespaces":
-            print(
-                "this system allows no namespaces: network and files are refused by Python only", flush=True
-            )
+            why = "this system allows no namespaces" if limits.namespaces else "as asked"
+            print(f"{why}: network and files are refused by Python only", flush=True)
         setups = {name: tasks[0].setup for name, tasks in sources.items()}
         config = make_exercises.settings()
         directory = config.CourseDirectory
-        directory.root, directory.source_directory = course, str(assignments.SOLUTIONS)
+        directory.root, directory.source_directory = str(course), "source"
         directory.db_url = f"sqlite:///{out.resolve() / 'gradebook.db'}"
         directory.autograded_directory = str(out.resolve() / "autograded")
         directory.feedback_directory = str(out.resolve() / "feedback")
         (out / "gradebook.db").unlink(missing_ok=True)
         config.Autograde.autograde_preprocessors = [preprocessor(server, setups), LimitOutput, SaveAutoGrades]
         config.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests]
-        prepared: set[str] = set()
+        # assignments that were generated: "", or why that failed, which is said once and not tried again
+        prepared: dict[str, str] = {}
 
         def convert(kind, assignment, student="."):
             directory.assignment_id, directory.student_id = assignment, student
@@ -399,52 +458,66 @@ def grade(
             converter.force = True
             converter.start()
 
-        for submission in submissions:
-            log.text = ""
-            try:
-                notebook = read(submission)
-                name = notebook and recognise(submission, notebook, sources)
-                if not name:
-                    continue
-                submission.assignment = name
-                submission.most = sum(task.points for task in sources[name])
-                if name not in prepared:
+        def prepare(name):
+            if name not in prepared:
+                log.text = ""
+                try:
                     convert(GenerateAssignment, name)
-                    prepared.add(name)
-                where = Path(course) / "submitted" / submission.student / name
-                if where.exists():
-                    submission.status = "second file"
-                    submission.notes.append(
-                        f"{submission.student} handed in {name} before: this one is not graded"
-                    )
-                    continue
-                where.mkdir(parents=True)
-                released = nbformat.read(Path(course) / "exercises" / name / f"{name}.ipynb", as_version=4)
-                nbformat.write(
-                    assemble(submission, notebook, released, sources[name]), where / f"{name}.ipynb"
+                    prepared[name] = ""
+                except (Exception, SystemExit) as error:
+                    prepared[name] = log.reason(error)
+            if prepared[name]:
+                raise CannotGrade(f"{name} itself cannot be generated ({prepared[name]})")
+
+        def grade_one(submission):
+            notebook = read(submission)
+            name = notebook and recognise(submission, notebook, sources, titles)
+            if not name:
+                return
+            submission.assignment = name
+            submission.most = sum(task.points for task in sources[name])
+            prepare(name)
+            where = course / "submitted" / submission.student / name
+            if where.exists():
+                submission.status = "second file"
+                submission.notes.append(
+                    f"{submission.student} handed in {name} before: this one is not graded"
                 )
-                convert(Autograde, name, submission.student)
-                convert(GenerateFeedback, name, submission.student)
-                with Gradebook(directory.db_url) as book:
-                    for given in book.find_submission_notebook(name, name, submission.student).grades:
-                        task = given.name.removesuffix("-check").replace("-", ".", 1)
-                        submission.tasks[task] = given.score, given.max_score
-                submission.points = sum(points for points, _ in submission.tasks.values())
-                submission.status = "graded"
-            except Exception as error:
-                submission.status = "failed"
-                submission.notes.append(f"the grader failed on it: {type(error).__name__}: {error}")
-                print(log.text or traceback.format_exc(), file=sys.stderr)
-            finally:
+                return
+            where.mkdir(parents=True)
+            released = nbformat.read(course / "exercises" / name / f"{name}.ipynb", as_version=4)
+            nbformat.write(assemble(submission, notebook, released, sources[name]), where / f"{name}.ipynb")
+            log.text = ""
+            convert(Autograde, name, submission.student)
+            convert(GenerateFeedback, name, submission.student)
+            with Gradebook(directory.db_url) as book:
+                for given in book.find_submission_notebook(name, name, submission.student).grades:
+                    task = given.name.removesuffix("-check").replace("-", ".", 1)
+                    submission.tasks[task] = given.score, given.max_score
+            submission.points = sum(points for points, _ in submission.tasks.values())
+            submission.status = "graded"
+
+        try:
+            for submission in submissions:
+                submission.status = "failed"  # until something else is known
+                try:
+                    grade_one(submission)
+                except (Exception, SystemExit) as error:
+                    reason = str(error) if isinstance(error, CannotGrade) else log.reason(error)
+                    submission.notes.append(f"the grader failed on it: {reason}")
+                    if not isinstance(error, CannotGrade):
+                        print(log.text or traceback.format_exc(), file=sys.stderr)
                 write_page(submission, out)
                 print(
                     f"{submission.student}: {submission.status} {submission.points:g} of {submission.most:g}",
                     flush=True,
                 )
-        if prepared:
-            with Gradebook(directory.db_url) as book:
-                CsvExportPlugin(to=str(out / "grades.csv")).export(book)
-    write_points(submissions, out / "points.csv")
+            if any(submission.status == "graded" for submission in submissions):
+                with Gradebook(directory.db_url) as book:
+                    CsvExportPlugin(to=str(out / "grades.csv")).export(book)
+        finally:
+            # also where the instructor stopped it: a row a file, whatever became of it
+            write_points(submissions, out / "points.csv")
     return submissions
 
 
@@ -461,7 +534,7 @@ def write_points(submissions: list[Submission], path: Path) -> None:
                 s.assignment,
                 points,
                 f"{s.most:g}",
-                s.status,
+                s.status or "not reached",
                 tasks,
                 "; ".join(s.notes),
                 s.path.name,
@@ -493,14 +566,31 @@ def main() -> int:
     parser.add_argument("--call-seconds", type=float, default=20, help="for one call of an answer")
     parser.add_argument("--cell-seconds", type=float, default=60, help="for one cell")
     parser.add_argument("--session-seconds", type=float, default=300, help="for one notebook")
+    parser.add_argument("--without-namespaces", action="store_true", help="lock in by the audit hook only")
     options = parser.parse_args()
     if not options.submitted.is_dir():
         print(f"{options.submitted} is not a folder: make grade SUBMITTED=folder", file=sys.stderr)
         return 2
-    limits = sandbox.Limits(options.call_seconds, options.cell_seconds, options.session_seconds)
-    submissions = grade(options.submitted, options.out, limits, options.only)
+    limits = sandbox.Limits(
+        options.call_seconds,
+        options.cell_seconds,
+        options.session_seconds,
+        namespaces=not options.without_namespaces,
+    )
+    try:
+        submissions = grade(options.submitted, options.out, limits, options.only)
+    except CannotGrade as error:
+        print(f"nothing was graded: {error}", file=sys.stderr)
+        return 2
     done = sum(s.status == "graded" for s in submissions)
     print(f"{done} of {len(submissions)} graded: {options.out / 'points.csv'}, {options.out / 'feedback'}")
+    failed = [s for s in submissions if s.status == "failed"]
+    if failed:
+        who = ", ".join(sorted({s.student for s in failed}))
+        print(
+            f"the grader failed on {len(failed)} ({who}); points.csv says why: grade again", file=sys.stderr
+        )
+        return 1
     return 0
 
 

@@ -9,7 +9,8 @@ One server process imports torch and asrlib and forks a child a session, which f
 - namespaces (Linux, where unprivileged ones are allowed): no network, no other process, and a file system
   that holds Python, asrlib and the course's data, read only, and an empty /tmp;
 - elsewhere an audit hook that refuses files below the hidden folders, sockets, processes and ctypes; that
-  stops the curious, not the determined, and the grader says so;
+  stops the curious, not the determined, and the grader says so; it also lets nothing be written, moved or
+  deleted outside of a scratch folder a session;
 - limits on memory, CPU seconds and file sizes in both cases, and the clock of the caller.
 
 Tests stay with the caller: only arguments and results cross the socket, as JSON with tensors' bytes, never
@@ -45,7 +46,8 @@ CLOCK = time.thread_time
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """Seconds of wall clock for one call and one cell and for a whole session; bytes of memory on top of what
-    the libraries take; ``hidden`` folders that no answer may read.
+    the libraries take; ``hidden`` folders that no answer may read. Without ``namespaces`` the audit hook
+    locks in even where there are some.
     """
 
     call_seconds: float = 20
@@ -53,6 +55,7 @@ class Limits:
     session_seconds: float = 300
     memory: int = 2 << 30
     hidden: tuple[str, ...] = ()
+    namespaces: bool = True
 
 
 class Died(Exception):
@@ -70,8 +73,12 @@ class Failed(Exception):
 # ---- the caller's side -------------------------------------------------------------------------------------
 
 
+class Broken(Exception):
+    """The server itself is not there, which is no student's fault; the message is for the instructor."""
+
+
 class Sandbox:
-    """The server; ``isolation`` is "namespaces" or "audit hook"."""
+    """The server; ``isolation`` is "namespaces" or "audit hook". Raises ``Broken`` if it does not start."""
 
     def __init__(self, limits: Limits = Limits()):
         self.limits = limits
@@ -89,23 +96,48 @@ class Sandbox:
         arguments = json.dumps(
             {**dataclasses.asdict(limits), "root": self.scratch.name, "fd": theirs.fileno()}
         )
+        # a file, for nobody reads while the server speaks; students' code has it closed
+        self.complaints = tempfile.TemporaryFile()
         self.server = subprocess.Popen(
             [sys.executable, "-I", "-B", __file__, arguments],
             pass_fds=[theirs.fileno()],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=self.complaints,
         )
         theirs.close()
         self.control = ours
-        self.isolation = receive(self.control, time.monotonic() + 120)["isolation"]
+        try:
+            self.isolation = self._hear("start", 300)["isolation"]
+        except Broken:
+            self.__exit__()
+            raise
 
     def session(self) -> Session:
         ours, theirs = socket.socketpair()
-        socket.send_fds(self.control, [b"+"], [theirs.fileno()])
+        with contextlib.suppress(OSError):  # a dead server is told of by what is not heard
+            socket.send_fds(self.control, [b"+"], [theirs.fileno()])
         theirs.close()
-        return Session(ours, receive(self.control, time.monotonic() + 60)["pid"], self.limits)
+        session = Session(ours, self._hear("open a session", 60)["pid"], self.limits)
+        try:
+            receive(ours, time.monotonic() + 60)  # it is locked in
+        except (EOFError, OSError, ValueError, TimeoutError) as error:
+            session.close()
+            raise Broken(f"a session could not be locked in ({type(error).__name__}); grade again") from None
+        return session
+
+    def _hear(self, what: str, seconds: float) -> dict:
+        try:
+            return receive(self.control, time.monotonic() + seconds)
+        except (EOFError, OSError, ValueError, TimeoutError) as error:
+            self.server.kill()
+            self.server.wait()
+            self.complaints.seek(0)
+            last = self.complaints.read().decode(errors="replace").strip().splitlines()[-1:]
+            late = [f"not within {seconds} seconds"] if isinstance(error, TimeoutError) else []
+            why = "; ".join(late + last) or type(error).__name__
+            raise Broken(f"the sandbox does not {what}: {why}") from None
 
     def __enter__(self):
         return self
@@ -117,6 +149,7 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             self.server.kill()
             self.server.wait()
+        self.complaints.close()
         self.scratch.cleanup()
 
 
@@ -200,8 +233,13 @@ class Remote:
 
 def send(channel: socket.socket, message: dict) -> None:
     data = json.dumps(message).encode()
+    before = channel.gettimeout()
     channel.settimeout(30)
-    channel.sendall(struct.pack("!Q", len(data)) + data)
+    try:
+        channel.sendall(struct.pack("!Q", len(data)) + data)
+    finally:
+        # the server then waits for the next session, and that may take as long as a notebook does
+        channel.settimeout(before)
 
 
 def receive(channel: socket.socket, deadline: float) -> dict:
@@ -313,7 +351,9 @@ def serve(arguments: dict) -> None:
 
     asrlib.check.tasks()
     torch.set_num_threads(1)
-    isolation = "namespaces" if _works(lock_in, arguments) else "audit hook"
+    isolation = "audit hook"
+    if arguments["namespaces"] and _works(lock_in, arguments):
+        isolation = "namespaces"
     send(control, {"isolation": isolation})
     while True:
         message, fds, _, _ = socket.recv_fds(control, 1, 1)
@@ -326,6 +366,7 @@ def serve(arguments: dict) -> None:
             try:
                 (lock_in if isolation == "namespaces" else hook_in)(arguments)
                 limit(arguments)
+                send(channel, {"ready": True})
                 answer(channel)
             finally:
                 os._exit(0)
@@ -557,11 +598,19 @@ def _drop_privileges() -> None:
 def hook_in(arguments: dict) -> None:
     """The fallback: Python itself refuses."""
     os.setsid()
-    os.chdir(arguments["root"])
+    scratch = os.path.realpath(tempfile.mkdtemp(dir=arguments["root"]))
+    os.chdir(scratch)
     arguments["size"] = 16 << 30
     hidden = [os.path.realpath(path) for path in arguments["hidden"]]
     refused = ("socket.connect", "socket.bind", "subprocess.Popen", "os.exec", "os.fork", "os.forkpty")
     refused += ("os.posix_spawn", "os.system", "os.kill", "ctypes.dlopen", "ctypes.dlsym")
+    changes = ("os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink", "os.truncate", "os.mkdir")
+    changes += ("os.chmod", "os.chown", "os.utime", "shutil.rmtree", "shutil.move")
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    writable = (scratch, "/tmp/matplotlib", os.devnull)
+
+    def below(path, folder):
+        return path == folder or path.startswith(folder + os.sep)
 
     def refuse(event, args):
         if event in refused:
@@ -572,8 +621,13 @@ def hook_in(arguments: dict) -> None:
             and isinstance(args[0], str | bytes)
         ):
             path = os.path.realpath(os.fsdecode(args[0]))
-            if any(path == folder or path.startswith(folder + os.sep) for folder in hidden):
+            if any(below(path, folder) for folder in hidden):
                 raise PermissionError("this folder is not for answers")
+        if event in changes or event == "open" and len(args) > 2 and (args[2] or 0) & writing:
+            for path in args[:2] if event in ("os.rename", "os.link", "os.symlink") else args[:1]:
+                named = isinstance(path, str | bytes)
+                if named and not any(below(os.path.realpath(os.fsdecode(path)), w) for w in writable):
+                    raise PermissionError(f"{event} outside of its scratch folder is not for answers")
 
     sys.addaudithook(refuse)
 
