@@ -343,7 +343,8 @@ def diagnose(ask: Ask):
     asked = [(illness, ask(training, dev)) for illness, training, dev in runs]
     wrong = Counter()
     for illness, came in asked:
-        came.satisfies(isinstance(came.value, str) and came.value in ILLNESSES, f"one of {ILLNESSES}")
+        known = isinstance(came.value, str) and came.value in ILLNESSES
+        came.satisfies(known, f"one of {ILLNESSES}", "a diagnosis must be named as training_runs names them")
         if came.value != illness:
             wrong[illness, came.value] += 1
     if wrong.total() > 2:

@@ -57,6 +57,6 @@ def keep_best(dev, patience):
     ("10.diagnose", "\"wrong labels\" if dev[-1] > guess else \"overfitting\"", "\"overfitting\"", "'wrong labels' called 'overfitting'"),
     ("10.diagnose", "dev[-1] > 5 * late", "dev[-1] > 500 * late", "called 'fine'"),
     ("10.diagnose", "if max(training[100:]) > 3 * guess", "if max(training[100:]) > 300 * guess", "'rate too high' called 'rate too low'"),
-    ("10.diagnose", "return \"fine\"", "return \"healthy\"", "one of \\('fine'"),
+    ("10.diagnose", "return \"fine\"", "return \"healthy\"", "named as training_runs names them"),
     ("10.diagnose", "late > guess / 2", "late > 2 * guess", "'rate too low' called 'fine'"),
 ]  # fmt: skip
