@@ -199,9 +199,9 @@ class TrainingConfig:
 
     A batch holds up to ``batch_seconds`` of speech, or exactly ``batch_utterances`` if that is given.
 
-    ``compile`` has torch.compile make kernels for the encoder. ``checkpoint_blocks`` keeps each block's
-    input alone and runs the block again in the backward pass: less memory, more time. ``workers`` threads
-    read and decode the next batches while one is computed; 0: each is read when it is wanted.
+    ``checkpoint_blocks`` keeps each block's input alone and runs the block again in the backward pass:
+    less memory, more time. ``workers`` threads read and decode the next batches while one is computed; 0:
+    each is read when it is wanted.
     docs/training.md says when each pays. Lesson 09.
     """
 
@@ -224,7 +224,6 @@ class TrainingConfig:
     average: float = 0.0
     clip_norm: float = 5.0
     precision: str = "no"
-    compile: bool = False
     checkpoint_blocks: bool = False
     workers: int = 0
     evaluate_every: int = 1000
@@ -262,10 +261,6 @@ class TrainingConfig:
             "weight_noise_start",
             "workers",
         )
-        if self.compile and self.checkpoint_blocks:
-            raise InputError(
-                f"{where}: training.compile and training.checkpoint_blocks do not go together; choose one"
-            )
         _choice(where, "training", self, "schedule", SCHEDULES)
         _choice(where, "training", self, "precision", ("no", "bf16", "fp16"))
         if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):

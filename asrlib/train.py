@@ -123,13 +123,8 @@ def train(
     if init is not None and last is None:
         _initialise(model, Path(init))
     on_xla = accelerator.device.type == "xla"
-    if on_xla and (settings.compile or settings.checkpoint_blocks):
-        raise InputError(
-            "on XLA neither training.compile nor training.checkpoint_blocks can be had: set false"
-        )
-    if settings.compile:
-        # batches differ in length; the prediction network and the losses have kernels of their own
-        model.encoder.compile(dynamic=True)
+    if on_xla and settings.checkpoint_blocks:
+        raise InputError("training.checkpoint_blocks cannot be had on XLA: set it to false")
     model.to(accelerator.device)
     optimizer = adam(model, settings)
     model, optimizer = accelerator.prepare(model, optimizer)

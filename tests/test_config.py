@@ -346,7 +346,6 @@ def test_defaults_are_not_shared_between_configurations():
     "assignments, cause",
     [
         (["training.workers=-1"], "training.workers is -1"),
-        (["training.compile=true", "training.checkpoint_blocks=true"], "do not go together; choose one"),
     ],
 )
 def test_options_of_a_training_that_make_no_sense(assignments, cause):
