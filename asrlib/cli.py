@@ -272,12 +272,13 @@ def recipe_shipped(
 def recipe_sentences(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory.")],
+    init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key.")] = None,
 ) -> None:
     """Word pieces from all recordings and synthetic sentences, tested on other speakers (docs/results.md)."""
     from asrlib.recipes import train_sentences
 
-    for name, value in train_sentences(real, out, set_ or []).items():
+    for name, value in train_sentences(real, out, init, set_ or []).items():
         print(f"{name}: {value:.2f}")
 
 

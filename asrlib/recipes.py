@@ -168,7 +168,11 @@ def test_heads(recognizer: Recognizer, corpora: dict[str, CutSet]) -> dict[str, 
 
 
 def train_sentences(
-    real: Path, out: Path, settings: Sequence[str] = (), show_progress: bool = True
+    real: Path,
+    out: Path,
+    init: Path | None = None,
+    settings: Sequence[str] = (),
+    show_progress: bool = True,
 ) -> dict[str, float]:
     """Train ``contextnet-sentences`` on the training splits of all recordings and of the synthetic
     sentences; the best by its WER on their dev splits is kept.
@@ -180,7 +184,7 @@ def train_sentences(
     split = {part: _sentences(real, part) for part in ("train", "dev", "test")}
     config = override(load_config("contextnet-sentences"), list(settings))
     train_cuts, dev_cuts = (_together(split[part].values()) for part in ("train", "dev"))
-    recognizer = train(config, train_cuts, out, dev_cuts, show_progress=show_progress)
+    recognizer = train(config, train_cuts, out, dev_cuts, init=init, show_progress=show_progress)
     rates, rows = {}, []
     for head in ("transducer", "ctc"):
         recognizer.config.decoding = replace(recognizer.config.decoding, head=head)

@@ -132,7 +132,7 @@ def test_sentences_are_tested_on_speakers_not_trained_on(real, trained, tmp_path
         return ErrorRate(1, 2, 3, 60), ErrorRate(1, 1, 1, 300), []
 
     monkeypatch.setattr(recipes, "test", run_test)
-    rates = recipes.train_sentences(real, tmp_path, ["training.max_steps=7"])
+    rates = recipes.train_sentences(real, tmp_path, settings=["training.max_steps=7"])
     assert list(tested) == ["transducer", "ctc"] and tested["ctc"] == tested["transducer"]
     assert set.union(*tested["ctc"]) & set(trained["speakers"]) == {"lj"}
     assert set.union(*tested["ctc"]) & set(trained["dev speakers"]) == {"lj"}
