@@ -67,6 +67,7 @@ def draw_run(g):
 @task("10.running_time", LESSON + "'The chart' and 'Before you go on'", _running_time, draw_run)
 def running_time(ask: Ask):
     came = ask(500.0, 20, 7219, 10).value
+    came = came.tolist() if hasattr(came, "tolist") else came
     if not isinstance(came, tuple | list) or len(came) != 3:
         raise ask.because("three numbers must be returned: steps an epoch, utterances a second, hours")
     right = [360, 40.0, 0.5]
@@ -163,6 +164,7 @@ def draw_schedule(g):
 def peak(ask: Ask):
     height = 9.6e6**-0.5
     came = ask(640, 15_000, 0.0025).value
+    came = came.tolist() if hasattr(came, "tolist") else came
     if not isinstance(came, tuple | list) or len(came) != 2:
         raise ask.because("two numbers must be returned: the step and its rate")
     ask(640, 15_000, 0.0025).equals(

@@ -251,7 +251,8 @@ def greedy_step(ask: Ask):
     if yours > loop / 5:
         raise ask.because(
             f"right, but not fast: {1000 * yours:.1f} ms for 20,000 frames, a loop that asks each frame for"
-            f" its best label {1000 * loop:.0f} ms; a fifth of that is asked for. One argmax for all frames"
+            f" its best label {1000 * loop:.0f} ms; a fifth of that is asked for. One argmax for all frames,"
+            " and one .tolist(): a loop over a tensor makes a small tensor of each number"
         )
 
 
@@ -332,7 +333,7 @@ def draw_weight(g):
 
 @task("12.quantise", LESSON + "'8 bits by hand'", _quantise, draw_weight, 40)
 def quantise(ask: Ask):
-    w = torch.tensor([[1.27, -0.506, 0.018], [-0.09, 0.3302, 2.54]], dtype=torch.float64)
+    w = torch.tensor([[1.27, -0.506, 0.018], [-0.092, 0.3302, 2.54]], dtype=torch.float64)
     came = ask(w).value
     _pair(ask, came, "q, scale")
     q, scale = _quantise(w)

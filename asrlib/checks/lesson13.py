@@ -262,7 +262,8 @@ def interval(ask: Ask):
         return np.percentile(values, [low, high]).tolist()
 
     came = ask(errors, words, speakers, draws).value
-    if not hasattr(came, "__len__") or len(came) != 2:
+    came = came.tolist() if hasattr(came, "tolist") else came
+    if not isinstance(came, tuple | list) or len(came) != 2:
         raise ask.because("two numbers must be returned: low, high")
     ask(errors, words, speakers, draws).equals(
         expected,
@@ -398,9 +399,18 @@ def endpoints(ask: Ask):
     )
     far = {}
     for samples, rate, start, end in _noisy_clips():
-        came = ask(samples, rate).value
-        far.setdefault("beginnings", []).append(abs(float(came[0]) - start))
-        far.setdefault("ends", []).append(abs(float(came[1]) - end))
+        came = ask(samples, rate)
+        try:
+            yours = [float(time) for time in came.value]
+        except (TypeError, ValueError):
+            yours = []
+        came.satisfies(
+            len(yours) == 2 and all(map(math.isfinite, yours)),
+            "two numbers, in seconds",
+            "one of the clips in noise: there is speech in each of them",
+        )
+        far.setdefault("beginnings", []).append(abs(yours[0] - start))
+        far.setdefault("ends", []).append(abs(yours[1] - end))
     mean = {name: 1000 * sum(d) / len(d) for name, d in far.items()}
     if not sum(mean.values()) / 2 <= 45:
         raise ask.because(

@@ -44,6 +44,15 @@ def greedy_step(log_probs, last, blank=0):
             last = label
     return text, last
 ''', "the last \\*frame's\\* label"),
+    ("12.greedy_step", None, '''
+def greedy_step(log_probs, last, blank=0):
+    text = []
+    for label in log_probs.argmax(1):
+        if label != last and label != blank:
+            text.append(int(label))
+        last = int(label)
+    return text, last
+''', r"one \.tolist\(\)"),
     ("12.stable_since", "shown[:n] != final[:n]", "shown[n - 1 : n] != final[n - 1 : n]", "all words before it"),
     ("12.stable_since", "other[-1] + 1 if other else 0", "other[-1] if other else 0", "from the next one on"),
     ("12.stable_since", "    return since", "    return [i + 1 for i in since]", "counted from 1"),

@@ -50,6 +50,7 @@ def gap(log_probs, target, blank=0):
     ("13.interval", "/ W[draws].sum(1)", "/ words.sum()", "words of the whole set"),
     ("13.interval", "    low, high = torch.quantile(rates, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()\n", "    low, high = float(rates.min()), float(rates.max())\n", "smallest and the largest"),
     ("13.interval", "return low, high", "return high, low", "high before low"),
+    ("13.interval", "return low, high", "return rates.quantile(0.025)", "two numbers must be returned"),
     ("13.choose", "if others <= most", "", "has forgotten the others"),
     ("13.choose", "models[0][1] + allowed", "allowed", "may \\*rise\\*"),
     ("13.choose", "others <= most", "others < most", "\\*at most\\*"),
@@ -69,4 +70,11 @@ def endpoints(samples, rate):
     loud = (samples.abs() > 0.05).nonzero()[:, 0].tolist() or [0]
     return loud[0] / rate, loud[-1] / rate
 ''', "follow the background"),
+    ("13.endpoints", None, '''
+def endpoints(samples, rate):
+    piece, hop = round(0.02 * rate), round(0.01 * rate)
+    level = 10 * torch.log10(samples.unfold(0, piece, hop).square().mean(1) + 1e-10)
+    speech = (level > level.quantile(0.1) + 30).unfold(0, 5, 1).all(1).nonzero()[:, 0].tolist()
+    return (speech[0] * hop / rate, (speech[-1] + 5) * hop / rate) if speech else None
+''', "there is speech in each of them"),
 ]  # fmt: skip
