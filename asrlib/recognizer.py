@@ -118,7 +118,7 @@ class Recognizer:
                 f"{folder / 'model.safetensors'} does not fit {folder / 'config.yml'}: {reason}"
             ) from None
         recognizer = cls(config, model, tokenizer, device)
-        for member in sorted((folder / "members").glob("*/")):
+        for member in _members(folder):
             recognizer._join(member)
         return recognizer
 
@@ -141,11 +141,15 @@ class Recognizer:
         what was there. ``half`` stores the weights in 16 bits.
         """
         folder = FilePath(folder)
-        for name, member in self.members.items():
-            member.save(folder / "members" / name, metrics, half)
-        for stale in (folder / "members").glob("*/"):
+        with contextlib.ExitStack() as drafts:
+            for name, member in self.members.items():
+                member._write(drafts.enter_context(replacing(folder / "members" / name)), {}, half)
+            self._write(drafts.enter_context(replacing(folder)), metrics, half)
+        for stale in _members(folder):  # of the model that was there
             if stale.name not in self.members:
                 shutil.rmtree(stale)
+
+    def _write(self, draft: FilePath, metrics: dict[str, Any], half: bool) -> None:
         weights = {
             name: (weight.half() if half and weight.is_floating_point() else weight)
             .detach()
@@ -153,11 +157,10 @@ class Recognizer:
             .contiguous()
             for name, weight in self.model.state_dict().items()
         }
-        with replacing(folder) as draft:
-            self.tokenizer.save(draft)
-            (draft / "model.safetensors").write_bytes(safetensors.torch.save(weights))
-            self.config.save(draft / "config.yml")
-            (draft / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+        self.tokenizer.save(draft)
+        (draft / "model.safetensors").write_bytes(safetensors.torch.save(weights))
+        self.config.save(draft / "config.yml")
+        (draft / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
 
     def transcribe(self, audio: Any, sample_rate: int | None = None) -> Hypothesis:
         """One utterance: a path to an audio file, or mono samples in [-1, 1] with their rate."""
@@ -261,6 +264,10 @@ def shipped_model(name: str = "digits-model") -> FilePath:
     """
     data = os.environ.get("ASRLIB_DATA") or FilePath(__file__).resolve().parent.parent / "data"
     return FilePath(data) / name
+
+
+def _members(folder: FilePath) -> list[FilePath]:
+    return sorted(config.parent for config in folder.glob("members/*/config.yml"))
 
 
 @contextlib.contextmanager

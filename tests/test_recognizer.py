@@ -300,6 +300,23 @@ def test_members_are_saved_and_loaded(together, tmp_path):
     assert not Recognizer.load(tmp_path / "m").members
 
 
+@pytest.mark.parametrize("had_members", [True, False])
+def test_a_failed_save_leaves_all_networks_that_were_there(together, tmp_path, monkeypatch, had_members):
+    folder, other = tmp_path / "m", together.members["other"]
+    if not had_members:
+        together.members.clear()
+    together.save(folder, {})
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(type(together.config), "save", lambda config, path: (_ for _ in ()).throw(full))
+    for members in ({}, {"other": other, "third": other}):
+        together.members = members
+        with pytest.raises(OSError, match="No space"):
+            together.save(folder, {"later": 1})
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+        assert list(Recognizer.load(folder).members) == ["other"] * had_members
+
+
 def test_members_that_do_not_fit(together, tmp_path):
     together.save(tmp_path / "m", {})
     member = tmp_path / "m" / "members" / "other"
