@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asrlib import rnnt_xla
+from asrlib.conv import pointwise_conv, pointwise_weight_grad
 from asrlib.rnnt import (
     GPU_BUDGET,
     NEG_INF,
@@ -143,7 +144,8 @@ class _Joint(NamedTuple):
         return z, self.activate(z)
 
     def logits(self, h, weight, bias):
-        return F.linear(h.to(self.compute), weight, bias).to(torch.promote_types(self.compute, torch.float32))
+        out = pointwise_conv(h.to(self.compute), weight, bias)
+        return out.to(torch.promote_types(self.compute, torch.float32))
 
 
 class _JointRNNTLoss(torch.autograd.Function):
@@ -207,8 +209,8 @@ class _JointRNNTLoss(torch.autograd.Function):
             d_bias += d_logits.sum(0)
             d_logits = d_logits.to(joint.compute)
             if ctx.needs_input_grad[2]:
-                d_weight += d_logits.T @ h.to(joint.compute)
-            d_z = (d_logits @ low_weight).to(dtype) * joint.slope(z, h)
+                d_weight += pointwise_weight_grad(h.to(joint.compute), d_logits)
+            d_z = pointwise_conv(d_logits, low_weight.T).to(dtype) * joint.slope(z, h)
             d_encoder.index_add_(0, b * T + t, d_z)
             d_prediction.index_add_(0, b * U1 + u, d_z)
         return (

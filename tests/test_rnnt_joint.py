@@ -32,7 +32,7 @@ def test_joint_without_bias_and_with_frozen_weight():
     torch.testing.assert_close(gradients(loss, inputs), gradients(plain, inputs))
 
 
-def test_nodes_left_out_of_the_backward_pass_change_no_digit():
+def test_nodes_left_out_of_the_backward_pass_change_no_digit(library):
     parts, *rest = joint_parts(B=2, T=40, U=20, V=11, D=8, dtype=torch.float32)
     # confident logits: few nodes carry the paths, as in a trained model
     parts[2].data *= 4
