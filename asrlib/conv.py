@@ -20,8 +20,10 @@ from torch.autograd.function import once_differentiable
 from asrlib.errors import InputError
 
 PADDINGS = ("same", "causal")
-# multiplications below which calling oneDNN costs more than it saves
-ONEDNN_PRODUCTS = 1 << 22
+# below so many multiplications a call of oneDNN costs more than it saves; of fewer numbers PyTorch asks others
+ONEDNN_PRODUCTS, ONEDNN_NUMBERS = 1 << 23, 20480
+# a kernel of 1 has nothing to dilate, but with one thread PyTorch takes oneDNN for dilated kernels alone
+ONEDNN_DILATION = (2, 1)
 ACTIVATIONS = {"swish": F.silu, "silu": F.silu, "relu": F.relu, "tanh": torch.tanh, "linear": lambda x: x}
 
 
@@ -74,7 +76,7 @@ def pointwise_conv(
     """A convolution of kernel 1: the matrix product x @ weight.T + bias, by the faster library. Lesson 02."""
     if not _faster_as_convolution(x, len(weight)):
         return F.linear(x, weight, bias)
-    out = F.conv2d(_image(x), weight[:, :, None, None], bias)
+    out = F.conv2d(_image(x), weight[:, :, None, None], bias, dilation=ONEDNN_DILATION)
     return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))
 
 
@@ -85,17 +87,18 @@ def pointwise_weight_grad(
     if not _faster_as_convolution(x, grad.shape[-1]):
         return grad.flatten(0, -2).T @ x.flatten(0, -2)
     shape = grad.shape[-1], x.shape[-1], 1, 1
-    return torch.nn.grad.conv2d_weight(_image(x), shape, _image(grad))[:, :, 0, 0]
+    gradient = torch.nn.grad.conv2d_weight(_image(x), shape, _image(grad), dilation=ONEDNN_DILATION)
+    return gradient[:, :, 0, 0]
 
 
 def _faster_as_convolution(x: Tensor, channels_out: int) -> bool:
     """In float32 on a CPU PyTorch multiplies matrices with MKL, which uses half of the vector unit of
-    AMD's processors, and convolves with oneDNN (if in several threads), which uses all of any maker's.
+    AMD's processors, and convolves with oneDNN, which uses all of any maker's.
     """
     if x.device.type != "cpu" or x.dtype != torch.float32 or torch.compiler.is_compiling():
         return False
-    worth_the_call = x.numel() * channels_out >= ONEDNN_PRODUCTS
-    return worth_the_call and torch.backends.mkldnn.is_available() and torch.get_num_threads() > 1
+    large = x.numel() > ONEDNN_NUMBERS and x.numel() * channels_out >= ONEDNN_PRODUCTS
+    return large and torch.backends.mkldnn.is_available()
 
 
 def _image(x: Tensor) -> Tensor:

@@ -129,7 +129,7 @@ def test_pointwise_conv_is_the_linear_layer(library, rows, biased):
 
 def test_pointwise_conv_is_a_convolution_in_float32_alone(library, monkeypatch):
     convolved, conv2d = [], F.conv2d
-    monkeypatch.setattr(F, "conv2d", lambda x, *rest: convolved.append(x.dtype) or conv2d(x, *rest))
+    monkeypatch.setattr(F, "conv2d", lambda x, *a, **k: convolved.append(x.dtype) or conv2d(x, *a, **k))
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         conv.pointwise_conv(torch.randn(9, 6, dtype=dtype), torch.randn(4, 6, dtype=dtype))
     assert convolved == [torch.float32] * (library == "convolution")
