@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from asrlib.errors import InputError
 
 PADDINGS = ("same", "causal")
-# below so many multiplications a call of oneDNN costs more than it saves; of fewer numbers PyTorch asks others
+# below so many multiplications oneDNN costs more than it saves; of fewer numbers PyTorch asks others
 ONEDNN_PRODUCTS, ONEDNN_NUMBERS = 1 << 23, 20480
 # a kernel of 1 has nothing to dilate, but with one thread PyTorch takes oneDNN for dilated kernels alone
 ONEDNN_DILATION = (2, 1)
