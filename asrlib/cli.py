@@ -273,12 +273,15 @@ def recipe_sentences(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory.")],
     init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="How often to hear a recording for each time of a synthetic sentence.")
+    ] = 1,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key.")] = None,
 ) -> None:
     """Word pieces from all recordings and synthetic sentences, tested on other speakers (docs/results.md)."""
     from asrlib.recipes import train_sentences
 
-    for name, value in train_sentences(real, out, init, set_ or []).items():
+    for name, value in train_sentences(real, out, init, repeats, set_ or []).items():
         print(f"{name}: {value:.2f}")
 
 

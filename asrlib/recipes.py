@@ -171,11 +171,13 @@ def train_sentences(
     real: Path,
     out: Path,
     init: Path | None = None,
+    repeats: int = 1,
     settings: Sequence[str] = (),
     show_progress: bool = True,
 ) -> dict[str, float]:
     """Train ``contextnet-sentences`` on the training splits of all recordings and of the synthetic
-    sentences; the best by its WER on their dev splits is kept.
+    sentences; the best by its WER on their dev splits is kept. A recording is heard ``repeats``
+    times for each time that a synthetic sentence is.
 
     Returns WER and CER in per cent of both heads on the test split of each corpus, whose
     speakers were never heard (``ljspeech-385`` has one speaker: there, only the
@@ -183,7 +185,10 @@ def train_sentences(
     """
     split = {part: _sentences(real, part) for part in ("train", "dev", "test")}
     config = override(load_config("contextnet-sentences"), list(settings))
-    train_cuts, dev_cuts = (_together(split[part].values()) for part in ("train", "dev"))
+    heard = {
+        name: cuts if name == "sentences" else cuts.repeat(repeats) for name, cuts in split["train"].items()
+    }
+    train_cuts, dev_cuts = _together(heard.values()), _together(split["dev"].values())
     recognizer = train(config, train_cuts, out, dev_cuts, init=init, show_progress=show_progress)
     rates, rows = {}, []
     for head in ("transducer", "ctc"):

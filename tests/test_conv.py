@@ -135,6 +135,13 @@ def test_pointwise_conv_is_a_convolution_in_float32_alone(library, monkeypatch):
     assert convolved == [torch.float32] * (library == "convolution")
 
 
+def test_exported_pointwise_conv_is_a_linear_layer(library):
+    program = torch.export.export(SeparableConv(6, 4, 3), (torch.randn(2, 9, 6),))
+    called = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert sum("conv2d" in name for name in called) == 1  # the depthwise half
+    assert sum("linear" in name for name in called) == 1
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

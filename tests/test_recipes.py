@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -141,6 +142,11 @@ def test_sentences_are_tested_on_speakers_not_trained_on(real, trained, tmp_path
     assert not any("1455" in text for text in trained["texts"])
     assert trained["config"].training.max_steps == 7
     assert rates["librispeech-251, ctc, WER"] == 10 and rates["sentences, transducer, CER"] == 1
+    once = Counter(trained["texts"])
+    recipes.train_sentences(real, tmp_path, repeats=3)
+    thrice = Counter(trained["texts"])
+    assert thrice["HE WENT AWAY"] == 3 * once["HE WENT AWAY"] > 0  # a recording
+    assert thrice["THE TIGER DANCED"] == once["THE TIGER DANCED"] > 0  # synthetic
     rows = json.loads((tmp_path / "tested.json").read_text())
     assert len(rows) == 10 and rows[0]["wer"]["deletions"] == 2
 
