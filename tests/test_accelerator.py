@@ -9,9 +9,11 @@ import tiny
 import torch
 from accelerate import Accelerator
 from lattices import draw, draw_ctc, feasible, joint_parts
+from test_streaming import assert_same, streamed
+from test_streaming import recognizer as streaming_recognizer
 
 from asrlib.config import override
-from asrlib.corpus import load_corpus
+from asrlib.corpus import clips, cut_audio, load_corpus
 from asrlib.ctc import ctc_loss
 from asrlib.recognizer import Recognizer
 from asrlib.rnnt import rnnt_loss, rnnt_posteriors
@@ -116,6 +118,16 @@ def test_recognition_there_writes_what_it_writes_here(tiny_corpus, tiny_model, h
     with pretending():
         there = texts(DEVICE)
     assert there == texts("cpu") and any(there.values())
+
+
+@pytest.mark.parametrize("head", ["transducer", "ctc"])
+def test_streaming_there_writes_what_it_writes_here(tmp_path, head):
+    here, (cut, *_) = streaming_recognizer(decoding={"head": head}), clips()
+    here.save(tmp_path, {})
+    with pretending():
+        there = Recognizer.load(tmp_path, device=DEVICE)
+        found = streamed(there, cut_audio(cut), cut.sampling_rate, [1600])
+    assert_same(found, here.transcribe(cut_audio(cut), cut.sampling_rate))
 
 
 def test_losses_there_are_the_losses_here():
