@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from asrlib.errors import InputError
+from asrlib.xla import on_xla
 
 PADDINGS = ("same", "causal")
 # below so many multiplications oneDNN costs more than it saves; of fewer numbers PyTorch asks others
@@ -30,6 +31,14 @@ ACTIVATIONS = {"swish": F.silu, "silu": F.silu, "relu": F.relu, "tanh": torch.ta
 def frame_mask(lengths: Int[Tensor, "batch"], frames: int) -> Bool[Tensor, "batch frames"]:
     """True where a frame belongs to its utterance."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
+
+
+def valid_rows(mask: Bool[Tensor, "batch frames"]) -> Int[Tensor, "valid"]:
+    """Where valid frames lie among all batch · frames; looked up once a mask, a GPU's host waits for it."""
+    rows = getattr(mask, "valid_rows", None)
+    if rows is None:
+        rows = mask.valid_rows = mask.flatten().nonzero()[:, 0]
+    return rows
 
 
 def output_length(frames: int | Tensor, stride: int) -> int | Tensor:
@@ -175,19 +184,22 @@ class MaskedBatchNorm(nn.BatchNorm1d):
             return activation(
                 torch.addcmul(self.bias - self.running_mean * scale, x, scale) * mask[..., None]
             )
-        if mask is not None and x.device.type == "cpu" and not in_processes():
-            valid = mask.flatten().nonzero()[:, 0]
-            flat = x.flatten(0, 1)
-            normed = self._normed(flat.index_select(0, valid)[None], None, activation)[0]
-            return torch.zeros_like(flat, dtype=normed.dtype).index_copy(0, valid, normed).view_as(x)
-        return self._normed(x, mask, activation)
+        if mask is None or on_xla(x) or in_processes():
+            return self._normed(x, mask, activation)
+        rows, flat = valid_rows(mask), x.flatten(0, 1)
+        picked = flat.index_select(0, rows)
+        if x.device.type == "cpu" or len(rows) < 2:
+            normed = self._normed(picked[None], None, activation)[0]
+        else:  # a GPU is fast when it is asked for little: its own kernel is one call, and exact enough
+            normed = activation(super().forward(picked))
+        return torch.zeros_like(flat, dtype=normed.dtype).index_copy_(0, rows, normed).view_as(x)
 
     def _normed(self, x: Tensor, mask: Tensor | None, activation: Callable[[Tensor], Tensor]) -> Tensor:
         y, mean, variance, count = _BatchNorm.apply(x, mask, self.weight, self.bias, self.eps, activation)
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-            unbiased = variance * (count / (count - 1))
+            unbiased = variance * (count / (count - 1).clamp(min=1))  # of one frame: 0, not 0 / 0
             self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
         return y
 
@@ -195,7 +207,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 class _BatchNorm(torch.autograd.Function):
     """Mean and variance in two passes of exact sums: on a CPU nn.BatchNorm1d's are ten times less exact here.
 
-    No shape depends on the lengths, and no number is asked for: on a GPU and on XLA nothing waits.
+    No shape depends on the lengths, and no number is asked for: on XLA nothing is compiled anew.
     Without mask and on one CPU, PyTorch's own kernels do what comes after the statistics.
     """
 

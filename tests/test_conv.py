@@ -265,6 +265,15 @@ def test_batch_norm_in_sixteen_bits_has_wide_statistics():
     torch.testing.assert_close(y.float(), ours(x.bfloat16().float(), mask), atol=0.02, rtol=0.01)
 
 
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_batch_of_one_frame_leaves_the_running_statistics_finite(frames):
+    norm = MaskedBatchNorm(3)
+    y = norm(torch.randn(1, frames, 3), torch.tensor([[True, False]])[:, :frames])
+    assert y.isfinite().all() and norm.running_var.isfinite().all()
+    torch.testing.assert_close(norm.running_var, torch.full((3,), 0.99))
+
+
 def test_running_statistics_move_by_keras_momentum():
     norm = MaskedBatchNorm(1)
     norm(torch.tensor([[[0.0], [2.0], [100.0]]]), torch.tensor([[True, True, False]]))
