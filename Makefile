@@ -9,6 +9,9 @@ VENV_XLA := .venv-xla
 READY_XLA := $(VENV_XLA)/.ready
 VENV_EXPORT := .venv-export
 READY_EXPORT := $(VENV_EXPORT)/.ready
+# JupyterLab would ask each student whether to fetch news from the web
+LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings/overrides.json
+NO_NEWS := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
 LESSONS := $(sort $(wildcard notebooks/*.ipynb))
 # lessons whose point is a training run: executed with a short one, and only what is marked is compared
 TRAINED := notebooks/09_train_contextnet.ipynb
@@ -22,7 +25,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lab: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --LabApp.news_url=None $(LABFLAGS)
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LABFLAGS)
 
 test: $(READY) lint
 	$(PYTEST) tests
@@ -65,6 +68,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(if $(CPU),$(BIN)/python -m pip install -q -c constraints.txt torch torchaudio --index-url $(CPU_INDEX))
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[lab,test]"
+	mkdir -p $(dir $(LAB_SETTINGS)) && echo '$(NO_NEWS)' > $(LAB_SETTINGS)
 	touch $(READY)
 
 $(READY_XLA): pyproject.toml constraints-xla.txt

@@ -51,6 +51,7 @@ WIDGETS = {
     "decoder stepper": "11_decode_and_measure",
     "recording desk": "13_your_own_voice",
 }
+SETTINGS = Path(sys.prefix, "share/jupyter/lab/settings/overrides.json")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SLIDER, PICTURE, SOUND = ".widget-slider .noUi-handle", "img.widget-image", ".widget-vbox audio"
 
@@ -82,7 +83,7 @@ def url(tmp_path_factory):
     port, token = free_port(), secrets.token_hex()
     command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--ServerApp.root_dir=."]
     command += [f"--LabApp.default_url=/lab/tree/notebooks/{LESSON.name}"]
-    command += ["--LabApp.news_url=None", "--no-browser"]
+    command += ["--no-browser"]
     # exposed, so that the test can listen to what the kernel says
     command += [f"--port={port}", "--ServerApp.port_retries=0", "--expose-app-in-browser"]
     command += [f"--IdentityProvider.token={token}"]
@@ -181,8 +182,13 @@ def test_moving_the_slider_changes_picture_and_sound(page, key):
     wait(page, lambda: any(widths(page, PICTURE)), "the picture to have a width", 30)
 
 
+@pytest.mark.skipif(not SETTINGS.exists(), reason="needs JupyterLab's settings as `make lab` has them")
+def test_nobody_is_asked_about_news(page):
+    assert not [text for text in texts(page, ".Toastify__toast") if "news" in text.lower()]
+
+
 def test_console_has_no_errors(page):
-    """What the browser could not fetch (a favicon, JupyterLab's news) is not the lesson's business."""
+    """What the browser could not fetch (a favicon) is not the lesson's business."""
     log = page.get_log("browser")
     assert not [entry for entry in log if entry["level"] == "SEVERE" and entry["source"] != "network"]
 
