@@ -25,9 +25,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from asrlib.conv import ACTIVATIONS, MaskedBatchNorm, PointwiseConv, SeparableConv, frame_mask, output_length
+from asrlib.conv import (
+    ACTIVATIONS,
+    MaskedBatchNorm,
+    PointwiseConv,
+    SeparableConv,
+    frame_mask,
+    note_valid_rows,
+    output_length,
+)
 from asrlib.errors import InputError
 from asrlib.se import SqueezeExcite
+from asrlib.xla import on_xla
 
 VARIANTS = ("paper", "tensorflowasr", "tensorflowasr-2021")
 # the blocks that halve the frame rate
@@ -199,13 +208,13 @@ class ContextNetEncoder(nn.Module):
             lengths = torch.full((batch,), frames, dtype=torch.long, device=features.device)
         # one utterance, or all of one length: nothing to mask (not asked on an accelerator: it would wait)
         masked = features.device.type != "cpu" or bool((lengths != frames).any())
-        x, mask = features, frame_mask(lengths, frames) if masked else None
+        x, mask = features, self._mask(lengths, frames) if masked else None
         if masked:
             x = x * mask[..., None]
         for block in self.blocks:
             lengths = output_length(lengths, block.stride)
             frames = output_length(frames, block.stride)
-            mask_out = (frame_mask(lengths, frames) if block.stride > 1 else mask) if masked else None
+            mask_out = self._mask(lengths, frames) if masked and block.stride > 1 else mask
             if self.checkpoint_blocks and self.training and torch.is_grad_enabled():
                 x = checkpoint(
                     block,
@@ -220,3 +229,9 @@ class ContextNetEncoder(nn.Module):
                 x = block(x, mask, mask_out)
             mask = mask_out
         return x, lengths
+
+    def _mask(self, lengths: Tensor, frames: int) -> Tensor:
+        mask = frame_mask(lengths, frames)
+        if self.training and not on_xla(mask):
+            note_valid_rows(mask)
+        return mask

@@ -34,11 +34,14 @@ def frame_mask(lengths: Int[Tensor, "batch"], frames: int) -> Bool[Tensor, "batc
 
 
 def valid_rows(mask: Bool[Tensor, "batch frames"]) -> Int[Tensor, "valid"]:
-    """Where valid frames lie among all batch · frames; looked up once a mask, a GPU's host waits for it."""
+    """Where the valid frames lie among all batch · frames, unless ``note_valid_rows`` has told the mask."""
     rows = getattr(mask, "valid_rows", None)
-    if rows is None:
-        rows = mask.valid_rows = mask.flatten().nonzero()[:, 0]
-    return rows
+    return mask.flatten().nonzero()[:, 0] if rows is None else rows
+
+
+def note_valid_rows(mask: Bool[Tensor, "batch frames"]) -> None:
+    """Look them up once for many layers: a GPU's host waits each time. The mask must not change then."""
+    mask.valid_rows = valid_rows(mask)
 
 
 def output_length(frames: int | Tensor, stride: int) -> int | Tensor:
