@@ -284,11 +284,13 @@ def _steps(name: str, config: str, shape: Shape, device: str) -> Callable[[int],
         group["lr"] = 1e-4
     model.train()
 
+    waveforms = _waveforms(settings, shape).to(device)
+
     def step(turn: int) -> tuple[dict[str, float], tuple[float, Any] | None]:
         seconds: dict[str, float] = {}
         first = None
         with _timed(seconds, "data", cuda):
-            features, counts, targets = _batch(settings, shape, front_end, device)
+            features, counts, targets = _batch(settings, shape, front_end, waveforms)
         with _timed(seconds, "encoder", cuda), precision:
             encoded = model.encoder(features, counts) if name == ASRLIB else model.encode(features)
         with _timed(seconds, "joint + loss", cuda), precision:
@@ -330,18 +332,23 @@ def _model(settings: Config) -> nn.Module:
     return build_model(settings)
 
 
+def _waveforms(settings: Config, shape: Shape) -> Tensor:
+    """Noise (B, samples): always the same."""
+    samples = round(shape.seconds * settings.features.sample_rate)
+    return 0.1 * torch.randn(shape.utterances, samples, generator=torch.Generator().manual_seed(0))
+
+
 def _batch(
-    settings: Config, shape: Shape, front_end: FrontEnd, device: str
+    settings: Config, shape: Shape, front_end: FrontEnd, waveforms: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Features after SpecAugment (B, T, mels), their lengths, targets (B, U): always the same."""
-    generator = torch.Generator().manual_seed(0)
-    B, samples = shape.utterances, round(shape.seconds * settings.features.sample_rate)
-    waveforms = (0.1 * torch.randn(B, samples, generator=generator)).to(device)
-    lengths = torch.full((B,), samples, device=device)
+    generator = torch.Generator().manual_seed(1)
+    B, samples = waveforms.shape
+    lengths = torch.full((B,), samples, device=waveforms.device)
     with torch.no_grad():
         features, counts = augmented_features(waveforms, lengths, front_end, settings.augment, generator)
     targets = torch.randint(1, settings.tokenizer.vocabulary, (B, shape.labels), generator=generator)
-    return features, counts, targets.to(device)
+    return features, counts, targets.to(waveforms.device)
 
 
 # ---- the same in float64 ---------------------------------------------------------------------------------
@@ -351,7 +358,8 @@ def _exact(config: str, shape: Shape) -> tuple[float, Tensor]:
     """Loss and gradient of the first step: the plain network in float64, with asrlib's loss in float64."""
     settings = load_config(config)
     plain = plain_of(_model(settings), settings).double().train()
-    features, _, targets = _batch(settings, shape, FrontEnd(**vars(settings.features)), "cpu")
+    front_end = FrontEnd(**vars(settings.features))
+    features, _, targets = _batch(settings, shape, front_end, _waveforms(settings, shape))
     loss = plain.loss(plain.encode(features.double()), targets, rnnt_loss)
     loss.backward()
     return float(loss.detach()), torch.cat([p.grad.flatten() for p in plain.parameters()])

@@ -190,7 +190,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         if mask is None or on_xla(x) or in_processes():
             return self._normed(x, mask, activation)
         rows, flat = valid_rows(mask), x.flatten(0, 1)
-        picked = flat.index_select(0, rows)
+        picked = _Picked.apply(flat, rows)
         if x.device.type == "cpu" or len(rows) < 2:
             normed = self._normed(picked[None], None, activation)[0]
         else:  # a GPU is fast when it is asked for little: its own kernel is one call, and exact enough
@@ -205,6 +205,22 @@ class MaskedBatchNorm(nn.BatchNorm1d):
             unbiased = variance * (count / (count - 1).clamp(min=1))  # of one frame: 0, not 0 / 0
             self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
         return y
+
+
+class _Picked(torch.autograd.Function):
+    """x.index_select(0, rows), rows without repeats: then the gradient is copied, where PyTorch would add."""
+
+    @staticmethod
+    def forward(ctx, x, rows):
+        ctx.save_for_backward(rows)
+        ctx.shape = x.shape
+        return x.index_select(0, rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        (rows,) = ctx.saved_tensors
+        return grad.new_zeros(ctx.shape).index_copy_(0, rows, grad), None
 
 
 class _BatchNorm(torch.autograd.Function):

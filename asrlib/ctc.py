@@ -16,9 +16,11 @@ Every probability is a natural logarithm.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -267,7 +269,7 @@ class _Batch:
         return check_labels(targets, U_b, V, self.blank)
 
     def _check_values(self):
-        if on_xla(self.log_probs):
+        if not values_checked(self.log_probs):
             return
         # one sum a frame sees every NaN and +inf; -inf is a probability of zero and harmless
         total = self.log_probs.detach().sum(-1, dtype=_loss_dtype(self.log_probs))
@@ -441,6 +443,26 @@ def _as_lengths(name: str, lengths, B: int, device) -> Tensor:
     if lengths.numel() != B:
         raise ValueError(f"{name} has {lengths.numel()} entries for {B} utterances")
     return lengths.reshape(B).long()
+
+
+_VALUES_CHECKED = contextvars.ContextVar("values_checked", default=True)
+
+
+@contextlib.contextmanager
+def values_unchecked() -> Iterator[None]:
+    """Within it NaN and infinity among what the losses are given make a loss of NaN, and no error: for a
+    training loop, which looks at the loss itself and has a GPU that should not wait for each look.
+    """
+    token = _VALUES_CHECKED.set(False)
+    try:
+        yield
+    finally:
+        _VALUES_CHECKED.reset(token)
+
+
+def values_checked(x: Tensor) -> bool:
+    """Whether a loss looks at its numbers: never on XLA, where nothing is asked of the device."""
+    return _VALUES_CHECKED.get() and not on_xla(x)
 
 
 def check_lengths(name: str, lengths: Tensor, longest: int, what: str) -> None:

@@ -20,9 +20,12 @@ last node.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import os
+import subprocess
+import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import NamedTuple
@@ -34,7 +37,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asrlib import rnnt_xla
-from asrlib.ctc import Alignment, check_labels, check_lengths, recursion_dtype
+from asrlib.ctc import Alignment, check_labels, check_lengths, recursion_dtype, values_checked
 from asrlib.xla import on_xla
 
 NEG_INF = -math.inf
@@ -284,8 +287,24 @@ def _kernels(x: Tensor) -> ModuleType | None:
         with contextlib.suppress(ImportError):
             from asrlib import rnnt_triton
 
-            return rnnt_triton
+            return rnnt_triton if _kernels_work(rnnt_triton, x.device) else None
     return None
+
+
+@functools.cache
+def _kernels_work(kernels: ModuleType, device: torch.device) -> bool:
+    """Whether Triton can compile here; it wants a C compiler, and Python's headers."""
+    try:
+        kernels.sweep(*(torch.zeros(1, 2, 2, device=device) for _ in range(2)), turned=False)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        reason = " ".join(str(error).split())[:200]
+        warnings.warn(
+            f"Triton cannot compile the transducer loss for the GPU ({reason}): a slower way is taken."
+            " Install a C compiler and Python's headers (python3-dev)",
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def _on_lattice(diagonals: Tensor, T1: int, U1: int) -> Tensor:
@@ -418,13 +437,15 @@ def _read(logits, batch, fused):
         *scores, lse = kernels.read(logits, batch)
         log_blank, log_label = batch.fill(*scores)
         sound = True
+    elif not values_checked(logits):
+        return *_read_blocks(logits, batch, fused), None
     else:
         log_blank, log_label = _read_blocks(logits, batch, fused)
         lse = None
         # a sum is NaN or infinite if one of its terms is: -inf as a logit shows nowhere else
         sound = not fused or logits.sum(dtype=log_blank.dtype).isfinite()
     # NaN or +inf among a node's logits has made its scores NaN; one look at the lattice finds it
-    if not ((log_blank < math.inf).all() & (log_label < math.inf).all() & sound):
+    if values_checked(logits) and not ((log_blank < math.inf).all() & (log_label < math.inf).all() & sound):
         _complain(logits, batch, fused)
     return log_blank, log_label, lse
 
@@ -483,11 +504,8 @@ def _complain(logits, batch, fused):
 
 
 def check_finite(name: str, x: Tensor, inside: Tensor | None = None) -> None:
-    """ValueError for the first item of `x` that is NaN or infinite; `inside` (B, N, ...): which count.
-
-    On XLA nothing is asked of the device, and nothing checked.
-    """
-    if on_xla(x):
+    """ValueError for the first item of `x` that is NaN or infinite; `inside` (B, N, ...): which count."""
+    if not values_checked(x):
         return
     bad = ~x.detach().isfinite()
     if inside is not None:

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from asrlib import rnnt_xla
 from asrlib.conv import pointwise_conv, pointwise_weight_grad
+from asrlib.ctc import values_checked
 from asrlib.rnnt import (
     GPU_BUDGET,
     NEG_INF,
@@ -169,7 +170,7 @@ class _JointRNNTLoss(torch.autograd.Function):
             log_blank[here] = log_p[:, batch.blank].to(dtype)
             y = log_p.gather(1, batch.labels[b, u, None])[:, 0].to(dtype)
             log_label[here] = torch.where(u < batch.U_b[b], y, NEG_INF)
-        if not ((log_blank < math.inf).all() & (log_label < math.inf).all()):
+        if values_checked(encoder) and not ((log_blank < math.inf) & (log_label < math.inf)).all():
             raise ValueError("encoder_out, prediction_out and weight are finite, but their logits overflow")
         log_p, blank_flow, label_flow = forward_backward(log_blank, log_label, batch.T_b, wanted)
         if wanted:

@@ -37,9 +37,11 @@ def read(logits: Tensor, batch) -> tuple[Tensor, Tensor, Tensor]:
     B, T, U1, V = logits.shape
     dtype = torch.promote_types(logits.dtype, torch.float32)
     log_blank, log_label, lse = (logits.new_empty((B, T, U1), dtype=dtype) for _ in range(3))
-    _read_kernel[(B * T * U1,)](
-        logits, batch.labels, batch.T_b, batch.U_b, log_blank, log_label, lse, T, U1, V, batch.blank, BLOCK_V
-    )
+    with torch.cuda.device_of(logits):
+        _read_kernel[(B * T * U1,)](
+            logits, batch.labels, batch.T_b, batch.U_b, log_blank, log_label, lse, T, U1, V, batch.blank,
+            BLOCK_V,
+        )  # fmt: skip
     return log_blank, log_label, lse
 
 
@@ -50,7 +52,8 @@ def sweep(log_blank: Tensor, log_label: Tensor, turned: bool) -> Tensor:
     block = triton.next_power_of_2(U1)
     lattices = log_blank.contiguous(), log_label.contiguous()
     warps = max(1, min(8, block // 64))
-    _recursion_kernel[(len(nodes),)](*lattices, nodes, B, T1, U1, block, num_warps=warps)
+    with torch.cuda.device_of(nodes):
+        _recursion_kernel[(len(nodes),)](*lattices, nodes, B, T1, U1, block, num_warps=warps)
     return nodes
 
 
@@ -59,10 +62,11 @@ def gradient(logits, lse, blank_flow, label_flow, scale, batch, clamp: float) ->
     logits = logits.contiguous()
     B, T, U1, V = logits.shape
     grad = torch.empty_like(logits)
-    _gradient_kernel[(B * T * U1,)](
-        logits, lse, batch.labels, batch.T_b, batch.U_b, blank_flow.contiguous(), label_flow.contiguous(),
-        scale.contiguous(), grad, T, U1, V, batch.blank, clamp, clamp > 0, BLOCK_V,
-    )  # fmt: skip
+    with torch.cuda.device_of(logits):
+        _gradient_kernel[(B * T * U1,)](
+            logits, lse, batch.labels, batch.T_b, batch.U_b, blank_flow.contiguous(), label_flow.contiguous(),
+            scale.contiguous(), grad, T, U1, V, batch.blank, clamp, clamp > 0, BLOCK_V,
+        )  # fmt: skip
     return grad
 
 
@@ -118,7 +122,8 @@ def _follow(a1, b1, a2, b2):
     return a1 + a2, _logaddexp(b1 + a2, b2)
 
 
-@triton.jit
+# or each divisibility of the three numbers would be compiled for itself
+@triton.jit(do_not_specialize=["B", "T1", "U1"])
 @no_type_check
 def _recursion_kernel(log_blank, log_label, nodes, B, T1, U1, BLOCK: tl.constexpr):
     # Eq. 16 along a row: α(t, u) = log(e^(α(t, u-1) + y(t, u-1)) + e^(wait(u))), where wait(u) = α(t-1, u)

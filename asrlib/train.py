@@ -21,6 +21,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ from asrlib.batches import (
     encode_corpus,
 )
 from asrlib.config import Config, TrainingConfig, build_model, check_vocabulary
+from asrlib.ctc import values_unchecked
 from asrlib.errors import InputError
 from asrlib.features import FrontEnd
 from asrlib.metrics import ErrorRate, char_error_rate, word_error_rate
@@ -85,7 +87,7 @@ def train(
     without ``resume``, for a checkpoint that cannot be written, and when the loss is not
     finite several times in a row.
     """
-    from accelerate import Accelerator
+    from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state()  # a notebook may train twice, with different precision
@@ -97,9 +99,14 @@ def train(
         gradient_accumulation_steps=settings.accumulate,
         # one of several processes without a GPU: accelerate wants to be told
         cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available(),
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=timedelta(hours=6)),  # for which one of them decodes the dev split
+            DistributedDataParallelKwargs(broadcast_buffers=False),  # batch norm's are all processes' already
+        ],
     )
     out = Path(out)
     last = _last_checkpoint(out)
+    _check_same_checkpoint(accelerator, last, out)
     if not resume and (last is not None or (out / "model.safetensors").exists()):
         raise InputError(f"{out} already holds a run: continue it with --resume, or choose another --out")
     tokenizer = load_tokenizer(out) if last is not None else _tokenizer(config, cuts, init)
@@ -125,6 +132,9 @@ def train(
     on_xla = accelerator.device.type == "xla"
     if on_xla and settings.checkpoint_blocks:
         raise InputError("training.checkpoint_blocks cannot be had on XLA: set it to false")
+    if settings.ctc_weight >= 1:  # processes would wait for gradients that never come
+        for unused in filter(None, (model.prediction, model.joint)):
+            unused.requires_grad_(False)
     model.to(accelerator.device)
     optimizer = adam(model, settings)
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -148,6 +158,15 @@ def train(
         run.train(cuts, labels, show_progress)
     # what is decoded has no fixed shape: not for XLA
     return Recognizer.load(out, device=torch.device("cpu") if on_xla else accelerator.device)
+
+
+def _check_same_checkpoint(accelerator: Accelerator, last: Path | None, out: Path) -> None:
+    from accelerate.utils import gather_object
+
+    if accelerator.num_processes > 1 and len(set(gather_object([last and last.name]))) > 1:
+        raise InputError(
+            f"{out}: not every process finds the same checkpoint there; put --out on a disk that all share"
+        )
 
 
 @contextlib.contextmanager
@@ -352,7 +371,8 @@ class _Run:
             group["lr"] = rate
         running = [buffer.clone() for buffer in self.model.buffers()]
         with accelerator.accumulate(self.model), self._weight_noise():
-            loss = self.model(features, counts, batch.targets.to(device), batch.target_lengths.to(device))
+            with values_unchecked():  # the loss says it
+                loss = self.model(features, counts, batch.targets.to(device), batch.target_lengths.to(device))
             loss = loss * self._share(len(batch.ids))
             # XLA is not asked before backward: the program would end here
             finite = self.on_xla or bool(accelerator.gather(torch.isfinite(loss.detach()).reshape(1)).all())
@@ -509,12 +529,14 @@ class WeightAverage:
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))  # young averages forget their random start quickly
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value, 1 - decay)
-            else:
-                # as a copy it would share the model's memory on XLA, which then compiles for that
-                self.weights[name].copy_(value + 0)
+        state = model.state_dict()
+        moving = [name for name, value in state.items() if value.is_floating_point()]
+        # one call for all: on a GPU, a thousand small ones take longer than their arithmetic
+        averages, values = ([held[name] for name in moving] for held in (self.weights, state))
+        torch._foreach_lerp_(averages, values, 1 - decay)
+        for name in state.keys() - moving:
+            # as a copy it would share the model's memory on XLA, which then compiles for that
+            self.weights[name].copy_(state[name] + 0)
 
     @contextlib.contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:

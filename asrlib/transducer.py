@@ -101,7 +101,9 @@ class PredictionNetwork(nn.Module):
             [(self.rnn, self.norm, self.projection), *self.deeper]
         ):
             before = None if state is None else tuple(part[number : number + 1] for part in state)
-            x, end = rnn(x, before if lstm or before is None else before[0])
+            # under autocast PyTorch runs a GPU's LSTM in float16, whatever type was asked for
+            with torch.autocast(x.device.type, enabled=False):
+                x, end = rnn(x.to(rnn.weight_ih_l0.dtype), before if lstm or before is None else before[0])
             x = projection(norm(x))
             after.append(end if lstm else (end,))
         return x, tuple(torch.cat(parts) for parts in zip(*after, strict=True))

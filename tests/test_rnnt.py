@@ -1,12 +1,16 @@
 """Three witnesses for the transducer loss: all paths by brute force, finite differences, torchaudio."""
 
 import math
+import types
 
 import pytest
 import torch
-from lattices import draw, gradients, torchaudio_loss
+from lattices import draw, gradients, joint_parts, torchaudio_loss
 
+import asrlib
+from asrlib.ctc import ctc_loss, values_unchecked
 from asrlib.rnnt import (
+    _kernels_work,
     forward_backward,
     new_lattice,
     rnnt_align,
@@ -17,6 +21,7 @@ from asrlib.rnnt import (
     rnnt_posteriors,
     rnnt_scores,
 )
+from asrlib.rnnt_joint import joint_rnnt_loss
 
 pytestmark = pytest.mark.usefixtures("seed")
 
@@ -28,6 +33,45 @@ def one_by_one(logits, targets, T_b, U_b, blank):
         T, U = int(T_b[b]), int(U_b[b])
         losses.append(-rnnt_brute_force(*rnnt_scores(logits[b, :T, : U + 1], targets[b, :U], blank)))
     return torch.stack(losses)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_unchecked_values_make_a_loss_that_is_no_number(value):
+    logits, targets, T_b, U_b = draw()
+    logits[0, 2, 1, 3] = value
+    log_probs = logits[:, :, 1].transpose(0, 1).log_softmax(-1)
+    (encoder, *joint), *rest = joint_parts()
+    with torch.no_grad():
+        encoder[0, 2, 1] = math.nan  # the tangent of infinity is 1
+    losses = (
+        lambda: rnnt_loss(logits, targets, T_b, U_b, blank=0, reduction="none"),
+        lambda: joint_rnnt_loss(encoder, *joint, *rest, reduction="none"),
+        lambda: ctc_loss(log_probs, targets[:, :1], T_b, U_b.clamp(max=1), 0, "none", zero_infinity=True),
+    )
+    for loss in losses:
+        with pytest.raises(ValueError, match="is (nan|inf)"):
+            loss()
+        with values_unchecked():
+            found = loss()
+        assert not found[0].isfinite() and found[1:].isfinite().all()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Failed to find C compiler."), OSError("no gcc")])
+def test_without_a_compiler_triton_is_left_out_with_a_warning(monkeypatch, error):
+    logits, *rest = draw()
+    expected = rnnt_loss(logits, *rest, blank=0)
+
+    def sweep(*_, **__):
+        raise error
+
+    kernels = types.ModuleType("asrlib.rnnt_triton")
+    kernels.sweep = sweep
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(asrlib, "rnnt_triton", kernels, raising=False)
+    _kernels_work.cache_clear()
+    with pytest.warns(UserWarning, match=f"Triton cannot compile .* \\({error}\\): a slower way is taken"):
+        torch.testing.assert_close(rnnt_loss(logits, *rest, blank=0), expected)
+    assert rnnt_loss(logits, *rest, blank=0) == expected  # said once
 
 
 # ---- the first witness: all paths ------------------------------------------------------------------------

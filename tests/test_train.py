@@ -419,6 +419,21 @@ def test_a_loss_that_is_no_number_is_skipped(cuts, tmp_path, broken_losses, valu
     assert all(value.isfinite().all() for value in recognizer.model.state_dict().values())
 
 
+@pytest.mark.parametrize("ctc_weight", [0.0, 0.5, 1.0])
+def test_sound_that_is_no_number_is_skipped(cuts, tmp_path, monkeypatch, ctc_weight):
+    """What comes into the network, not what comes out: it meets the losses' own checks."""
+    calls, original = iter(range(100)), module.augmented_features
+
+    def features(*arguments):
+        found, counts = original(*arguments)
+        return found * (math.inf if next(calls) == 1 else 1), counts
+
+    monkeypatch.setattr(module, "augmented_features", features)
+    with pytest.warns(UserWarning, match="step 1: the loss is nan; step skipped"):
+        recognizer = run(settings(max_steps=4, ctc_weight=ctc_weight), cuts, tmp_path)
+    assert all(value.isfinite().all() for value in recognizer.model.state_dict().values())
+
+
 def test_a_skipped_step_changes_nothing(cuts, tmp_path, broken_losses):
     """Neither weights nor the running statistics of batch norm, which the forward pass has moved."""
     config = settings(max_steps=1, average=0.0, checkpoint_every=1, evaluate_every=1)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import accelerate.utils
 import pytest
 import safetensors.torch
 import tiny
@@ -17,7 +18,7 @@ import yaml
 from asrlib.batches import BatchSampler, _shareable
 from asrlib.corpus import load_corpus
 from asrlib.errors import InputError
-from asrlib.train import train
+from asrlib.train import _check_same_checkpoint, train
 
 STEPS = 24
 
@@ -114,6 +115,29 @@ def test_a_killed_process_ends_the_run_and_resume_ends_where_it_would_have(corpu
     codes, errors = finish(start(config, corpus, out))
     assert codes == [0, 0] and errors == ["", ""]
     assert (out / "model.safetensors").read_bytes() == (two[1] / "model.safetensors").read_bytes()
+
+
+def test_two_processes_train_ctc_alone_beside_a_joint(corpus, tmp_path):
+    """The prediction network and the joint get no gradient then, for which DDP would wait."""
+    config = tmp_path / "tiny.yml"
+    alone = settings(batch_seconds=3, ctc_weight=1.0, max_steps=3, evaluate_every=3)
+    config.write_text(yaml.safe_dump(alone))
+    codes, errors = finish(start(config, corpus, tmp_path / "out"))
+    assert codes == [0, 0] and errors == ["", ""]
+    assert losses(tmp_path / "out").isfinite().all()
+
+
+def test_processes_that_find_different_checkpoints_are_stopped(tmp_path, monkeypatch):
+    class Accelerator:
+        num_processes = 2
+
+    found = ["step-00000008", None]
+    monkeypatch.setattr(accelerate.utils, "gather_object", lambda mine: [*mine, *found])
+    last = tmp_path / "checkpoints" / "step-00000008"
+    with pytest.raises(InputError, match=f"{tmp_path}: not every process finds the same checkpoint"):
+        _check_same_checkpoint(Accelerator(), last, tmp_path)
+    found.remove(None)
+    _check_same_checkpoint(Accelerator(), last, tmp_path)
 
 
 # ---- who gets what ---------------------------------------------------------------------------------------
