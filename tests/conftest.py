@@ -11,6 +11,13 @@ install_import_hook([f"asrlib.{name}" for name in MODULES if name != "rnnt_trito
 import pytest  # noqa: E402 (after the hook)
 import tiny  # noqa: E402
 
+# files of few tests that take long: begun last, they would leave the other process without work
+SLOW = {"test_grade", "test_train", "test_train_processes", "test_shar", "test_bench", "test_export"}
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in SLOW)
+
 
 @pytest.fixture
 def seed():

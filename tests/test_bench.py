@@ -7,10 +7,11 @@ from asrlib.bench_decode import bench_decode
 
 
 def test_bench_losses_prints_one_table(capsys):
-    rows = bench_losses(repeats=2, device="cpu", quick=True)
+    rows = bench_losses(repeats=1, device="cpu", quick=True)
     printed = capsys.readouterr().out
     names = [row.name for row in rows]
     assert {"asrlib.rnnt_loss", "asrlib.joint_rnnt_loss", "asrlib.ctc_loss"} <= set(names)
+    assert names[0] == "torchaudio.functional.rnnt_loss"  # what the others are compared with
     for row in rows:
         assert row.name in printed and row.seconds > 0
         if "approximate" not in row.name:
@@ -18,12 +19,6 @@ def test_bench_losses_prints_one_table(capsys):
         else:
             assert row.loss_error is None
     assert "CPU, " in printed.splitlines()[0] and "torch " in printed.splitlines()[0]
-
-
-def test_the_witnesses_are_compared_first():
-    pytest.importorskip("torchaudio")
-    rows = bench_losses(repeats=1, device="cpu", quick=True)
-    assert rows[0].name == "torchaudio.functional.rnnt_loss"
 
 
 def test_bench_decode_compares_the_same_search_everywhere(capsys):

@@ -77,7 +77,8 @@ def test_the_table_has_every_part_of_every_implementation(narrow, monkeypatch, c
 def test_all_hear_the_same_batch(narrow):
     _, config = narrow
     front_end = module.FrontEnd(**vars(config.features))
-    once, again = (module._batch(config, module.QUICK, front_end, "cpu") for _ in range(2))
+    waveforms = module._waveforms(config, module.QUICK)
+    once, again = (module._batch(config, module.QUICK, front_end, waveforms) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
     assert [tuple(x.shape) for x in once] == [(2, 98, 80), (2,), (2, 4)]
 
