@@ -33,7 +33,7 @@ test: $(READY) lint
 	LESSON_STEPS=30 $(NBVAL) --nbval-lax $(filter $(TRAINED),$(LESSONS))
 
 unit: $(READY)
-	$(PYTEST) tests -m "not browser"
+	$(PYTEST) tests -m "not browser and not processes"
 
 # The TPU's path, on the CPU: torch_xla wants a torch of its own, hence an environment of its own.
 test-xla: $(READY_XLA)

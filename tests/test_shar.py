@@ -247,6 +247,7 @@ def test_a_training_from_shards_resumes_in_the_middle_of_an_epoch(folder, tmp_pa
     assert weights(tmp_path / "out") == weights(tmp_path / "whole")
 
 
+@pytest.mark.processes
 def test_two_processes_train_and_resume_after_one_was_killed(folder, tmp_path):
     """Equally many batches for both, or one would wait for ever; and the same weights in the end."""
     config = tmp_path / "tiny.yml"

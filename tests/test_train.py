@@ -715,6 +715,7 @@ def start(config, corpus, out, *options):
     )
 
 
+@pytest.mark.processes
 def test_killed_at_random_moments_a_run_ends_with_the_same_weights(tmp_path):
     corpus = tiny.write_corpus(tmp_path / "tones", 8, 2, 1)
     config = tmp_path / "tiny.yml"
@@ -777,6 +778,7 @@ def test_what_goes_wrong_in_a_thread_is_the_same_one_line(tiny_corpus, tmp_path)
     assert not [thread for thread in threading.enumerate() if "read-ahead" in thread.name]
 
 
+@pytest.mark.processes
 def test_a_command_with_threads_ends_by_itself_in_success_and_in_error(tmp_path):
     corpus = tiny.write_corpus(tmp_path / "tones", 8, 1, 1)
     config = tmp_path / "tiny.yml"

@@ -20,6 +20,7 @@ from asrlib.corpus import load_corpus
 from asrlib.errors import InputError
 from asrlib.train import _check_same_checkpoint, train
 
+pytestmark = pytest.mark.processes
 STEPS = 24
 
 
