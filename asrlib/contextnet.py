@@ -31,6 +31,7 @@ from asrlib.conv import (
     PointwiseConv,
     SeparableConv,
     frame_mask,
+    in_processes,
     note_valid_rows,
     output_length,
 )
@@ -232,6 +233,6 @@ class ContextNetEncoder(nn.Module):
 
     def _mask(self, lengths: Tensor, frames: int) -> Tensor:
         mask = frame_mask(lengths, frames)
-        if self.training and not on_xla(mask):
+        if self.training and not on_xla(mask) and not in_processes():
             note_valid_rows(mask)
         return mask
