@@ -131,6 +131,7 @@ def test_two_processes_train_ctc_alone_beside_a_joint(corpus, tmp_path):
 def test_processes_that_find_different_checkpoints_are_stopped(tmp_path, monkeypatch):
     class Accelerator:
         num_processes = 2
+        device = torch.device("cpu")
 
     found = ["step-00000008", None]
     monkeypatch.setattr(accelerate.utils, "gather_object", lambda mine: [*mine, *found])
