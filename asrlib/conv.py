@@ -1,8 +1,8 @@
 """Depthwise-separable convolution over time, and the batch norm that goes with it.
 
 Everything here works on (batch, frames, channels): the pointwise half is then one
-matrix product and the depthwise half a channels-last convolution, which on a CPU
-is faster than ``nn.Conv1d`` on (batch, channels, frames) and gives the same numbers.
+matrix product and the depthwise half a channels-last convolution, which for a batch on
+a CPU is faster than ``nn.Conv1d`` on (batch, channels, frames) and gives the same numbers.
 Lesson 02.
 """
 
@@ -193,7 +193,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         picked = _Picked.apply(flat, rows)
         if x.device.type == "cpu" or len(rows) < 2:
             normed = self._normed(picked[None], None, activation)[0]
-        else:  # a GPU is fast when it is asked for little: its own kernel is one call, and exact enough
+        else:  # PyTorch's own kernel: one call to launch instead of thirty
             normed = activation(super().forward(picked))
         return torch.zeros_like(flat, dtype=normed.dtype).index_copy_(0, rows, normed).view_as(x)
 
