@@ -12,7 +12,7 @@ import pytest  # noqa: E402 (after the hook)
 import tiny  # noqa: E402
 
 # files of few tests that take long: begun last, they would leave the other process without work
-SLOW = {"test_grade", "test_train", "test_train_processes", "test_shar", "test_bench", "test_export"}
+SLOW = {"test_points", "test_train", "test_train_processes", "test_shar", "test_bench", "test_export"}
 
 
 def pytest_collection_modifyitems(items):
