@@ -38,10 +38,23 @@ from asrlib.errors import InputError
 CHECKS = Path(__file__).parent / "checks"
 # what a student writes before there is an answer
 UNFINISHED = (NotImplementedError,)
+# what the loop in `pace` takes on an ordinary machine, one of some years' age
+PACE_SECONDS = 0.008
 
 
 class WrongAnswer(AssertionError):
     """A verdict: the message is written for the student."""
+
+
+def pace() -> float:
+    """How many times longer than an ordinary machine this one takes for plain Python now; at least 1."""
+    fastest = math.inf
+    for _ in range(3):
+        started, total = time.thread_time(), 0
+        for n in range(100_000):
+            total += n % 7
+        fastest = min(fastest, time.thread_time() - started)
+    return max(1.0, fastest / PACE_SECONDS)
 
 
 class Told(Exception):
@@ -183,6 +196,10 @@ class Came:
         if self.error:
             self._reject(f"  came      {self.error}")
         return self._value
+
+    def longer_than(self, seconds: float) -> bool:
+        """Whether it took longer; on a machine slower than most, as many times longer is allowed."""
+        return self.seconds > seconds and self.seconds > seconds * pace()
 
     def _reject(self, *lines: str, because: Iterable[str] = ()) -> None:
         about = [f"  why       {text}" for text in because]

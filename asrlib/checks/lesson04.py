@@ -257,7 +257,7 @@ def largest_alpha(ask: Ask):
             "the size of that network; α is wanted": small,
         },
     )
-    if came.seconds > 2:
+    if came.longer_than(2):
         raise ask.because(f"right, but it took {came.seconds:.1f} s; two will do. Count, do not build")
     ask(small - 1, PAPER, 80).equals(
         0.49, "one number too many does not fit; batch norm's running statistics count among them"

@@ -251,5 +251,5 @@ def split(ask: Ask):
     came.equals(
         ["ab"] * 150, "300 characters: not all ways can be tried; keep the best split of each beginning"
     )
-    if came.seconds > 0.5:
+    if came.longer_than(0.5):
         raise ask.because(f"right, but 300 characters took {came.seconds:.1f} s; half a second will do")
