@@ -11,8 +11,12 @@ SECRET = ROOT / "solutions" / NAME / f"{NAME}.ipynb"
 DELETED = ROOT / "exercises" / NAME / f"{NAME}.ipynb"
 HOOKED = {
     "perfect": (exercise, ALL, ""),
-    "loop": (lambda: first_answer("while True: pass"), REST, "endless loop"),
-    "bomb": (lambda: first_answer("hoard = [bytearray(1 << 28) for _ in range(99)]"), REST, "memory"),
+    "loop": (lambda: first_answer("while True: pass"), REST, "had computed for"),
+    "bomb": (
+        lambda: first_answer("import torch; hoard = [torch.empty(1 << 26) for _ in range(99)]"),
+        REST,
+        "memory",
+    ),
     "peeks": (lambda: first_answer(f"open({str(SECRET)!r}).read()"), REST, "not for answers"),
     "network": (
         lambda: first_answer("import socket; socket.create_connection(('192.0.2.1', 80), 2)"),

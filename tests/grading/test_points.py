@@ -1,5 +1,6 @@
 """Points and feedback for everything that may be handed in, through the whole command."""
 
+import os
 import re
 import subprocess
 
@@ -52,6 +53,7 @@ def graded(tmp_path_factory):
     (folder / "submitted" / "twice").mkdir()
     nbformat.write(exercise(), folder / "submitted" / "twice" / "answers.ipynb")
     nbformat.write(exercise("none"), folder / "submitted" / "twice" / "before.ipynb")
+    os.utime(folder / "submitted" / "twice" / "before.ipynb", (1e9, 1e9))
     rows = grade(folder)
     return {row["student"]: row for row in reversed(rows)}, folder / "graded", rows
 
@@ -69,11 +71,12 @@ def test_what_is_no_notebook_gets_no_silent_zero(graded):
     assert "not a notebook" in page(graded[1], "no-notebook")
 
 
-def test_of_two_files_the_first_counts_and_the_second_is_listed(graded):
+def test_of_two_files_the_newest_counts_and_the_other_is_listed(graded):
     first, second = [row for row in graded[2] if row["student"] == "twice"]
     assert (first["file"], float(first["points"]), first["status"]) == ("answers.ipynb", ALL, "graded")
     assert (second["file"], second["points"], second["status"]) == ("before.ipynb", "", "second file")
-    assert f"twice handed in {NAME} before" in second["notes"]
+    assert "this one counts, the newest; not: twice/before.ipynb" in first["notes"]
+    assert "not this one but twice/answers.ipynb counts, the newest" in second["notes"]
     assert "second file" in (graded[1] / "feedback" / "twice" / "before.ipynb.html").read_text()
 
 
@@ -87,7 +90,7 @@ def test_nothing_is_lost(graded):
 @pytest.mark.parametrize(
     "student, says",
     [
-        ("loop", "endless loop"),
+        ("loop", "had computed for"),
         ("exits", "it calls exit"),
         ("bomb", "more memory than there is"),
         ("peeks", "found nothing"),

@@ -46,15 +46,21 @@ def test_an_argument_that_is_written_into_is_seen(session):
         session.function("f")(torch.ones(2))
 
 
-@pytest.mark.parametrize("source", ["while True: pass", "import time; time.sleep(60)"])
-def test_time_is_limited(locked, source):
+@pytest.mark.parametrize(
+    "source, says",
+    [
+        ("while True: pass", r"had computed for 5\.\d s when it was stopped; 5 s are allowed for one cell"),
+        ("import time; time.sleep(60)", r"waited 5\.\d s without computing anything; 5 s are allowed"),
+    ],
+)
+def test_time_is_limited(locked, source, says):
     started = time.monotonic()
     with locked.session() as session:
-        with pytest.raises(sandbox.ProcessEnded, match="within 5 seconds"):
+        with pytest.raises(sandbox.ProcessEnded, match=says):
             session.run(source)
         with pytest.raises(sandbox.ProcessEnded):
             session.run("1")
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 120  # wall clock, on a machine that may be busy
 
 
 @pytest.mark.parametrize("source", ["import os; os._exit(0)", "import ctypes; ctypes.string_at(0)"])

@@ -8,6 +8,7 @@ import assignments
 import colab
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from .execution import ADDED
 from .matching import UNFINISHED, defined_functions, find_answer
 from .submissions import Submission
 
@@ -62,5 +63,5 @@ def added_cells(code: list, taken: dict[str, int], known: set[str]) -> dict[int 
         if UNFINISHED in cell.source and defined_functions(cell.source):
             continue
         before = next((answer for answer in answers if answer > i), None)
-        added.setdefault(before, []).append(new_code_cell(cell.source))
+        added.setdefault(before, []).append(new_code_cell(cell.source, metadata={"tags": [ADDED]}))
     return added

@@ -9,9 +9,7 @@ from pathlib import Path
 import assignments
 import nbformat
 
-
-class CannotGrade(Exception):
-    """Nothing can be graded; the message, one line, is for the instructor."""
+from .errors import CannotGrade
 
 
 @contextlib.contextmanager

@@ -11,14 +11,15 @@ One server process imports torch and asrlib and forks a child per session, which
 - elsewhere an audit hook that refuses files below the hidden folders, sockets, processes and ctypes; that
   stops the curious, not the determined, and the grader says so; it also lets nothing be written, moved or
   deleted outside of a scratch folder per session;
-- limits on memory, CPU seconds and file sizes in both cases, and the clock of the caller.
+- limits on memory and file sizes in both cases, and on computing time, which the caller measures.
 
 Tests stay with the caller: only arguments and results cross the socket, as JSON with tensors' bytes, never
 as pickles, and what comes back is checked before it is believed.
 """
 
-from .caller import Remote, Sandbox, Session, hidden_folders
+from .caller import Sandbox, hidden_folders
 from .limits import AnswerError, Limits, ProcessEnded, SandboxError
+from .session import Remote, Session
 
 __all__ = [
     "AnswerError",

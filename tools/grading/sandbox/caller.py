@@ -1,26 +1,25 @@
-"""The grader's side: start the server, open sessions, run cells and call functions in them."""
+"""The grader's side: start the server and open sessions."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import json
-import os
-import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import asrlib
+from asrlib.check import pace
 
-from .channel import receive, send
+from .channel import receive
+from .clock import TimeIsUp, WallClock
 from .limits import AnswerError, Limits, ProcessEnded, SandboxError
-from .values import decode, encode
+from .session import Session
 
 TOOLS = Path(__file__).resolve().parents[2]
 # isolated from the environment, the server must be told where this package and the grader's own asrlib lie
@@ -31,164 +30,141 @@ sys.path[:0] = arguments["path"]
 from grading.sandbox.server import serve
 serve(arguments)
 """
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/tmp",
+    "USER": "student",
+    "MPLBACKEND": "Agg",
+    "MPLCONFIGDIR": "/tmp/matplotlib",
+    "PYTHONHASHSEED": "0",
+    **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")},
+}
+# what every notebook needs, and no library that the server has imported before it locks a child in
+PROBE = """
+import IPython.core.magics
+import asrlib
+%matplotlib inline
+clips = list(asrlib.clips())
+
+def probe(x):
+    return x + len(clips) / len(clips)
+"""
 
 
 class Sandbox:
-    """The server; ``isolation`` is "namespaces" or "audit hook". SandboxError if it does not start."""
+    """The server; ``isolation`` is "namespaces" or "audit hook".
+
+    SandboxError if it does not start, or if a notebook's first steps fail in it.
+    """
 
     def __init__(self, limits: Limits | None = None):
-        self.limits = limits = limits or Limits()
-        self.scratch = tempfile.TemporaryDirectory(prefix="sandbox-")
-        ours, theirs = socket.socketpair()
-        environment = {
-            "PATH": "/usr/bin:/bin",
-            "HOME": "/tmp",
-            "USER": "student",
-            "MPLBACKEND": "Agg",
-            "MPLCONFIGDIR": "/tmp/matplotlib",
-            "PYTHONHASHSEED": "0",
-            **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")},
-        }
-        arguments = json.dumps(
-            {
-                **dataclasses.asdict(limits),
-                "root": self.scratch.name,
-                "fd": theirs.fileno(),
-                "path": [str(TOOLS), str(Path(asrlib.__file__).resolve().parent.parent)],
-            }
-        )
+        self.limits = limits or Limits()
+        self._pace = pace()
+        self._scratch = tempfile.TemporaryDirectory(prefix="sandbox-")
         # a file, for nobody reads while the server speaks; students' code has it closed
-        self.stderr_file = tempfile.TemporaryFile()
-        self.server = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-c", START, arguments],
-            pass_fds=[theirs.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self.stderr_file,
-        )
-        theirs.close()
-        self.control = ours
+        self._stderr = tempfile.TemporaryFile()
+        self._control, theirs = socket.socketpair()
+        self.server = self._start(theirs)
         try:
-            self.isolation = self._control_reply("start", 300)["isolation"]
-        except SandboxError:
+            self.isolation = self._control_reply("start", 600)["isolation"]
+            self._probe()
+        except BaseException:
             self.__exit__()
             raise
 
+    def _start(self, theirs: socket.socket) -> subprocess.Popen:
+        arguments = {
+            **dataclasses.asdict(self.limits),
+            "cpu_seconds": int(3600 * self._pace),  # ends what survives its caller
+            "root": self._scratch.name,
+            "fd": theirs.fileno(),
+            "path": [str(TOOLS), str(Path(asrlib.__file__).resolve().parent.parent)],
+        }
+        with theirs:
+            return subprocess.Popen(
+                [sys.executable, "-I", "-B", "-c", START, json.dumps(arguments)],
+                pass_fds=[theirs.fileno()],
+                env=ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+            )
+
+    def _probe(self) -> None:
+        """Execute a cell and call a function, so that no student pays for a sandbox that cannot."""
+        import torch
+
+        try:
+            with self.session() as session:
+                session.run(PROBE)
+                answer = session.function("probe")(torch.zeros(2, 4)[:1, 0])
+            if not torch.equal(answer, torch.ones(1)):
+                raise SandboxError(f"one is {answer} there")
+        except (AnswerError, ProcessEnded, SandboxError) as error:
+            first = " ".join(str(error).split("\n")[0].split())
+            raise SandboxError(f"the sandbox cannot execute a notebook: {first}") from None
+
     def session(self) -> Session:
         ours, theirs = socket.socketpair()
-        with contextlib.suppress(OSError):  # a dead server is told of by what is not heard
-            socket.send_fds(self.control, [b"+"], [theirs.fileno()])
+        if hasattr(socket, "SO_PASSCRED"):
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        with contextlib.suppress(OSError):  # of a dead server the missing reply tells
+            socket.send_fds(self._control, [b"+"], [theirs.fileno()])
         theirs.close()
-        session = Session(ours, self._control_reply("open a session", 60)["pid"], self.limits)
+        outer = self._control_reply("open a session", 600)["pid"]
+        session = Session(ours, outer, self.limits, self._pace)
         try:
-            receive(ours, time.monotonic() + 60)  # it is locked in
-        except (EOFError, OSError, ValueError, TimeoutError) as error:
+            session.pid = _pid_of_sender(ours) or outer
+        except (EOFError, OSError) as error:
             session.close()
-            raise SandboxError(
-                f"a session could not be locked in ({type(error).__name__}); grade again"
-            ) from None
+            why = self._last_words() or type(error).__name__
+            raise SandboxError(f"a session could not be locked in ({why}); grade again") from None
         return session
 
     def _control_reply(self, what: str, seconds: float) -> dict:
         try:
-            return receive(self.control, time.monotonic() + seconds)
-        except (EOFError, OSError, ValueError, TimeoutError) as error:
+            return receive(self._control, WallClock(seconds))
+        except (EOFError, OSError, ValueError, TimeIsUp) as error:
             self.server.kill()
             self.server.wait()
-            self.stderr_file.seek(0)
-            last = self.stderr_file.read().decode(errors="replace").strip().splitlines()[-1:]
-            late = [f"not within {seconds} seconds"] if isinstance(error, TimeoutError) else []
-            why = "; ".join(late + last) or type(error).__name__
+            late = str(error) if isinstance(error, TimeIsUp) else ""
+            why = "; ".join(filter(None, (late, self._last_words()))) or type(error).__name__
             raise SandboxError(f"the sandbox does not {what}: {why}") from None
+
+    def _last_words(self) -> str:
+        """The last line that the server or a child wrote on stderr."""
+        self._stderr.seek(0)
+        return "".join(self._stderr.read().decode(errors="replace").strip().splitlines()[-1:])
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.control.close()
+        self._control.close()
         try:
             self.server.wait(10)
         except subprocess.TimeoutExpired:
             self.server.kill()
             self.server.wait()
-        self.stderr_file.close()
-        self.scratch.cleanup()
+        self._stderr.close()
+        self._scratch.cleanup()
 
 
-class Session:
-    """One child with one namespace of names."""
-
-    def __init__(self, channel: socket.socket, pid: int, limits: Limits):
-        self.channel, self.pid, self.limits = channel, pid, limits
-        self.ends = time.monotonic() + limits.session_seconds
-        self.ended: str | None = None
-        self.seconds = 0.0  # of the last call, without its way here
-
-    def run(self, source: str, label: str = "cell") -> str:
-        """Execute a cell; what it printed. Raises ``AnswerError`` or ``ProcessEnded``."""
-        return self._ask({"op": "run", "source": source, "label": label}, self.limits.cell_seconds)["printed"]
-
-    def function(self, name: str) -> Remote | None:
-        """A stand-in for what is called ``name`` there, now; None if there is no such thing."""
-        handle = self._ask({"op": "get", "name": name}, 10)["handle"]
-        return None if handle is None else Remote(self, name, handle)
-
-    def call(self, handle: int, args: tuple, kwargs: dict) -> Any:
-        message = {"op": "call", "handle": handle, "args": encode(list(args)), "kwargs": encode(kwargs)}
-        reply = self._ask(message, self.limits.call_seconds)
-        try:
-            self.seconds = float(reply["seconds"])
-            return decode(reply["value"])
-        except Exception:
-            raise AnswerError("it returns something that cannot be read") from None
-
-    def _ask(self, message: dict, seconds: float) -> dict:
-        if self.ended:
-            raise ProcessEnded(self.ended)
-        deadline = min(time.monotonic() + seconds, self.ends)
-        try:
-            send(self.channel, message)
-            reply = receive(self.channel, deadline)
-        except TimeoutError:
-            self._end(
-                f"did not come to an end within {seconds:.0f} seconds and was stopped: an endless loop?"
-            )
-        except (OSError, ValueError, EOFError, RecursionError):
-            self._end("ended the whole Python process (too much memory, a crash, or os._exit)")
-        try:
-            if "error" in reply:
-                raise AnswerError(str(reply["error"])[:4000], bool(reply.get("unfinished")))
-            return {"printed": str(reply.get("printed", "")), **reply}
-        except (TypeError, AttributeError):
-            self._end("sent the grader something else than a result")
-
-    def _end(self, why: str) -> None:
-        self.close()
-        self.ended = why
-        raise ProcessEnded(why)
-
-    def close(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        self.channel.close()
-        self.ended = "has ended"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-
-class Remote:
-    """A function over there."""
-
-    def __init__(self, session: Session, name: str, handle: int):
-        self.session, self.name, self.handle = session, name, handle
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.session.call(self.handle, args, kwargs)
+def _pid_of_sender(channel: socket.socket) -> int | None:
+    """Receive the byte of a child that is locked in, and its process id as this side numbers processes."""
+    channel.settimeout(600)
+    if not hasattr(socket, "SO_PASSCRED"):
+        if not channel.recv(1):
+            raise EOFError
+        return None
+    data, received, _, _ = channel.recvmsg(1, socket.CMSG_SPACE(12))
+    if not data:
+        raise EOFError
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+    for level, kind, content in received:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            return struct.unpack("3i", content[:12])[0] or None
+    return None
 
 
 def hidden_folders() -> Iterator[str]:

@@ -5,40 +5,55 @@ from __future__ import annotations
 import json
 import socket
 import struct
-import time
+from collections.abc import Callable
 
 LARGEST_MESSAGE = 256 << 20
 
+# called before each wait: returns the seconds after which to ask again, or raises to give up
+Clock = Callable[[], "float | None"]
 
-def send(channel: socket.socket, message: dict) -> None:
+
+def forever() -> None:
+    """Wait without a limit."""
+
+
+def send(channel: socket.socket, message: dict, clock: Clock = forever) -> None:
+    """Raises OSError where nobody listens, ValueError for what is too long."""
     data = json.dumps(message).encode()
+    if len(data) > LARGEST_MESSAGE:
+        raise ValueError(f"{len(data) >> 20} MB; at most {LARGEST_MESSAGE >> 20} MB can be sent")
+    rest = memoryview(struct.pack("!Q", len(data)) + data)
     before = channel.gettimeout()
-    channel.settimeout(30)
     try:
-        channel.sendall(struct.pack("!Q", len(data)) + data)
+        while rest:
+            channel.settimeout(clock())
+            try:
+                rest = rest[channel.send(rest) :]
+            except TimeoutError:
+                continue
     finally:
-        # the server then waits for the next session, and that may take as long as a notebook does
         channel.settimeout(before)
 
 
-def receive(channel: socket.socket, deadline: float) -> dict:
-    """Raises TimeoutError, EOFError, or ValueError for what is no message."""
-    (length,) = struct.unpack("!Q", _read(channel, 8, deadline))
+def receive(channel: socket.socket, clock: Clock = forever) -> dict:
+    """Raises EOFError where the other side is gone, or ValueError for what is no message."""
+    (length,) = struct.unpack("!Q", _read(channel, 8, clock))
     if length > LARGEST_MESSAGE:
         raise ValueError("a message too long")
-    message = json.loads(_read(channel, length, deadline))
+    message = json.loads(_read(channel, length, clock))
     if not isinstance(message, dict):
         raise ValueError("not a message")
     return message
 
 
-def _read(channel: socket.socket, length: int, deadline: float) -> bytes:
+def _read(channel: socket.socket, length: int, clock: Clock) -> bytes:
     data = bytearray()
     while len(data) < length:
-        if (left := deadline - time.monotonic()) <= 0:
-            raise TimeoutError
-        channel.settimeout(left)
-        piece = channel.recv(min(length - len(data), 1 << 20))
+        channel.settimeout(clock())
+        try:
+            piece = channel.recv(min(length - len(data), 1 << 20))
+        except TimeoutError:
+            continue
         if not piece:
             raise EOFError
         data += piece

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,43 +53,68 @@ def enter_namespaces(arguments: dict) -> None:
             with contextlib.suppress(OSError):
                 os.close(fd)
         os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
-    _new_root(arguments["root"])
+    _new_root(arguments["root"], arguments["hidden"])
     _drop_privileges()
     _libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
-def visible_paths() -> list[str]:
-    """What an answer may read: the system's libraries, Python, asrlib and the course's data."""
+def visible_paths(hidden: Iterable[str] = ()) -> list[str]:
+    """What an answer may read: the system's libraries, Python, asrlib and the course's data.
+
+    Of the folders on Python's path, none that holds or lies in a folder of ``hidden``.
+    """
     import asrlib
 
-    package = Path(asrlib.__file__).resolve().parent
-    wanted = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", sys.prefix, sys.base_prefix]
+    package = Path(asrlib.__file__).parent
+    wanted = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"]
+    wanted += [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     wanted += ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", package, package.parent / "data"]
-    return [str(path) for path in wanted if Path(path).exists()]
+    # behind all links, the interpreter may lie elsewhere than Python says
+    installed = [str(Path(sys.executable).resolve().parent.parent), *filter(os.path.isabs, sys.path)]
+    secrets = ["/", *map(os.path.realpath, hidden)]
+    wanted += [path for path in installed if not any(_overlap(path, secret) for secret in secrets)]
+    return [str(path) for path in wanted if os.path.exists(path)]
 
 
-def _new_root(root: str) -> None:
-    shown = visible_paths()
+def _overlap(path: str, secret: str) -> bool:
+    real = os.path.realpath(path)
+    return real == secret or secret != "/" and os.path.commonpath([real, secret]) in (real, secret)
+
+
+def follow(path: str) -> tuple[list[tuple[str, str]], str]:
+    """(link, what it points to) of each symbolic link on the way to ``path``, and the real path."""
+    links: list[tuple[str, str]] = []
+    real, rest = "/", [part for part in path.split("/") if part]
+    while rest:
+        part = rest.pop(0)
+        if part == "..":
+            real = os.path.dirname(real)
+            continue
+        step = os.path.join(real, part)
+        if part == "." or not os.path.islink(step):
+            real = real if part == "." else step
+            continue
+        target = os.readlink(step)
+        if (step, target) not in links:
+            links.append((step, target))
+        elif len(links) > 40:
+            raise OSError(f"{path}: too many symbolic links")
+        real = "/" if target.startswith("/") else real
+        rest = [part for part in target.split("/") if part] + rest
+    return links, real
+
+
+def _new_root(root: str, hidden: Iterable[str]) -> None:
+    found = [follow(path) for path in visible_paths(hidden)]
     _mount(None, "/", None, RECURSIVE | PRIVATE)
     _mount("tmpfs", root, "tmpfs", NO_SUID | NO_DEVICES, "size=256m,mode=755")
-    for path in shown:
-        inside = root + path
-        if os.path.islink(path):
-            os.makedirs(os.path.dirname(inside), exist_ok=True)
-            if not os.path.lexists(inside):
-                os.symlink(os.readlink(path), inside)
-            continue
-        if os.path.isdir(path):
-            os.makedirs(inside, exist_ok=True)
-        else:
-            os.makedirs(os.path.dirname(inside), exist_ok=True)
-            Path(inside).touch()
-        _mount(path, inside, None, BIND)
-        kept = os.statvfs(inside).f_flag & (NO_SUID | NO_DEVICES | NO_EXEC | 1024 | 2048 | (1 << 21))
-        if os.statvfs(inside).f_flag & 4096:  # ST_RELATIME
-            kept |= 1 << 21
-        if not path.startswith("/dev/"):
-            _mount(None, inside, None, REMOUNT | BIND | READ_ONLY | kept)
+    # a folder before those in it; what lies behind links is mounted where it really is, and the links made
+    for real in sorted({real for _, real in found}):
+        _show(real, root + real)
+    for link, target in dict(link for links, _ in found for link in links).items():
+        os.makedirs(os.path.dirname(root + link), exist_ok=True)
+        if not os.path.lexists(root + link):
+            os.symlink(target, root + link)
     for folder in ("tmp", "old", "proc"):
         os.makedirs(f"{root}/{folder}", exist_ok=True)
     with contextlib.suppress(OSError):
@@ -100,6 +126,21 @@ def _new_root(root: str) -> None:
     _must(_libc.umount2(b"/old", 2))  # MNT_DETACH
     os.rmdir("/old")
     os.chdir("/tmp")
+
+
+def _show(path: str, inside: str) -> None:
+    """Mount the real ``path`` at ``inside``, for reading only."""
+    if os.path.isdir(path):
+        os.makedirs(inside, exist_ok=True)
+    elif not os.path.exists(inside):
+        os.makedirs(os.path.dirname(inside), exist_ok=True)
+        Path(inside).touch()
+    _mount(path, inside, None, BIND)
+    kept = os.statvfs(inside).f_flag & (NO_SUID | NO_DEVICES | NO_EXEC | 1024 | 2048 | (1 << 21))
+    if os.statvfs(inside).f_flag & 4096:  # ST_RELATIME
+        kept |= 1 << 21
+    if not path.startswith("/dev/"):
+        _mount(None, inside, None, REMOUNT | BIND | READ_ONLY | kept)
 
 
 def _drop_privileges() -> None:
