@@ -23,13 +23,13 @@ import torchaudio.functional
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from asrlib import beam, decode
-from asrlib.config import Config, build_model, check_vocabulary, load_config
+from asrlib.config.schema import Config, build_model, check_vocabulary, load_config
+from asrlib.decoding import beam, greedy
+from asrlib.decoding.streaming import Stream
 from asrlib.errors import InputError
-from asrlib.features import FrontEnd
-from asrlib.lm import NGram
-from asrlib.streaming import Stream
-from asrlib.text import Tokenizer, load_tokenizer
+from asrlib.signal.features import FrontEnd
+from asrlib.text.ngram import NGram
+from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -165,7 +165,7 @@ class Recognizer:
     def transcribe(self, audio: Any, sample_rate: int | None = None) -> Hypothesis:
         """One utterance: a path to an audio file, or mono samples in [-1, 1] with their rate."""
         if isinstance(audio, (str, FilePath)):
-            from asrlib.corpus import read_audio
+            from asrlib.data.corpora import read_audio
 
             audio, sample_rate = read_audio(audio)
         if sample_rate is None:
@@ -200,20 +200,20 @@ class Recognizer:
         search = self._search_ctc if self.uses_ctc else self._search_rnnt
         return [self._hypothesis(path) for path in search(padded, lengths)]
 
-    def _search_rnnt(self, waveforms: Tensor, lengths: Tensor) -> list[decode.Path]:
+    def _search_rnnt(self, waveforms: Tensor, lengths: Tensor) -> list[greedy.Path]:
         encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths))
         max_symbols = self.config.decoding.max_symbols
         if not self.config.decoding.beam_width:
-            return decode.greedy_rnnt(self.model, encoder_out, frame_lengths, max_symbols)
+            return greedy.greedy_rnnt(self.model, encoder_out, frame_lengths, max_symbols)
         found = beam.beam_rnnt(self.model, encoder_out, frame_lengths, self._beam_options(), max_symbols)
         return [paths[0] for paths in found]
 
-    def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[decode.Path]:
+    def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[greedy.Path]:
         heard = [listener._listen(waveforms, lengths, self.warps) for listener in self.listeners]
         frame_lengths = heard[0][1]
         log_probs = torch.stack([log_probs for log_probs, _ in heard]).mean(0).log_softmax(-1)
         if not self.config.decoding.beam_width:
-            return decode.greedy_ctc(log_probs, frame_lengths)
+            return greedy.greedy_ctc(log_probs, frame_lengths)
         return [paths[0] for paths in beam.beam_ctc(log_probs, frame_lengths, self._beam_options())]
 
     def _listen(self, waveforms: Tensor, lengths: Tensor, warps: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -233,7 +233,7 @@ class Recognizer:
 
     def transcribe_cuts(self, cuts: CutSet, batch_seconds: float = 120.0) -> Iterable[tuple[str, Hypothesis]]:
         """(cut id, hypothesis) for a whole corpus, batched by length, shortest first."""
-        from asrlib.corpus import cut_audio
+        from asrlib.data.corpora import cut_audio
 
         batch: list[Any] = []
         for cut in sorted(cuts, key=lambda c: c.duration):
@@ -248,7 +248,7 @@ class Recognizer:
         hypotheses = self.transcribe_batch([(samples, rate) for _, samples, rate in batch])
         return list(zip([name for name, _, _ in batch], hypotheses, strict=True))
 
-    def _hypothesis(self, path: decode.Path) -> Hypothesis:
+    def _hypothesis(self, path: greedy.Path) -> Hypothesis:
         return Hypothesis(
             text=self.tokenizer.decode(path.labels),
             tokens=[self.tokenizer.labels[label - 1] for label in path.labels],

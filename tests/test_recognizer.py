@@ -13,11 +13,11 @@ import tiny
 import torch
 
 from asrlib import recognizer as module
-from asrlib.corpus import cut_audio, load_corpus
+from asrlib.data.corpora import cut_audio, load_corpus
 from asrlib.errors import InputError
-from asrlib.lm import train_ngram
 from asrlib.recognizer import Recognizer, replacing, write_atomically
-from asrlib.train import test as run_test
+from asrlib.text.ngram import train_ngram
+from asrlib.training.loop import test as run_test
 
 TEXT = "low high mid low"
 

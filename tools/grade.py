@@ -220,7 +220,7 @@ class Proxy:
         return self.remote.session.seconds
 
     def __call__(self, *args, **kwargs):
-        from asrlib.check import Told
+        from asrlib.teaching.check import Told
 
         try:
             return self.remote(*args, **kwargs)
@@ -271,7 +271,7 @@ class Execution:
         except AssertionError as error:
             outputs = [failure("not right", str(error) or "a test of the grader's fails")]
         except Exception as error:
-            from asrlib.check import where
+            from asrlib.teaching.check import where
 
             outputs = [failure("not right", f"a test of the grader's fails: {where(error, __file__)}")]
         text = out.getvalue()
@@ -376,7 +376,7 @@ def title(notebook: Path) -> str:
 
 def snapshot(course: Path, only: str) -> dict[str, list[assignments.Task]]:
     """Copies the sources, so that nobody edits them while they grade; each assignment's tasks by its name."""
-    from asrlib import check
+    from asrlib.teaching import check
 
     found = {}
     try:

@@ -49,8 +49,8 @@ def write(corpus: str, utterances: int, folder: Path, shard_size: int | None = N
     """So many utterances of a corpus' train split, none longer than LONGEST, as Shar shards."""
     from lhotse import CutSet
 
-    from asrlib.corpus import load_corpus
-    from asrlib.shar import write_shar
+    from asrlib.data.corpora import load_corpus
+    from asrlib.data.shar import write_shar
 
     draw = random.Random(0)
     short = [cut for cut in load_corpus(corpus, "train") if cut.duration <= LONGEST]
@@ -63,9 +63,9 @@ def write(corpus: str, utterances: int, folder: Path, shard_size: int | None = N
 
 def measure(shards: Path, out: Path, workers: int = 0, progress: bool = False) -> list[tuple[int, float]]:
     """Trains one epoch: after each step, the utterances heard so far and the resident memory in MB."""
-    from asrlib.config import parse_config
-    from asrlib.corpus import load_corpus
-    from asrlib.train import _Run, train
+    from asrlib.config.schema import parse_config
+    from asrlib.data.corpora import load_corpus
+    from asrlib.training.loop import _Run, train
 
     config = parse_config(CONFIG, "tiny.yml")
     config.training.workers = workers

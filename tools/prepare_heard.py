@@ -14,10 +14,10 @@ import torch
 import torchaudio
 from safetensors.torch import save_file
 
-from asrlib.augment import add_noise
-from asrlib.checks.draws import HEARD
-from asrlib.corpus import clips, cut_audio
+from asrlib.data.corpora import clips, cut_audio
 from asrlib.recognizer import Recognizer
+from asrlib.signal.augment import add_noise
+from asrlib.teaching.checks.draws import HEARD
 
 WARPS = torch.tensor([0.88, 0.94, 1.0, 1.06, 1.12])
 

@@ -346,10 +346,10 @@ def serve(arguments: dict) -> None:
     import matplotlib.pyplot  # noqa: F401 (before the fork, so that no child waits for it)
     import torch
 
-    import asrlib.check
-    import asrlib.viz  # noqa: F401
+    import asrlib.teaching.check
+    import asrlib.teaching.viz  # noqa: F401
 
-    asrlib.check.tasks()
+    asrlib.teaching.check.tasks()
     torch.set_num_threads(1)
     isolation = "audit hook"
     if arguments["namespaces"] and _works(lock_in, arguments):
@@ -469,7 +469,7 @@ def _execute(source: str, filename: str, names: dict) -> None:
 
 
 def _describe(error: BaseException) -> dict:
-    from asrlib.check import where
+    from asrlib.teaching.check import where
 
     if isinstance(error, SystemExit):
         return {"error": "SystemExit: it calls exit(), which ends the notebook"}

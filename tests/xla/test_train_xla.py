@@ -7,11 +7,11 @@ import pytest
 import tiny
 import torch
 
-from asrlib import train as module
-from asrlib.config import build_model
-from asrlib.conv import MaskedBatchNorm
-from asrlib.corpus import load_corpus
-from asrlib.train import train
+from asrlib.config.schema import build_model
+from asrlib.data.corpora import load_corpus
+from asrlib.models.layers.conv import MaskedBatchNorm
+from asrlib.training import loop as module
+from asrlib.training.loop import train
 
 # of accelerate and safetensors, about older spellings in torch and torch_xla
 pytestmark = pytest.mark.filterwarnings(

@@ -1,0 +1,100 @@
+"""What the losses and the training loop need on a TPU, that is, on XLA devices (Lesson 09).
+
+XLA compiles the operations between two synchronisations into one program, for one set of shapes. So, on such
+a device, no number may be asked for (the program would be cut there), no shape may depend on a number (each
+would be compiled anew), and a loop over frames must be a loop of the program (written out, the program would
+grow with T). Recursions here are `scan`s and keep their numbers small, because a TPU has no float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asrlib.backend import on_xla
+
+NEG_INF = -math.inf
+
+
+def scan(step: Callable, start: tuple, xs: tuple) -> tuple[tuple, tuple]:
+    """`state, y = step(state, x)` for each x along the first axis of `xs`: the last state, the ys stacked.
+
+    On XLA one loop of the compiled program; elsewhere the loop that it stands for. `step` must take all
+    tensors it uses from its arguments, and gradients do not flow through.
+    """
+    if on_xla(xs[0]):
+        # The inner half of torch_xla.experimental.scan.scan. The outer half would record what its own
+        # backward pass needs, of every step; the losses here bring theirs.
+        from torch_xla.experimental.scan import _scan_impl_pytree
+
+        start, xs = (tuple(x.detach() for x in part) for part in (start, xs))
+        with torch.no_grad():
+            return _scan_impl_pytree(step, start, xs)
+    state, ys = start, []
+    for x in zip(*(x.unbind() for x in xs), strict=True):
+        state, y = step(state, x)
+        ys.append(y)
+    return state, tuple(torch.stack(column) for column in zip(*ys, strict=True))
+
+
+def add_logs(a: Tensor, b: Tensor) -> Tensor:
+    """log(e^a + e^b), for -inf too; torch_xla leaves torch.logaddexp to the host."""
+    nothing = (a == NEG_INF) & (b == NEG_INF)
+    return torch.where(nothing, NEG_INF, torch.maximum(a, b) + torch.log1p(torch.exp(-(a - b).abs())))
+
+
+def rescale(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """`x` less its largest entry along `dim`, and that entry (0 where all are -inf), the axis gone."""
+    largest = x.amax(dim)
+    largest = torch.where(largest == NEG_INF, 0.0, largest)
+    return x - largest.unsqueeze(dim), largest
+
+
+def shares(x: Tensor, dim: int) -> Tensor:
+    """softmax along `dim`; 0 where all are -inf."""
+    weight = rescale(x, dim)[0].exp()
+    return weight / weight.sum(dim, keepdim=True).clamp(min=1e-30)
+
+
+def shift(x: Tensor, by: int, dim: int) -> Tensor:
+    """Entry i moves to i + by along `dim` (0 or the last); -inf comes in, what goes out is dropped."""
+    n = x.shape[dim]
+    pad = [0, 0] * (x.ndim - 1 if dim == 0 else 0) + [max(by, 0), max(-by, 0)]
+    return F.pad(x, pad, value=NEG_INF).narrow(dim, max(-by, 0), n)
+
+
+def finish(*results: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Ends the program here, and returns what `results` (of the training loop) are, on the CPU."""
+    import torch_xla
+
+    torch_xla.sync()
+    return tuple(None if x is None else x.cpu() for x in results)
+
+
+@torch.no_grad()
+def settle(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Brings Adam's state and the weights to where a step leaves them: the first step's programs are
+    then all later ones', and nothing is compiled twice.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if not optimizer.state[parameter]:  # which Adam would make within its first step
+                optimizer.state[parameter] = {
+                    "step": torch.zeros((), device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+    # a program overwrites in place what an earlier one has made, and not what came from the host
+    for value in (*model.parameters(), *model.buffers()):
+        value.add_(0)
+
+
+def manual_seed(seed: int) -> None:
+    """For the random numbers of the device, which torch.manual_seed leaves alone."""
+    import torch_xla
+
+    torch_xla.manual_seed(seed)

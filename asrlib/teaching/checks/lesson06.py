@@ -1,0 +1,339 @@
+"""Checkers of assignment 06: CTC."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from asrlib.decoding.beam import BeamOptions, beam_ctc
+from asrlib.losses import ctc
+from asrlib.teaching.check import Ask, task
+from asrlib.teaching.checks.draws import clip_posteriors, integer, labels, log_probs
+
+LESSON = "lesson 06, "
+
+
+def draw_path(g):
+    blank = integer(g, 0, 3)
+    return [integer(g, 0, 3) for _ in range(integer(g, 0, 12))], blank
+
+
+@task("06.collapse", LESSON + "'The collapse rule'", lambda path, blank: ctc.collapse(path, blank), draw_path)
+def collapse(ask: Ask):
+    ask([3, 3, 3]).equals([3], "a label that lasts several frames is one label: equal neighbours are merged")
+    ask([0, 1, 0, 2, 0]).equals([1, 2], "blanks are not part of the text")
+    ask([1, 0, 1]).equals([1, 1], "a blank keeps a doubled label apart: merge first, drop the blanks then")
+    ask([2, 1, 2]).equals(
+        [2, 1, 2], "only neighbours are merged; a label may come again later and in any order"
+    )
+    ask([0, 0, 1], blank=1).equals([0], "the blank is the argument `blank`, not always 0")
+    ask([]).equals([], "no frames read as the empty text")
+
+
+def draw_utterance(g):
+    """Frames enough for a path, most of the time."""
+    T, V = integer(g, 1, 7), integer(g, 2, 5)
+    blank = integer(g, 0, V - 1)
+    return log_probs(g, T, V), labels(g, min(T, integer(g, 0, 4)), V, blank), blank
+
+
+def draw_possible(g):
+    while True:
+        y, l, blank = draw_utterance(g)
+        if len(y) >= len(l) + int((l[1:] == l[:-1]).sum()):
+            return y, l, blank
+
+
+def draw_spoken(g):
+    while True:
+        y, l, blank = draw_possible(g)
+        if len(l):
+            return y, l, blank
+
+
+TINY = torch.tensor(
+    [[0.5, 0.4, 0.1], [0.3, 0.5, 0.2], [0.4, 0.2, 0.4], [0.3, 0.1, 0.6]], dtype=torch.float64
+).log()
+AB, AA = torch.tensor([1, 2]), torch.tensor([1, 1])
+
+
+@task("06.ctc_alphas", LESSON + "'α: summing from the left'", ctc.ctc_alphas, draw_utterance)
+def ctc_alphas(ask: Ask):
+    expected = ctc.ctc_alphas(TINY, AB)
+    came = ask(TINY, AB).equals(expected, suspects=_alpha_suspects(TINY, AB))
+    if came.dtype not in (torch.float32, torch.float64):
+        raise ask.because("α must be a tensor of floats")
+    ask(TINY, AA).equals(
+        ctc.ctc_alphas(TINY, AA), "between two equal labels the blank must not be skipped", {}
+    )
+    ask(TINY, AB[:0]).equals(ctc.ctc_alphas(TINY, AB[:0]), "an empty target has one state, the blank")
+    moved = TINY.roll(-1, 1)
+    ask(moved, AB - 1, blank=2).equals(expected, "the blank is the argument `blank`, not always 0")
+    long = torch.full((400, 10), 0.1, dtype=torch.float64).log()
+    ask(long, AB).equals(
+        ctc.ctc_alphas(long, AB),
+        "400 frames: products of probabilities vanish, and their logarithm is -inf; stay in the logarithm",
+    )
+
+
+def _alpha_suspects(y, l):
+    """What comes out if one rule of the recursion is wrong."""
+    states = [0, *(k for label in l.tolist() for k in (label, 0))]
+
+    def alphas(begins=2, skip=lambda s: states[s] != 0 and states[s] != states[s - 2], emit=True, step=True):
+        T, S = len(y), len(states)
+        a = torch.full((T, S), -math.inf, dtype=y.dtype)
+        a[0, :begins] = y[0, states[:begins]]
+        for t in range(1, T):
+            for s in range(S):
+                before = [a[t - 1, s]] + [a[t - 1, s - 1]] * (step and s > 0)
+                before += [a[t - 1, s - 2]] * bool(s > 1 and skip(s))
+                a[t, s] = torch.stack(before).logsumexp(0) + (y[t, states[s]] if emit else 0)
+        return a
+
+    return {
+        "a path may also begin in the first label, without a blank before it": alphas(begins=1),
+        "no path may begin in the second blank: at frame 0 the first two states are open": alphas(begins=3),
+        "a blank between two different labels may be skipped: s - 2 is missing": alphas(skip=lambda s: False),
+        "a path skips only to a label, never to a blank": alphas(skip=lambda s: True),
+        "a skip of two from blank to blank would skip a label": alphas(skip=lambda s: states[s] == 0),
+        "the frame's own log probability is missing from frame 1 on": alphas(emit=False),
+        "the step from s - 1 is missing": alphas(step=False),
+        "β or α of the reversed utterance": ctc.ctc_betas(y, l),
+    }
+
+
+@task("06.ctc_betas", LESSON + "'β: summing from the right'", ctc.ctc_betas, draw_utterance)
+def ctc_betas(ask: Ask):
+    expected = ctc.ctc_betas(TINY, AB)
+    states = [0, 1, 0, 2, 0]
+    ask(TINY, AB).equals(
+        expected,
+        suspects={
+            "β without frame t: here β(t, s) counts the frame t itself, too": expected - TINY[:, states],
+            "α of the reversed frames, not turned around again": expected.flip(0, 1),
+            "turned around in time, but the states are still backwards": expected.flip(1),
+            "turned around in states, but the frames are still backwards": expected.flip(0),
+            "α: it sums beginnings, not ends": ctc.ctc_alphas(TINY, AB),
+            "the frames are reversed but the target is not": ctc.ctc_alphas(TINY.flip(0), AB).flip(0, 1),
+            "the target is reversed but the frames are not": ctc.ctc_alphas(TINY, AB.flip(0)).flip(0, 1),
+        },
+    )
+    ask(TINY, AA).equals(ctc.ctc_betas(TINY, AA), "a blank between equal labels is not skipped")
+    ask(TINY, AB[:0]).equals(ctc.ctc_betas(TINY, AB[:0]), "an empty target has one state, the blank")
+    moved = TINY.roll(-1, 1)
+    ask(moved, AB - 1, blank=2).equals(expected, "the blank is the argument `blank`, not always 0")
+
+
+def _loss(y, l, blank=0):
+    return -ctc.ctc_alphas(y, l, blank)[-1, -2:].logsumexp(0)
+
+
+@task("06.loss", LESSON + "'Into the logarithm' and 'The trellis'", _loss, draw_utterance)
+def loss(ask: Ask):
+    last = ctc.ctc_alphas(TINY, AB)[-1]
+    expected = -last[-2:].logsumexp(0)
+    ask(TINY, AB).equals(
+        expected,
+        suspects={
+            "the log probability; the loss is minus it": -expected,
+            "a path may end in the last label, too: the last two states count": -last[-1],
+            "a path may end in the last blank, too: the last two states count": -last[-2],
+            "all states of the last frame: but the last two have not said the target": -last.logsumexp(0),
+            "the probability: the loss is minus its natural logarithm": (-expected).exp(),
+            "the sum of two logarithms is that of a product: add by logsumexp": -last[-2:].sum(),
+            "the most probable path's: the sum over the last two states is wanted": -last[-2:].max(),
+            "divided by the number of labels; here the loss is that of the utterance": expected / 2,
+            "divided by the number of frames; here the loss is that of the utterance": expected / 4,
+        },
+    )
+    ask(TINY, AB[:0]).equals(
+        -TINY[:, 0].sum(), "the empty target: its one path is all blank, and there is one state, not two"
+    )
+    ask(TINY[:2], AA).equals(math.inf, "a b b in two frames has no path: probability 0, loss inf, not NaN")
+    ask(TINY.roll(-1, 1), AB - 1, blank=2).equals(expected, "the blank is the argument `blank`, not always 0")
+
+
+def _gradient(y, l, blank=0):
+    return y.exp() - _posterior(y, l, blank)
+
+
+def _posterior(y, l, blank=0):
+    states = torch.full((2 * len(l) + 1,), blank)
+    states[1::2] = l
+    return torch.zeros_like(y).index_add_(1, states, ctc.ctc_posteriors(y, l, blank=blank).to(y.dtype))
+
+
+@task("06.gradient", LESSON + "'The gradient'", _gradient, draw_possible)
+def gradient(ask: Ask):
+    expected, posterior = _gradient(TINY, AA), _posterior(TINY, AA)
+    gamma = ctc.ctc_posteriors(TINY, AA)
+    once = torch.zeros_like(TINY)
+    once[:, [0, 1, 0, 1, 0]] = gamma.to(TINY.dtype)
+    twice = (ctc.ctc_alphas(TINY, AA) + ctc.ctc_betas(TINY, AA) - float(-_loss(TINY, AA))).exp()
+    states = torch.tensor([0, 1, 0, 1, 0])
+    p = float((-_loss(TINY, AA)).exp())
+    ask(TINY, AA).equals(
+        expected,
+        suspects={
+            "posterior minus softmax: the sign is turned": -expected,
+            "the derivative by the log probabilities; by the logits the softmax is added": -posterior,
+            "the posterior alone": posterior,
+            "states that show the same label overwrite each other: they add up": TINY.exp() - once,
+            "α and β both count frame t: divide by y once": TINY.exp()
+            - torch.zeros_like(TINY).index_add_(1, states, twice),
+            "not divided by p(l | x): γ must sum to 1 at every frame": TINY.exp() - posterior * p,
+            "softmax and posterior of which one is in logarithms": TINY - posterior,
+        },
+    )
+    ask(TINY, AB).equals(_gradient(TINY, AB))
+    ask(TINY, AB[:0]).equals(_gradient(TINY, AB[:0]), "an empty target: every frame should be blank")
+    ask(TINY.roll(-1, 1), AB - 1, blank=2).equals(
+        _gradient(TINY, AB).roll(-1, 1), "the blank is the argument `blank`, not always 0"
+    )
+
+
+def _word_times(y, l, frame_seconds, blank=0):
+    found = ctc.ctc_align(y, l, blank=blank)
+    return ((found.starts + found.ends - 1) / 2 * frame_seconds).double()
+
+
+def draw_alignment(g):
+    y, l, blank = draw_spoken(g)
+    return y, l, 0.04 * integer(g, 1, 3), blank
+
+
+@task("06.word_times", LESSON + "'Forced alignment'", _word_times, draw_alignment, 60)
+def word_times(ask: Ask):
+    y = torch.full((6, 3), 0.1, dtype=torch.float64)
+    y[torch.arange(6), [0, 1, 1, 1, 0, 2]] = 0.8  # ∅ a a a ∅ b
+    y = y.log()
+    ask(y, AB, 1.0).equals(
+        [2.0, 5.0],
+        suspects={
+            "the frame at which each label begins; its middle is wanted": [1.0, 5.0],
+            "the frame at which each label ends; its middle is wanted": [3.0, 5.0],
+            "half a frame late: a frame's time is its beginning, so frames 1, 2, 3 are at 2": [2.5, 5.5],
+            "frames counted from the end": [3.0, 0.0],
+            "frames counted from 1": [3.0, 6.0],
+        },
+    )
+    ask(y, AB, 0.08).equals([0.16, 0.4], "times are frames times `frame_seconds`")
+    doubled = torch.full((5, 3), 0.1, dtype=torch.float64)
+    doubled[torch.arange(5), [1, 1, 0, 1, 0]] = 0.8
+    doubled[2] = torch.tensor([0.3, 0.6, 0.1])
+    ask(doubled.log(), AA, 1.0).equals(
+        _word_times(doubled.log(), AA, 1.0), "two equal labels need a blank between, however unlikely"
+    )
+    unsure = torch.tensor(
+        [[0.4, 0.6, 0], [0.4, 0.6, 0], [0.55, 0.45, 0], [0.0, 0.1, 0.9]], dtype=torch.float64
+    )
+    unsure = (unsure + 1e-9).log()
+    ask(unsure, AB, 1.0).equals(
+        _word_times(unsure, AB, 1.0),
+        "the most probable whole path, which is not the most probable state of each frame",
+    )
+    late = torch.tensor(
+        [[0.75, 0.15, 0.1], [0.5, 0.1, 0.4], [0.35, 0.3, 0.35], [0.35, 0.35, 0.3]], dtype=torch.float64
+    )
+    ask(late.log(), AB, 1.0).equals(
+        [2.0, 3.0], "the most probable whole path; the most probable states of the frames are none"
+    )
+    errors = []
+    for clip in clip_posteriors():
+        times = ask(clip.log_probs, clip.labels, clip.frame_seconds).value
+        errors += [abs(float(at) - (w.start + w.end) / 2) for at, w in zip(times, clip.words, strict=True)]
+    mean = 1000 * sum(errors) / len(errors)
+    if not mean <= 50:
+        raise ask.because(f"on the clips your times are {mean:.0f} ms from the words' middles; 50 will do")
+
+
+def _beam_text(y, width, blank=0):
+    options = BeamOptions(beam_width=width, norm_score=False)
+    return beam_ctc(y[None].float(), torch.tensor([len(y)]), options, blank)[0][0].labels
+
+
+def _best_text(y, width, blank=0):
+    """The search as the lesson has it: both endings of a prefix share one place in the beam."""
+    beam = {(): (0.0, -math.inf)}
+    add = lambda a, b: float(torch.tensor([a, b], dtype=torch.float64).logsumexp(0))  # noqa: E731
+    for frame in y.double().tolist():
+        new: dict[tuple, tuple] = {}
+        for prefix, (ends_blank, ends_label) in beam.items():
+            for k, p in enumerate(frame):
+                if k == blank:
+                    grown = [(prefix, add(ends_blank, ends_label) + p, -math.inf)]
+                elif prefix and k == prefix[-1]:
+                    grown = [(prefix, -math.inf, ends_label + p), ((*prefix, k), -math.inf, ends_blank + p)]
+                else:
+                    grown = [((*prefix, k), -math.inf, add(ends_blank, ends_label) + p)]
+                for text, in_blank, in_label in grown:
+                    old = new.get(text, (-math.inf, -math.inf))
+                    new[text] = add(old[0], in_blank), add(old[1], in_label)
+        beam = dict(sorted(new.items(), key=lambda item: -add(*item[1]))[:width])
+    return list(next(iter(beam)))
+
+
+def draw_beam(g):
+    V = integer(g, 2, 4)
+    return log_probs(g, integer(g, 1, 6), V), 500 if integer(g, 0, 1) else 2, integer(g, 0, V - 1)
+
+
+@task("06.prefix_beam", LESSON + "'Decoding: from posteriors to text'", _best_text, draw_beam, times=30)
+def prefix_beam(ask: Ask):
+    two = torch.tensor([[0.1, 0.8, 0.1], [0.45, 0.4, 0.15]], dtype=torch.float64).log()
+    ask(two, 10).equals(
+        [1],
+        suspects={
+            "two ways to one prefix are added up; here the later one takes the other's place": [1, 2],
+            "the path, not the text it reads as": [1, 0],
+        },
+    )
+    lasting = torch.tensor([[0.1, 0.9], [0.1, 0.9], [0.4, 0.6]], dtype=torch.float64).log()
+    ask(lasting, 10).equals([1], "without a blank between, the same label again is not a new one: it merges")
+    apart = torch.tensor([[0.1, 0.8, 0.1], [0.32, 0.3, 0.38]], dtype=torch.float64).log()
+    ask(apart, 10).equals(
+        [1], suspects={"greedy search's text: the best path is ab, but aa and a∅ together are better": [1, 2]}
+    )
+    weak = torch.tensor([[0.6, 0.4], [0.6, 0.4]], dtype=torch.float64).log()
+    ask(weak, 10).equals(
+        [1],
+        suspects={
+            "only the best prefix is kept after each frame: ∅∅ is the best path, but a∅, ∅a and aa together"
+            " are better": [],
+            "the path, not the text it reads as": [0, 0],
+            "a label that lasts is counted as a new one each frame": [1, 1],
+        },
+    )
+    doubled = torch.tensor([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]], dtype=torch.float64).log()
+    ask(doubled, 10).equals([1, 1], "after a blank the same label again is a new one")
+    ask(weak.flip(1), 10, blank=1).equals([0], "the blank is the argument `blank`, not always 0")
+    long = torch.tensor([[0.4, 0.3, 0.3], [0.3, 0.4, 0.3]], dtype=torch.float64).log().repeat(200, 1)
+    came = ask(long[:, :2], 2).value
+    if not came or not len(came) > 10:
+        raise ask.because("400 frames: the probabilities vanish to 0 unless they are kept as logarithms")
+    _measure(ask)
+
+
+def _measure(ask: Ask):
+    g = torch.Generator().manual_seed(12)
+    ours = theirs = greedy = 0.0
+    for _ in range(3):
+        y = (0.5 * torch.randn(40, 6, generator=g, dtype=torch.float64)).log_softmax(-1)
+        y = (y + torch.tensor([1.0, 0, 0, 0, 0, 0])).log_softmax(-1)
+        ours += _log_p(y, ask(y, 8).value)
+        theirs += _log_p(y, _best_text(y, 8))
+        greedy += _log_p(y, ctc.collapse(y.argmax(1).tolist()))
+    if ours < theirs - 1e-6:
+        raise ask.because(
+            f"on unsure frames your texts have ln p = {ours:.2f} together, the search of the lesson finds"
+            f" {theirs:.2f}, greedy search {greedy:.2f}: prefixes are lost on the way, or too few are kept"
+        )
+
+
+def _log_p(y, text):
+    if not text:
+        return float(y[:, 0].sum())
+    return -float(F.ctc_loss(y[:, None], torch.tensor([text]), [len(y)], [len(text)], reduction="sum"))

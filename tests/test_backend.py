@@ -1,0 +1,29 @@
+"""asrlib.backend: whichever library multiplies, the numbers are the same."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from asrlib import backend
+
+
+@pytest.mark.parametrize("rows", [(), (1,), (7,), (3, 5), (2, 3, 4)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_linear_is_torchs(library, rows, biased):
+    x, weight = torch.randn(*rows, 6, requires_grad=True), torch.randn(4, 6, requires_grad=True)
+    leaves = [x, weight] + ([torch.randn(4, requires_grad=True)] if biased else [])
+    grad = torch.randn(*rows, 4)
+    out, expected = backend.linear(*leaves), F.linear(*leaves)
+    torch.testing.assert_close(out, expected)
+    found, gradients = (torch.autograd.grad(y, leaves, grad) for y in (out, expected))
+    torch.testing.assert_close(found, gradients)
+    if rows:
+        torch.testing.assert_close(backend.linear_weight_grad(x.detach(), grad), gradients[1])
+
+
+def test_linear_is_a_convolution_in_float32_alone(library, monkeypatch):
+    convolved, conv2d = [], F.conv2d
+    monkeypatch.setattr(F, "conv2d", lambda x, *a, **k: convolved.append(x.dtype) or conv2d(x, *a, **k))
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        backend.linear(torch.randn(9, 6, dtype=dtype), torch.randn(4, 6, dtype=dtype))
+    assert convolved == [torch.float32] * (library == "convolution")
