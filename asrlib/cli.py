@@ -117,7 +117,8 @@ def test(
     label_bonus: BonusOption = None,
 ) -> None:
     """Transcribe a split; print WER and CER in per cent, write one row an utterance."""
-    from asrlib.recognizer import Recognizer, write_atomically
+    from asrlib.files import write_atomically
+    from asrlib.recognizer import Recognizer
     from asrlib.training.loop import test as run
 
     if not output.absolute().parent.is_dir():
@@ -219,7 +220,7 @@ def language_model(
     order: Annotated[int, typer.Option(help="Labels it looks at together: 3 is a trigram model.")] = 3,
 ) -> None:
     """Train an n-gram language model on the corpora's train transcripts, for --lm."""
-    from asrlib.recognizer import write_atomically
+    from asrlib.files import write_atomically
     from asrlib.text.ngram import train_ngram
     from asrlib.text.tokenizers import load_tokenizer
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from asrlib.config.schema import Config, build_model, check_vocabulary, load_con
 from asrlib.decoding import beam, greedy
 from asrlib.decoding.streaming import Stream
 from asrlib.errors import InputError
+from asrlib.files import assets, replacing
 from asrlib.signal.features import FrontEnd
 from asrlib.text.ngram import NGram
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
@@ -262,49 +262,8 @@ def shipped_model(name: str = "digits-model") -> FilePath:
     """The folder of a recogniser that comes with the kit: ``digits-model``, or ``lessons-model``, a single
     network whose weights never change, so that what the lessons print stays what it was.
     """
-    data = os.environ.get("ASRLIB_DATA") or FilePath(__file__).resolve().parent.parent / "data"
-    return FilePath(data) / name
+    return assets() / name
 
 
 def _members(folder: FilePath) -> list[FilePath]:
     return sorted(config.parent for config in folder.glob("members/*/config.yml"))
-
-
-@contextlib.contextmanager
-def replacing(folder: FilePath) -> Iterator[FilePath]:
-    """A draft folder, whose files replace those of ``folder`` once all of them are written."""
-    draft = folder / "draft.partial"
-    try:
-        shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
-        draft.mkdir(parents=True)
-        yield draft
-        for file in sorted(draft.iterdir()):
-            with open(file, "rb") as written:
-                os.fsync(written.fileno())
-        for file in sorted(draft.iterdir()):
-            os.replace(file, folder / file.name)
-    except OSError as error:
-        error.filename = error.filename or str(folder)  # a failed write does not say where
-        raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def write_atomically(path: FilePath, content: bytes) -> None:
-    """The old file stays until the new one is complete."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        # /dev/stdout, a pipe, a link: written to, never replaced
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            path.write_bytes(content)
-            return
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        error.filename = str(path)
-        raise

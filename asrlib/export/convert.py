@@ -62,9 +62,10 @@ from asrlib.export.graph import (
     TransducerFrames,
 )
 from asrlib.export.runner import FORMATS, Runner, check_format, mono_samples, package, quiet
+from asrlib.files import write_atomically
 from asrlib.metrics import ErrorRate, word_error_rate
 from asrlib.models.transducer import Transducer
-from asrlib.recognizer import Recognizer, write_atomically
+from asrlib.recognizer import Recognizer
 from asrlib.signal.features import FrontEnd
 from asrlib.text.tokenizers import Tokenizer
 
