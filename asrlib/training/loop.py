@@ -44,12 +44,12 @@ from asrlib.data.batches import (
 from asrlib.data.shar import ShardBatchSampler
 from asrlib.errors import InputError
 from asrlib.files import replacing
-from asrlib.losses import xla
 from asrlib.losses.ctc import values_unchecked
 from asrlib.metrics import ErrorRate, char_error_rate, word_error_rate
 from asrlib.recognizer import Recognizer
 from asrlib.signal.features import FrontEnd
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer, read_tokenizer, train_tokenizer
+from asrlib.training import xla
 from asrlib.training.schedules import learning_rate
 
 if TYPE_CHECKING:
