@@ -44,7 +44,7 @@ from asrlib.data.batches import (
 from asrlib.data.shar import ShardBatchSampler
 from asrlib.errors import InputError
 from asrlib.files import replacing
-from asrlib.losses.ctc import values_unchecked
+from asrlib.losses.arguments import values_unchecked
 from asrlib.metrics import ErrorRate, char_error_rate, word_error_rate
 from asrlib.recognizer import Recognizer
 from asrlib.signal.features import FrontEnd
