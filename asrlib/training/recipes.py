@@ -129,7 +129,7 @@ def join(first: Path, second: Path) -> Recognizer:
     """Two trained networks as one recogniser, which listens with both CTC heads at ``WARPS``."""
     recognizer = Recognizer.load(first)
     recognizer.members[second.name] = Recognizer.load(second)
-    for listener in recognizer.listeners:
+    for listener in recognizer.ensemble:
         listener.config.decoding = replace(listener.config.decoding, head="ctc", warps=WARPS)
         with torch.no_grad():
             listener.model.ctc_head.bias[0] -= BLANK_PENALTY

@@ -117,7 +117,7 @@ def test_the_shipped_model_is_two_networks(real, tiny_model, tmp_path, monkeypat
         override(load_config("contextnet-digits"), [setting])
     before, model = Recognizer.load(tiny_model), Recognizer.load(tmp_path / "model")
     assert list(model.members) == ["noisy"] and model.uses_ctc and model.warps == recipes.WARPS
-    for listener in model.listeners:
+    for listener in model.ensemble:
         change = listener.model.ctc_head.bias - before.model.ctc_head.bias
         torch.testing.assert_close(change[0], torch.tensor(-recipes.BLANK_PENALTY), atol=2e-3, rtol=0)
         assert change[1:].abs().max() < 2e-3  # 16 bits
