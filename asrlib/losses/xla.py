@@ -1,4 +1,4 @@
-"""What the losses and the training loop need on a TPU, that is, on XLA devices (Lesson 09).
+"""What the losses need on a TPU, that is, on XLA devices (Lesson 09).
 
 XLA compiles the operations between two synchronisations into one program, for one set of shapes. So, on such
 a device, no number may be asked for (the program would be cut there), no shape may depend on a number (each
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from asrlib.backend import on_xla
 
@@ -65,36 +65,3 @@ def shift(x: Tensor, by: int, dim: int) -> Tensor:
     n = x.shape[dim]
     pad = [0, 0] * (x.ndim - 1 if dim == 0 else 0) + [max(by, 0), max(-by, 0)]
     return F.pad(x, pad, value=NEG_INF).narrow(dim, max(-by, 0), n)
-
-
-def finish(*results: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Ends the program here, and returns what `results` (of the training loop) are, on the CPU."""
-    import torch_xla
-
-    torch_xla.sync()
-    return tuple(None if x is None else x.cpu() for x in results)
-
-
-@torch.no_grad()
-def settle(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Brings Adam's state and the weights to where a step leaves them: the first step's programs are
-    then all later ones', and nothing is compiled twice.
-    """
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if not optimizer.state[parameter]:  # which Adam would make within its first step
-                optimizer.state[parameter] = {
-                    "step": torch.zeros((), device=parameter.device),
-                    "exp_avg": torch.zeros_like(parameter),
-                    "exp_avg_sq": torch.zeros_like(parameter),
-                }
-    # a program overwrites in place what an earlier one has made, and not what came from the host
-    for value in (*model.parameters(), *model.buffers()):
-        value.add_(0)
-
-
-def manual_seed(seed: int) -> None:
-    """For the random numbers of the device, which torch.manual_seed leaves alone."""
-    import torch_xla
-
-    torch_xla.manual_seed(seed)
