@@ -12,9 +12,9 @@ import torch
 
 from asrlib.data.corpora import cut_audio, load_corpus
 from asrlib.errors import InputError
+from asrlib.evaluate import evaluate
 from asrlib.recognizer import Recognizer
 from asrlib.text.ngram import train_ngram
-from asrlib.training.loop import test as run_test
 
 TEXT = "low high mid low"
 
@@ -212,14 +212,14 @@ def test_batches_hold_no_more_seconds_than_asked_for(recognizer, tiny_corpus, mo
 
 def test_the_whole_corpus_is_scored_in_its_order(recognizer, tiny_corpus):
     cuts = load_corpus(tiny_corpus, "test")
-    words, characters, rows = run_test(recognizer, cuts)
+    words, characters, rows = evaluate(recognizer, cuts)
     assert [(name, reference) for name, reference, _ in rows] == [
         (cut.id, cut.supervisions[0].text) for cut in cuts
     ]
     assert words.rate == characters.rate == 0
     assert words.length == sum(len(cut.supervisions[0].text.split()) for cut in cuts)
     wrong = cuts.map_supervisions(lambda s: setattr(s, "text", "Mid, LOW") or s)
-    rate, _, rows = run_test(recognizer, wrong)
+    rate, _, rows = evaluate(recognizer, wrong)
     assert rate.rate > 50 and rows[0][1] == "mid low"
 
 
@@ -228,13 +228,13 @@ def test_a_reference_without_words_is_named(recognizer, tiny_corpus, text):
     cuts = load_corpus(tiny_corpus, "test").to_eager()
     cuts[3].supervisions[0].text = text
     with pytest.raises(InputError, match=f"utterance {cuts[3].id}: its transcript"):
-        run_test(recognizer, cuts)
+        evaluate(recognizer, cuts)
 
 
 def test_two_utterances_of_one_name_are_refused(recognizer, tiny_corpus):
     cuts = load_corpus(tiny_corpus, "test")
     with pytest.raises(InputError, match=f"two utterances have the id {cuts[0].id}"):
-        run_test(recognizer, cuts + cuts)
+        evaluate(recognizer, cuts + cuts)
 
 
 # ---------------------------------------------------------------------------- several networks

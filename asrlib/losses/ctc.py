@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asrlib.backend import on_xla
-from asrlib.losses.xla import add_logs, rescale, scan, shares, shift
+from asrlib.losses.recursion import add_logs, rescale, scan, shares, shift
 
 NEG_INF = -math.inf
 Lengths = Int[Tensor, "..."] | Sequence[int] | int

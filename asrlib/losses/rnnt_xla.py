@@ -2,7 +2,7 @@
 
 `losses.rnnt` and `losses.joint` are the reference and choose these by themselves on XLA devices; nobody
 needs to call them. Symbols and equation numbers are Graves 2012's, as there. Nothing here asks the device
-for a number, padding is computed and masked, and the loops are `losses.xla.scan`s: one program a shape, of a
+for a number, padding is computed and masked, and the loops are `recursion.scan`s: one program per shape, of a
 size that does not grow with T. On other devices the same code runs, too: so it is tested.
 
 float32 is enough, because no number grows with T. Every path crosses each diagonal t + u = n exactly once,
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asrlib.losses.xla import NEG_INF, add_logs, rescale, scan, shares, shift
+from asrlib.losses.recursion import NEG_INF, add_logs, rescale, scan, shares, shift
 
 
 def forward_backward(

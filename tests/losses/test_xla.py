@@ -9,7 +9,7 @@ import pytest
 import torch
 from lattices import draw, draw_ctc, gradients, joint_parts
 
-from asrlib.losses import ctc, joint, rnnt, rnnt_xla, xla
+from asrlib.losses import ctc, joint, recursion, rnnt, rnnt_xla
 from asrlib.losses.ctc import ctc_loss, ctc_posteriors
 from asrlib.losses.joint import ACTIVATIONS, joint_rnnt_loss
 from asrlib.losses.pruned import simple_rnnt_loss
@@ -178,7 +178,7 @@ def test_scan_is_a_loop():
         return (total + x[0],), (total * x[1],)
 
     a, b = torch.arange(4.0), torch.ones(4) * 2
-    (end,), (ys,) = xla.scan(step, (torch.zeros(()),), (a, b))
+    (end,), (ys,) = recursion.scan(step, (torch.zeros(()),), (a, b))
     assert end == 6 and ys.tolist() == [0, 0, 2, 6]
 
 

@@ -1,6 +1,7 @@
 """The frame of the checkers, and every task against plausible wrong answers."""
 
 import importlib.util
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from answers import TASKS, answer
 
+import asrlib
 from asrlib.teaching import check
 from asrlib.teaching.check import judge
 
@@ -48,14 +50,14 @@ def test_a_wrong_answer_is_rejected_by_name(number):
 
 
 def reasons(verdict):
-    """A verdict without what any verdict has: what was asked, expected and came, and where to look."""
-    frame = r"  (asked|in|expected|came|look at)  .*(\n            .*)*\n?"
+    """Return a verdict without what any verdict has: the call, what was expected and got, where to look."""
+    frame = r"  (called|in|expected|got|look at)  .*(\n            .*)*\n?"
     return re.sub(frame, "", str(verdict))
 
 
 def test_what_a_verdict_must_name_is_a_reason():
-    came = "  came      ValueError: no\n            in f, line 1: x\n"
-    assert reasons(f"  asked     f(1)\n  expected  2\n{came}  look at   there") == ""
+    got = "  got       ValueError: no\n            in f, line 1: x\n"
+    assert reasons(f"  called    f(1)\n  expected  2\n{got}  look at   there") == ""
     assert [name for name, *_, names_it in WRONG if re.search(names_it, "")] == []
 
 
@@ -81,7 +83,7 @@ def test_unfinished_is_not_wrong(capsys):
 
     check.check("06.collapse", collapse)
     assert capsys.readouterr().out == "06.collapse: not done yet (lesson 06, 'The collapse rule').\n"
-    with pytest.raises(check.NotDone):
+    with pytest.raises(check.Unfinished):
         check.check("06.collapse", collapse, strict=True)
 
 
@@ -96,14 +98,14 @@ def test_an_exception_becomes_a_message_with_the_line():
 
     message = verdict_on(collapse)
     assert "IndexError: list index out of range" in message
-    assert "return path[len(path)]" in message and "asked     collapse([3, 3, 3])" in message
+    assert "return path[len(path)]" in message and "called    collapse([3, 3, 3])" in message
 
 
 @pytest.mark.parametrize(
     "value, says",
     [
         (None, "returns nothing"),
-        ("3", "came      '3'"),
+        ("3", "got       '3'"),
         (print, "a builtin_function"),
         ([3.0, 3.0], "[3.0, 3.0]"),
     ],
@@ -133,14 +135,14 @@ ROW = torch.tensor([[-1.0, -2.0, -4.0], [-3.0, -0.5, -2.5]], dtype=torch.float64
 
 
 @pytest.mark.parametrize(
-    "came, says",
+    "got, says",
     [
         (-ROW, "wrong sign"),
         (ROW.exp(), "its exponential"),
         (ROW.T, "transpose"),
         (ROW.flip(1), "reversed along axis 1"),
         (ROW.roll(1, 1), "shifted by one along axis 1"),
-        (ROW / check.LN10, "base 10"),
+        (ROW / math.log(10), "base 10"),
         (2 * ROW, "times 2"),
         (ROW + 3, "plus 3"),
         (ROW * float("nan"), "NaN"),
@@ -151,15 +153,24 @@ ROW = torch.tensor([[-1.0, -2.0, -4.0], [-3.0, -0.5, -2.5]], dtype=torch.float64
         ("a", "expected  a tensor"),
     ],
 )  # fmt: skip
-def test_hints_name_how_numbers_are_related(came, says):
+def test_hints_name_how_numbers_are_related(got, says):
     task = check.Task("00.f", lambda ask: ask().equals(ROW), None, None, "here", 0, 1e-4)
     with pytest.raises(check.WrongAnswer, match=says):
-        task.probes(check.Ask(task, lambda: came))
+        task.probes(check.Examiner(task, lambda: got))
 
 
 def test_the_same_in_another_type_is_the_same():
     task = check.Task("00.f", None, None, None, "here", 0, 1e-4)
-    for came in (ROW.float(), ROW.numpy(), ROW.tolist()):
-        check.Ask(task, lambda came=came: came)().equals(ROW)
-    for came in ((1, 2), torch.tensor([1, 2])):
-        check.Ask(task, lambda came=came: came)().equals([1, 2])
+    for got in (ROW.float(), ROW.numpy(), ROW.tolist()):
+        check.Examiner(task, lambda got=got: got)().equals(ROW)
+    for got in ((1, 2), torch.tensor([1, 2])):
+        check.Examiner(task, lambda got=got: got)().equals([1, 2])
+
+
+def test_an_error_inside_asrlib_names_the_students_own_line():
+    def collapse(path, blank=0):
+        return asrlib.load_config("no-such-configuration")
+
+    message = verdict_on(collapse)
+    assert "InputError" in message and "in collapse, line" in message
+    assert 'return asrlib.load_config("no-such-configuration")' in message

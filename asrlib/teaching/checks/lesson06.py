@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from asrlib.decoding.beam import BeamOptions, beam_ctc
 from asrlib.losses import ctc
-from asrlib.teaching.check import Ask, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import clip_posteriors, integer, labels, log_probs
 
 LESSON = "lesson 06, "
@@ -21,7 +21,7 @@ def draw_path(g):
 
 
 @task("06.collapse", LESSON + "'The collapse rule'", lambda path, blank: ctc.collapse(path, blank), draw_path)
-def collapse(ask: Ask):
+def collapse(ask: Examiner):
     ask([3, 3, 3]).equals([3], "a label that lasts several frames is one label: equal neighbours are merged")
     ask([0, 1, 0, 2, 0]).equals([1, 2], "blanks are not part of the text")
     ask([1, 0, 1]).equals([1, 1], "a blank keeps a doubled label apart: merge first, drop the blanks then")
@@ -60,10 +60,10 @@ AB, AA = torch.tensor([1, 2]), torch.tensor([1, 1])
 
 
 @task("06.ctc_alphas", LESSON + "'α: summing from the left'", ctc.ctc_alphas, draw_utterance)
-def ctc_alphas(ask: Ask):
+def ctc_alphas(ask: Examiner):
     expected = ctc.ctc_alphas(TINY, AB)
-    came = ask(TINY, AB).equals(expected, suspects=_alpha_suspects(TINY, AB))
-    if came.dtype not in (torch.float32, torch.float64):
+    got = ask(TINY, AB).equals(expected, suspects=_alpha_suspects(TINY, AB))
+    if got.dtype not in (torch.float32, torch.float64):
         raise ask.because("α must be a tensor of floats")
     ask(TINY, AA).equals(
         ctc.ctc_alphas(TINY, AA), "between two equal labels the blank must not be skipped", {}
@@ -106,7 +106,7 @@ def _alpha_suspects(y, l):
 
 
 @task("06.ctc_betas", LESSON + "'β: summing from the right'", ctc.ctc_betas, draw_utterance)
-def ctc_betas(ask: Ask):
+def ctc_betas(ask: Examiner):
     expected = ctc.ctc_betas(TINY, AB)
     states = [0, 1, 0, 2, 0]
     ask(TINY, AB).equals(
@@ -132,7 +132,7 @@ def _loss(y, l, blank=0):
 
 
 @task("06.loss", LESSON + "'Into the logarithm' and 'The trellis'", _loss, draw_utterance)
-def loss(ask: Ask):
+def loss(ask: Examiner):
     last = ctc.ctc_alphas(TINY, AB)[-1]
     expected = -last[-2:].logsumexp(0)
     ask(TINY, AB).equals(
@@ -167,7 +167,7 @@ def _posterior(y, l, blank=0):
 
 
 @task("06.gradient", LESSON + "'The gradient'", _gradient, draw_possible)
-def gradient(ask: Ask):
+def gradient(ask: Examiner):
     expected, posterior = _gradient(TINY, AA), _posterior(TINY, AA)
     gamma = ctc.ctc_posteriors(TINY, AA)
     once = torch.zeros_like(TINY)
@@ -206,7 +206,7 @@ def draw_alignment(g):
 
 
 @task("06.word_times", LESSON + "'Forced alignment'", _word_times, draw_alignment, 60)
-def word_times(ask: Ask):
+def word_times(ask: Examiner):
     y = torch.full((6, 3), 0.1, dtype=torch.float64)
     y[torch.arange(6), [0, 1, 1, 1, 0, 2]] = 0.8  # ∅ a a a ∅ b
     y = y.log()
@@ -255,7 +255,7 @@ def _beam_text(y, width, blank=0):
     return beam_ctc(y[None].float(), torch.tensor([len(y)]), options, blank)[0][0].labels
 
 
-def _best_text(y, width, blank=0):
+def best_text(y, width, blank=0):
     """The search as the lesson has it: both endings of a prefix share one place in the beam."""
     beam = {(): (0.0, -math.inf)}
     add = lambda a, b: float(torch.tensor([a, b], dtype=torch.float64).logsumexp(0))  # noqa: E731
@@ -281,8 +281,8 @@ def draw_beam(g):
     return log_probs(g, integer(g, 1, 6), V), 500 if integer(g, 0, 1) else 2, integer(g, 0, V - 1)
 
 
-@task("06.prefix_beam", LESSON + "'Decoding: from posteriors to text'", _best_text, draw_beam, times=30)
-def prefix_beam(ask: Ask):
+@task("06.prefix_beam", LESSON + "'Decoding: from posteriors to text'", best_text, draw_beam, times=30)
+def prefix_beam(ask: Examiner):
     two = torch.tensor([[0.1, 0.8, 0.1], [0.45, 0.4, 0.15]], dtype=torch.float64).log()
     ask(two, 10).equals(
         [1],
@@ -311,20 +311,20 @@ def prefix_beam(ask: Ask):
     ask(doubled, 10).equals([1, 1], "after a blank the same label again is a new one")
     ask(weak.flip(1), 10, blank=1).equals([0], "the blank is the argument `blank`, not always 0")
     long = torch.tensor([[0.4, 0.3, 0.3], [0.3, 0.4, 0.3]], dtype=torch.float64).log().repeat(200, 1)
-    came = ask(long[:, :2], 2).value
-    if not came or not len(came) > 10:
+    got = ask(long[:, :2], 2).value
+    if not got or not len(got) > 10:
         raise ask.because("400 frames: the probabilities vanish to 0 unless they are kept as logarithms")
     _measure(ask)
 
 
-def _measure(ask: Ask):
+def _measure(ask: Examiner):
     g = torch.Generator().manual_seed(12)
     ours = theirs = greedy = 0.0
     for _ in range(3):
         y = (0.5 * torch.randn(40, 6, generator=g, dtype=torch.float64)).log_softmax(-1)
         y = (y + torch.tensor([1.0, 0, 0, 0, 0, 0])).log_softmax(-1)
         ours += _log_p(y, ask(y, 8).value)
-        theirs += _log_p(y, _best_text(y, 8))
+        theirs += _log_p(y, best_text(y, 8))
         greedy += _log_p(y, ctc.collapse(y.argmax(1).tolist()))
     if ours < theirs - 1e-6:
         raise ask.because(

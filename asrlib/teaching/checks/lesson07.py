@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 
 from asrlib.losses import rnnt
-from asrlib.teaching.check import Ask, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, labels, normal
+from asrlib.teaching.checks.timing import cpu_seconds
 
 LESSON = "lesson 07, "
 BLANK = torch.tensor([[0.6, 0.5, 0.9], [0.5, 0.4, 0.8], [0.3, 0.6, 0.7]], dtype=torch.float64).log()
@@ -27,13 +26,11 @@ def draw_lattice(g):
 
 
 @task("07.rnnt_scores", LESSON + "'The lattice'", lambda *a: list(rnnt.rnnt_scores(*a)), draw_logits)
-def rnnt_scores(ask: Ask):
+def rnnt_scores(ask: Examiner):
     g = torch.Generator().manual_seed(1)
     z, l = normal(g, 3, 3, 4), torch.tensor([1, 3])
     blank, label = rnnt.rnnt_scores(z, l, blank=0)
-    came = ask(z, l).value
-    if not isinstance(came, tuple | list) or len(came) != 2:
-        raise ask.because("two tables must be returned: log_blank, log_label")
+    ask(z, l).items(2, "two tables must be returned: log_blank, log_label")
     p = z.softmax(-1)
     u = torch.arange(2)
     ask(z, l).equals(
@@ -59,7 +56,7 @@ def rnnt_scores(ask: Ask):
 
 
 @task("07.rnnt_alphas", LESSON + "'α: all ways here'", rnnt.rnnt_alphas, draw_lattice)
-def rnnt_alphas(ask: Ask):
+def rnnt_alphas(ask: Examiner):
     expected = rnnt.rnnt_alphas(BLANK, LABEL)
     _expect_alphas(ask, expected)
 
@@ -112,7 +109,7 @@ def _alphas(blank, label, combine=torch.logaddexp):
 
 
 @task("07.rnnt_betas", LESSON + "'β: all ways on'", rnnt.rnnt_betas, draw_lattice)
-def rnnt_betas(ask: Ask):
+def rnnt_betas(ask: Examiner):
     expected = rnnt.rnnt_betas(BLANK, LABEL)
     ask(BLANK, LABEL).equals(
         expected,
@@ -162,7 +159,7 @@ def draw_batch(g):
 
 
 @task("07.loss", LESSON + "'Batches'", _loss, draw_batch)
-def loss(ask: Ask):
+def loss(ask: Examiner):
     g = torch.Generator().manual_seed(2)
     z, l = normal(g, 2, 4, 3, 5), torch.tensor([[1, 4], [3, 3]])
     full = torch.tensor([4, 4]), torch.tensor([2, 2])
@@ -207,7 +204,7 @@ def _gradient(logits, targets, blank=0):
 
 
 @task("07.gradient", LESSON + "'The gradient'", _gradient, draw_logits)
-def gradient(ask: Ask):
+def gradient(ask: Examiner):
     g = torch.Generator().manual_seed(3)
     z, l = normal(g, 4, 3, 5), torch.tensor([2, 4])
     expected = _gradient(z, l)
@@ -257,7 +254,7 @@ def _frames(log_blank, log_label):
 
 
 @task("07.emission_frames", LESSON + "'A trained transducer's paths'", _frames, draw_lattice, 40)
-def emission_frames(ask: Ask):
+def emission_frames(ask: Examiner):
     sure = torch.tensor([[0.1, 0.9, 0.9], [0.9, 0.9, 0.9], [0.9, 0.1, 0.9], [0.9, 0.9, 0.9]]).double()
     ask(sure.log(), (1 - sure[:, :2]).log()).equals(
         [0, 2],
@@ -284,7 +281,7 @@ def emission_frames(ask: Ask):
     ask(BLANK[:1], LABEL[:1]).equals([0, 0], "one frame: both labels come out at frame 0")
 
 
-def _greedy(scores, blank=0, max_symbols=3):
+def greedy_text(scores, blank=0, max_symbols=3):
     text, t, here = [], 0, 0
     while t < len(scores):
         label = int(scores[t, text[-1] if text else blank].argmax())
@@ -300,8 +297,8 @@ def draw_scores(g):
     return normal(g, T, V, V), integer(g, 0, V - 1), integer(g, 1, 4)
 
 
-@task("07.greedy", LESSON + "'Decoding: greedy'", _greedy, draw_scores, 60)
-def greedy(ask: Ask):
+@task("07.greedy", LESSON + "'Decoding: greedy'", greedy_text, draw_scores, 60)
+def greedy(ask: Examiner):
     def says(*rows):
         return torch.nn.functional.one_hot(torch.tensor(rows), 3).double()
 
@@ -332,11 +329,11 @@ def greedy(ask: Ask):
 
 
 @task("07.fast_alphas", LESSON + "'Batches'", rnnt.rnnt_alphas, draw_lattice)
-def fast_alphas(ask: Ask):
+def fast_alphas(ask: Examiner):
     _expect_alphas(ask, rnnt.rnnt_alphas(BLANK, LABEL))
     g = torch.Generator().manual_seed(4)
     blank, label = -normal(g, 200, 61).abs(), -normal(g, 200, 60).abs()
-    loops, expected = _seconds(rnnt.rnnt_alphas, blank, label)
+    loops, expected = cpu_seconds(rnnt.rnnt_alphas, blank, label)
     ask(blank, label).equals(expected)
     yours = min(ask(blank, label).seconds for _ in range(5))
     if yours > loops / 5:
@@ -344,9 +341,3 @@ def fast_alphas(ask: Ask):
             f"right, but not fast: {1000 * yours:.0f} ms for 200 frames and 60 labels, asrlib's loops"
             f" {1000 * loops:.0f} ms; a fifth of that is asked for. One tensor operation a diagonal"
         )
-
-
-def _seconds(function, *args):
-    started = time.thread_time()
-    result = function(*args)
-    return time.thread_time() - started, result

@@ -9,7 +9,7 @@ import operator
 import torch
 from torch import nn
 
-from asrlib.teaching.check import Ask, Came, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, noisy_training, normal, number
 from asrlib.training import schedules
 
@@ -27,7 +27,7 @@ def draw_step(g):
 @task(
     "09.one_cycle", LESSON + "'The learning rate: up, then down'", schedules.one_cycle_schedule, draw_step, 60
 )
-def one_cycle(ask: Ask):
+def one_cycle(ask: Examiner):
     ask(0, 4, 12, 0.8).equals(
         0.2,
         suspects={
@@ -62,16 +62,16 @@ def noisy(losses: float) -> str:
 
 
 @task("09.rates", LESSON + "'The learning rate: up, then down'")
-def rates(ask: Ask):
+def rates(ask: Examiner):
     for steps in (40, 300):
-        came = ask(steps)
+        got = ask(steps)
         try:
-            plan = [float(rate) for rate in came.value]
+            plan = [float(rate) for rate in got.value]
         except (TypeError, ValueError):
             plan = [math.nan]
         right = all(rate >= 0 and math.isfinite(rate) for rate in plan)
-        came.satisfies(right, "a list of learning rates, finite and not negative")
-        came.satisfies(len(plan) == steps, f"{steps} rates", f"a rate a step: there are {len(plan)}")
+        got.satisfies(right, "a list of learning rates, finite and not negative")
+        got.satisfies(len(plan) == steps, f"{steps} rates", f"a rate a step: there are {len(plan)}")
     value = noisy_training(plan)
     if not value <= 0.1:
         flat = max(plan) <= 1.01 * min(plan)
@@ -107,7 +107,7 @@ def draw_gradients(g):
 
 
 @task("09.clip", LESSON + "'Train'", _clip, draw_gradients)
-def clip(ask: Ask):
+def clip(ask: Examiner):
     a, b = torch.tensor([[3.0, 0.0], [0.0, -4.0]]), torch.tensor([7.2, -9.6])
     ask([a, b], 6.5).equals(
         [a / 2, b / 2],
@@ -148,7 +148,7 @@ def draw_micro(g):
 
 
 @task("09.accumulate", LESSON + "'Train', and lesson 10, 'The batch's sum'", _accumulate, draw_micro)
-def accumulate(ask: Ask):
+def accumulate(ask: Examiner):
     parts, sizes = [torch.tensor([1.0, 4.0]), torch.tensor([5.0, -2.0])], [3, 1]
     ask(parts, sizes).equals(
         torch.tensor([2.0, 2.5]),
@@ -190,7 +190,7 @@ def draw_weights(g):
 
 
 @task("09.average", LESSON + "'Train'", _average, draw_weights)
-def average(ask: Ask):
+def average(ask: Examiner):
     w = torch.tensor([[8.0, 0.0], [0.0, 1.0], [4.0, 2.0], [2.0, 3.0]])
     late = w[0]
     for n, row in enumerate(w[1:]):
@@ -239,7 +239,7 @@ def _hidden(frames, *places):
 
 
 @task("09.time_mask", LESSON + "'Augmentation: more voices than we have'", _time_mask, draw_mask, 60)
-def time_mask(ask: Ask):
+def time_mask(ask: Examiner):
     def draws(*rows):
         return torch.tensor(rows, dtype=torch.float64).reshape(-1, 2)
 
@@ -293,22 +293,19 @@ def _steps(x, y, count, weights=None, velocity=None, step=0, place=0):
     return w.detach(), optimizer.state[w]["momentum_buffer"]
 
 
-def _weights(ask, came):
-    state = came.value
-    if not isinstance(state, dict) or "weights" not in state:
-        raise ask.because('a dictionary must be returned, with the weights under "weights"')
-    return Came(ask.task, came.call, state["weights"])
+def _weights(got):
+    return got.entry("weights", 'a dictionary must be returned, with the weights under "weights"')
 
 
 @task("09.train_steps", LESSON + "'Killed, and resumed'")
-def train_steps(ask: Ask):
+def train_steps(ask: Examiner):
     for first in (True, False):
         # in 32 bits, as torch.zeros gives the weights: products of two precisions are an error
         x, y = normal(ask.generator, 4, 3, 2).float(), normal(ask.generator, 4, 3).float()
         right = _steps(x, y, 5)[0]
         slow = _steps(x, y, 1)[0]
         if first:
-            _weights(ask, ask(None, x, y, 1)).equals(
+            _weights(ask(None, x, y, 1)).equals(
                 slow,
                 suspects={
                     "the gradient of the sum; the loss is the mean over the batch's rows": 3 * slow,
@@ -322,7 +319,7 @@ def train_steps(ask: Ask):
         for n in range(1, 5):
             plain = _steps(x, y, 1, plain, None, n, n)[0]
         held = _steps(x[:1].expand(4, 3, 2), y[:1].expand(4, 3), 5)[0]
-        _weights(ask, ask(None, x, y, 5)).equals(
+        _weights(ask(None, x, y, 5)).equals(
             right,
             suspects={
                 "no momentum: velocity is 0.9 times itself plus the gradient": plain,
@@ -334,7 +331,7 @@ def train_steps(ask: Ask):
 
 
 def _resumed(ask, x, y, before, after):
-    whole = _weights(ask, ask(None, x, y, before + after)).equals(_steps(x, y, before + after)[0])
+    whole = _weights(ask(None, x, y, before + after)).equals(_steps(x, y, before + after)[0])
     half = ask(None, x, y, before).value
     w, v = _steps(x, y, before)
     lost = {
@@ -351,9 +348,9 @@ def _resumed(ask, x, y, before, after):
         f"the result of {after} steps from the beginning: `state` is not used, or `steps` is taken for the"
         " number to stop at": _steps(x, y, after)[0],
     }
-    came = _weights(ask, ask(half, x, y, after))
-    resumed = came.equals(_steps(x, y, before + after)[0], suspects=suspects)
-    came.satisfies(
+    got = _weights(ask(half, x, y, after))
+    resumed = got.equals(_steps(x, y, before + after)[0], suspects=suspects)
+    got.satisfies(
         torch.equal(torch.as_tensor(resumed), torch.as_tensor(whole)),
         f"bit for bit the weights of {before + after} steps without interruption",
         "nearly the same: is something rounded on its way through the state?",
@@ -364,7 +361,7 @@ def _resumed(ask, x, y, before, after):
 
 
 @task("09.plan", LESSON + "'Batches: put like with like'")
-def plan(ask: Ask):
+def plan(ask: Examiner):
     ask([2.0], 10.0, 0).equals([[0]], "one utterance, one batch; no empty ones")
     small = [1.0, 5.0, 1.0, 5.0]
     _sound(ask, ask(small, 10.0, 3), small, 10.0)
@@ -372,7 +369,7 @@ def plan(ask: Ask):
     lengths = [round(0.5 + 5 * number(g, 0, 1) ** 2 + number(g, 0, 0.5), 3) for _ in range(4000)]
     budget = 60.0
     one, again, other = (ask(lengths, budget, seed) for seed in (1, 1, 2))
-    batches, same_seed, other_seed = (_sound(ask, came, lengths, budget) for came in (one, again, other))
+    batches, same_seed, other_seed = (_sound(ask, got, lengths, budget) for got in (one, again, other))
     padded = [len(b) * max(lengths[n] for n in b) for b in batches]
     waste = 1 - sum(lengths) / sum(padded)
     if waste > 0.06:
@@ -406,12 +403,12 @@ def plan(ask: Ask):
         raise ask.because(f"right, but 4,000 utterances took {one.seconds:.1f} s; one second is asked for")
 
 
-def _sound(ask, came, lengths, budget):
+def _sound(ask, got, lengths, budget):
     try:
-        batches = [[operator.index(n) for n in batch] for batch in came.value]
+        batches = [[operator.index(n) for n in batch] for batch in got.value]
     except TypeError:
         batches = None
-    came.satisfies(
+    got.satisfies(
         batches is not None, "a list of batches, each a list of utterances' numbers, which are integers"
     )
     if not all(batches):

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import torch
 
-from asrlib.teaching.check import Ask, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import ILLNESSES, integer, normal, number, training_runs
 from asrlib.training import schedules
 
@@ -38,7 +38,7 @@ def draw_loss(g):
 
 
 @task("10.word_probability", LESSON + "'The chart'", _word_probability, draw_loss)
-def word_probability(ask: Ask):
+def word_probability(ask: Examiner):
     right = math.exp(-0.2)
     ask(3.0, 100, 1500).equals(
         right,
@@ -65,11 +65,10 @@ def draw_run(g):
 
 
 @task("10.running_time", LESSON + "'The chart' and 'Before you go on'", _running_time, draw_run)
-def running_time(ask: Ask):
-    came = ask(500.0, 20, 7219, 10).value
-    came = came.tolist() if hasattr(came, "tolist") else came
-    if not isinstance(came, tuple | list) or len(came) != 3:
-        raise ask.because("three numbers must be returned: steps an epoch, utterances a second, hours")
+def running_time(ask: Examiner):
+    ask(500.0, 20, 7219, 10).items(
+        3, "three numbers must be returned: steps per epoch, utterances per second, hours"
+    )
     right = [360, 40.0, 0.5]
     ask(500.0, 20, 7219, 10).equals(
         right,
@@ -106,10 +105,10 @@ def draw_chart(g):
 
 
 @task("10.read_chart", LESSON + "'The chart'", _read_chart, draw_chart, 60)
-def read_chart(ask: Ask):
-    came = ask([120, 100, 100, 100], [9.0, 5.0, 4.0, 3.5]).value
-    if not isinstance(came, tuple | list) or len(came) != 3:
-        raise ask.because("three things must be returned: the best epoch, and two lists")
+def read_chart(ask: Examiner):
+    ask([120, 100, 100, 100], [9.0, 5.0, 4.0, 3.5]).items(
+        3, "three things must be returned: the best epoch, and two lists"
+    )
     ask([120, 100, 100, 100], [9.0, 5.0, 4.0, 3.5]).equals(
         [4, [], []],
         "epoch 1 is slow because the program is compiled in it: that is no restart",
@@ -161,12 +160,9 @@ def draw_schedule(g):
 
 
 @task("10.peak", LESSON + "'First cause: a learning rate that never arrives'", _peak, draw_schedule, 40)
-def peak(ask: Ask):
+def peak(ask: Examiner):
     height = 9.6e6**-0.5
-    came = ask(640, 15_000, 0.0025).value
-    came = came.tolist() if hasattr(came, "tolist") else came
-    if not isinstance(came, tuple | list) or len(came) != 2:
-        raise ask.because("two numbers must be returned: the step and its rate")
+    ask(640, 15_000, 0.0025).items(2, "two numbers must be returned: the step and its rate")
     ask(640, 15_000, 0.0025).equals(
         [15_000, height],
         suspects={
@@ -219,7 +215,7 @@ def draw_step(g):
     _noisy_step,
     draw_step,
 )
-def noisy_step(ask: Ask):
+def noisy_step(ask: Examiner):
     g = torch.Generator().manual_seed(10)
     w, noise, x, y = normal(g, 2), 0.5 * normal(g, 2), normal(g, 3, 2), normal(g, 3)
     gradient, clean = _gradient(w + noise, x, y), _gradient(w, x, y)
@@ -256,7 +252,7 @@ def draw_dev(g):
 
 
 @task("10.keep_best", LESSON + "'Third cause: nobody looked'", _keep_best, draw_dev, 60)
-def keep_best(ask: Ask):
+def keep_best(ask: Examiner):
     ask([40.0, 30.0, 20.0, 25.0, 35.0, 21.0, 19.0], 3).equals(
         [2, 5],
         suspects={
@@ -298,11 +294,11 @@ def draw_losses(g):
 
 
 @task("10.guard", LESSON + "'Clinic: a guard'", _guard, draw_losses, 60)
-def guard(ask: Ask):
+def guard(ask: Examiner):
     nan, inf = math.nan, math.inf
-    came = ask([1.0, nan, 2.0, 3.0], [0.5] * 4).value
-    if not isinstance(came, tuple | list) or len(came) != 2:
-        raise ask.because("two things must be returned: the list of bad steps, and the step to stop at")
+    ask([1.0, nan, 2.0, 3.0], [0.5] * 4).items(
+        2, "two things must be returned: the list of bad steps, and the step to stop at"
+    )
     ask([1.0, nan, 2.0, 3.0], [0.5] * 4).equals(
         [[1], None],
         suspects={
@@ -334,7 +330,7 @@ def guard(ask: Ask):
 
 
 @task("10.diagnose", LESSON + "'The shapes of curves' and 'The sheet for the wall'")
-def diagnose(ask: Ask):
+def diagnose(ask: Examiner):
     falling, quiet = [2.0 * 0.98**n for n in range(200)], [2.0 * 0.8**n for n in range(20)]
     broken = [*falling[:150], *[math.nan] * 50]
     ask(broken, [*quiet[:15], *[math.nan] * 5]).equals("nan", "nan, from step 150 on")
@@ -344,13 +340,13 @@ def diagnose(ask: Ask):
     runs = training_runs(integer(ask.generator, 1, 10**6))
     asked = [(illness, ask(training, dev)) for illness, training, dev in runs]
     wrong = Counter()
-    for illness, came in asked:
-        known = isinstance(came.value, str) and came.value in ILLNESSES
-        came.satisfies(known, f"one of {ILLNESSES}", "a diagnosis must be named as training_runs names them")
-        if came.value != illness:
-            wrong[illness, came.value] += 1
+    for illness, got in asked:
+        known = isinstance(got.value, str) and got.value in ILLNESSES
+        got.satisfies(known, f"one of {ILLNESSES}", "a diagnosis must be named as training_runs names them")
+        if got.value != illness:
+            wrong[illness, got.value] += 1
     if wrong.total() > 2:
-        text = "; ".join(f"{n} × {illness!r} called {came!r}" for (illness, came), n in wrong.most_common(4))
+        text = "; ".join(f"{n} × {illness!r} called {got!r}" for (illness, got), n in wrong.most_common(4))
         raise ask.because(
             f"{len(runs) - wrong.total()} of {len(runs)} runs are diagnosed rightly, {len(runs) - 2} are"
             f" asked for. {text}"

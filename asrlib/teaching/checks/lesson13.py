@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from asrlib.teaching.check import Ask, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, labels, log_probs, normal, number
 
 LESSON = "lesson 13, "
@@ -23,7 +23,7 @@ def draw_samples(g):
 
 
 @task("13.level_db", LESSON + "'Look before you train'", _level, draw_samples)
-def level_db(ask: Ask):
+def level_db(ask: Examiner):
     x = torch.tensor([0.3, -0.1, 0.02, 0.0], dtype=torch.float64)
     power = float(x.square().mean())
     ask(x).equals(
@@ -58,7 +58,7 @@ def draw_clipped(g):
 
 
 @task("13.clipped_share", LESSON + "'Look before you train'", _clipped, draw_clipped, 60)
-def clipped_share(ask: Ask):
+def clipped_share(ask: Examiner):
     x = torch.tensor([1, 1, -1, 0.2, -1, -1, 0.1, 1, 1, 1, 0], dtype=torch.float64)
     ask(x).equals(
         6 / 11,
@@ -98,7 +98,7 @@ def draw_levels(g):
 
 
 @task("13.trim", LESSON + "'Look before you train'", _trim, draw_levels, 80)
-def trim(ask: Ask):
+def trim(ask: Examiner):
     levels = [-60, -10, -60, -60, -20, -15, -60, -20, -30, -60, -60, -60, -60]
     ask(levels, -40, 2, 1).equals(
         [3, 10],
@@ -154,7 +154,7 @@ def draw_gap(g):
 
 
 @task("13.gap", LESSON + "'Find the wrong text'", _gap, draw_gap, 40)
-def gap(ask: Ask):
+def gap(ask: Examiner):
     g = torch.Generator().manual_seed(1)
     y, target = log_probs(g, 7, 4), torch.tensor([2, 3, 3])
     right, free = _gap(y, target), float(y.amax(1).sum())
@@ -194,7 +194,7 @@ def draw_confidences(g):
 
 
 @task("13.separation", LESSON + "'Confidence: does it know when it is wrong?'", _separation, draw_confidences)
-def separation(ask: Ask):
+def separation(ask: Examiner):
     ask([0.9, 0.8], [0.8, 0.3]).equals(
         0.875,
         suspects={
@@ -243,7 +243,7 @@ def draw_interval(g):
 
 
 @task("13.interval", LESSON + "'How sure is that?'", _interval, draw_interval, 30)
-def interval(ask: Ask):
+def interval(ask: Examiner):
     errors, words = torch.tensor([1, 0, 3, 2, 0]), torch.tensor([10, 8, 10, 4, 7])
     speakers = ["ben", "anna", "ben", "carla", "anna"]
     draws = torch.tensor([[0, 1, 2], [1, 1, 2], [0, 0, 1], [2, 2, 0], [2, 2, 2], [0, 1, 1]])
@@ -261,10 +261,7 @@ def interval(ask: Ask):
     def middle(values, low=2.5, high=97.5):
         return np.percentile(values, [low, high]).tolist()
 
-    came = ask(errors, words, speakers, draws).value
-    came = came.tolist() if hasattr(came, "tolist") else came
-    if not isinstance(came, tuple | list) or len(came) != 2:
-        raise ask.because("two numbers must be returned: low, high")
+    ask(errors, words, speakers, draws).items(2, "two numbers must be returned: low, high")
     ask(errors, words, speakers, draws).equals(
         expected,
         suspects={
@@ -311,7 +308,7 @@ def draw_models(g):
 
 
 @task("13.choose", LESSON + "'Fine-tune'", _choose, draw_models, 80)
-def choose(ask: Ask):
+def choose(ask: Examiner):
     models = [(15.3, 1.4), (0.9, 11.7), (2.7, 2.9), (9.0, 3.0), (6.0, 1.2), (4.0, 1.9)]
     ask(models, 2.0).equals(
         2,
@@ -371,7 +368,7 @@ def _noisy_clips():
 
 
 @task("13.endpoints", LESSON + "'Look before you train'", _burst, draw_burst, 10, tolerance=0.1)
-def endpoints(ask: Ask):
+def endpoints(ask: Examiner):
     g = torch.Generator().manual_seed(2)
     x = 1e-3 * normal(g, 16000)
     x[6400:9600] = 0.4 * normal(g, 3200)
@@ -399,12 +396,12 @@ def endpoints(ask: Ask):
     )
     far = {}
     for samples, rate, start, end in _noisy_clips():
-        came = ask(samples, rate)
+        got = ask(samples, rate)
         try:
-            yours = [float(time) for time in came.value]
+            yours = [float(time) for time in got.value]
         except (TypeError, ValueError):
             yours = []
-        came.satisfies(
+        got.satisfies(
             len(yours) == 2 and all(map(math.isfinite, yours)),
             "two numbers, in seconds",
             "one of the clips in noise: there is speech in each of them",
