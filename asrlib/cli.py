@@ -191,25 +191,27 @@ def export(
     split: Annotated[str, typer.Option(help="train, dev, test, or all.")] = "test",
 ) -> None:
     """Write one file that runs without PyTorch, signal in and labels out; compare it with eager."""
-    from asrlib.data import corpora
-    from asrlib.export import convert as module
+    from asrlib.data.corpora import clips
+    from asrlib.export import convert
+    from asrlib.export.comparison import compare, table
+    from asrlib.export.formats import check_format
     from asrlib.recognizer import Recognizer
 
-    module.check_format(format)
+    check_format(format)
     path = output or model_dir / f"model{'-stream' * stream}{'-int8' * int8}.{format}"
     if not path.absolute().parent.is_dir():
         raise InputError(f"--output {path}: there is no folder {path.parent}")
     recognizer = Recognizer.load(model_dir)
-    cuts = _corpora(corpus, None if split == "all" else split) if corpus else corpora.clips()
-    lengths, longest = seconds or module.SECONDS, max(cut.duration for cut in cuts)
+    cuts = _corpora(corpus, None if split == "all" else split) if corpus else clips()
+    lengths, longest = seconds or convert.SECONDS, max(cut.duration for cut in cuts)
     if format == "tflite" and not stream and longest > max(lengths):
         raise InputError(
             f"an utterance to compare on lasts {longest:.1f} s, and --seconds is at most {max(lengths)}"
         )
-    files = module.export(recognizer, path, format, int8, lengths, stream)
+    files = convert.export(recognizer, path, format, int8, lengths, stream)
     size = (model_dir / "model.safetensors").stat().st_size
-    rows = module.compare(recognizer, size, files, format, cuts, score=bool(corpus))
-    print(f"{module.table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")
+    rows = compare(recognizer, size, files, format, cuts, score=bool(corpus))
+    print(f"{table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")
 
 
 @app.command("lm")
