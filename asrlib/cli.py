@@ -94,10 +94,10 @@ def train(
 ) -> None:
     """Train on the corpora's train splits; the best weights by dev WER are kept."""
     from asrlib.config.schema import load_config, override
-    from asrlib.training.loop import train as run
+    from asrlib.training import loop
 
     settings = override(load_config(config), set_ or [])
-    recognizer = run(
+    recognizer = loop.train(
         settings, _corpora(corpus, "train"), out, _corpora(corpus, "dev", optional=True), resume, init
     )
     if os.environ.get("RANK", "0") == "0":  # the first of several processes
@@ -117,16 +117,16 @@ def test(
     label_bonus: BonusOption = None,
 ) -> None:
     """Transcribe a split; print WER and CER in per cent, write one row an utterance."""
+    from asrlib.evaluate import evaluate
     from asrlib.files import write_atomically
     from asrlib.recognizer import Recognizer
-    from asrlib.training.loop import test as run
 
     if not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.parent}")
     recognizer = Recognizer.load(model_dir)
     _choose_search(recognizer, beam, lm, lm_weight, label_bonus)
     cuts = _corpora(corpus, None if split == "all" else split)
-    words, characters, rows = run(recognizer, cuts)
+    words, characters, rows = evaluate(recognizer, cuts)
     table = ["id\treference\thypothesis\tscore"]
     table += [f"{name}\t{reference}\t{found.text}\t{found.score:.4f}" for name, reference, found in rows]
     write_atomically(output, ("\n".join(table) + "\n").encode())

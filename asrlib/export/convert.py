@@ -49,7 +49,6 @@ import torch
 from torch import Tensor, nn
 
 from asrlib.config.schema import DecodingConfig
-from asrlib.decoding.streaming import obstacles
 from asrlib.errors import InputError
 from asrlib.export.graph import (
     GreedyCTC,
@@ -100,10 +99,10 @@ def export(
     check_format(format)
     if not seconds or min(seconds) < 1:
         raise InputError(f"seconds is {list(seconds)}; expected whole numbers from 1")
-    if stream and (found := obstacles(recognizer)):
-        raise InputError(f"this model cannot stream, it needs the whole utterance: {'; '.join(found)}")
+    if stream:
+        recognizer.check_streaming()
     ctc, decoding = recognizer.uses_ctc, recognizer.config.decoding
-    networks = [_copy(listener) for listener in (recognizer.listeners if ctc else [recognizer])]
+    networks = [_copy(member) for member in (recognizer.ensemble if ctc else [recognizer])]
     front_end, model = networks[0]
     if decoding.beam_width:
         warnings.warn(

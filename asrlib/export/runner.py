@@ -24,9 +24,9 @@ import numpy as np
 import torch
 import torchaudio.functional
 
-from asrlib.decoding.streaming import StreamingResampler
+from asrlib.decoding.hypothesis import Hypothesis
 from asrlib.errors import InputError
-from asrlib.recognizer import Hypothesis
+from asrlib.signal.streaming import StreamingResampler
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 
 FORMATS = ("onnx", "tflite")

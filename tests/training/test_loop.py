@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -17,17 +18,20 @@ import tiny
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
 
 from asrlib.config.schema import build_model, parse_config
-from asrlib.data.batches import AudioCache, collate, encode_corpus
+from asrlib.data.batches import AudioCache, augmented_features, collate, encode_corpus
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
+from asrlib.evaluate import Evaluation, evaluate
 from asrlib.metrics import ErrorRate
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import load_tokenizer, train_tokenizer
-from asrlib.training import loop as module
-from asrlib.training.loop import MAX_BAD_STEPS, WeightAverage, train
-from asrlib.training.loop import test as run_test
+from asrlib.training import loop
+from asrlib.training.average import WeightAverage
+from asrlib.training.loop import MAX_BAD_STEPS, train
+from asrlib.training.step import TrainingStep
 
 # one utterance a batch is meant here
 ONE_EACH = pytest.mark.filterwarnings("ignore:We have exceeded the max_duration")
@@ -81,14 +85,14 @@ def test_a_few_utterances_are_learnt_by_heart(cuts, tmp_path):
     losses = [point["loss"] for point in history]
     assert [point["step"] for point in history] == list(range(10, 121, 10))
     assert losses[-1] < 0.1 * losses[0]
-    assert run_test(recognizer, cuts)[0].rate == 0
+    assert evaluate(recognizer, cuts).words.rate == 0
 
 
 def test_a_pure_ctc_model_trains_too(cuts, tmp_path):
     content = tiny.settings(ctc_weight=1.0, max_steps=120, max_lr=0.02, batch_seconds=10)
     content |= {"augment": PLAIN, "prediction": None, "joint": None}
     recognizer = run(parse_config(yaml.safe_dump(content), "ctc.yml"), cuts, tmp_path)
-    words, _, rows = run_test(recognizer, cuts)
+    words, _, rows = evaluate(recognizer, cuts)
     assert words.rate < 20 and recognizer.model.joint is None
     assert all(found.score <= 0 and found.times == sorted(found.times) for *_, found in rows)
 
@@ -114,11 +118,12 @@ def test_the_same_seed_gives_the_same_weights(cuts, tmp_path):
 
 
 def test_dropout_and_weight_noise_repeat_as_well(cuts, tmp_path, monkeypatch):
-    content = tiny.settings(max_steps=3, weight_noise=0.05, weight_noise_start=1)
+    content = tiny.settings(max_steps=3, weight_noise=0.05, weight_noise_start=1, log_every=1)
     content["prediction"] = content["prediction"] | {"dropout": 0.3}
     config = parse_config(yaml.safe_dump(content), "noisy.yml")
     run(config, cuts, tmp_path / "a")
-    monkeypatch.setattr(module._Run, "_log", lambda *_: torch.rand(3))  # must not matter either
+    # must not matter either
+    monkeypatch.setattr(SummaryWriter, "add_scalar", lambda *_: torch.rand(3))
     run(config, cuts, tmp_path / "b")
     run(settings(max_steps=3), cuts, tmp_path / "plain")
     assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "plain")
@@ -159,24 +164,25 @@ def test_accumulated_gradients_are_the_mean_over_the_batches(cuts, tmp_path, mon
     keys = {"batch_seconds": 0.1, "accumulate": 2, "average": 0.0, "clip_norm": 1.0}
     config = settings(PLAIN, max_steps=1, schedule="transformer", max_lr=0.01, warmup_steps=1, **keys)
     used = []
-    original = module._Run.step
+    original = TrainingStep.__call__
 
     def watch(self, batch, *rest):
         before = [p.detach().clone() for p in self.model.parameters()]
-        result = original(self, batch, *rest)
+        outcome = original(self, batch, *rest)
         moved = any(not torch.equal(p, q) for p, q in zip(self.model.parameters(), before, strict=True))
-        used.append((batch, moved))
-        return result
+        assert moved == outcome.completed
+        used.append((batch.ids, moved))
+        return outcome
 
-    monkeypatch.setattr(module._Run, "step", watch)
+    monkeypatch.setattr(TrainingStep, "__call__", watch)
     recognizer = run(config, cuts, tmp_path)
-    assert [(len(batch), moved) for batch, moved in used] == [(1, False), (1, True)]
+    assert [(len(ids), moved) for ids, moved in used] == [(1, False), (1, True)]
 
     torch.manual_seed(config.training.seed)
     model = build_model(config, 4).train()
     labels, audio = encode_corpus(cuts, recognizer.tokenizer), AudioCache(tiny.RATE)
-    for batch_cuts, _ in used:
-        batch = collate(batch_cuts, audio, labels)
+    for ids, _ in used:
+        batch = collate([cuts[name] for name in ids], audio, labels)
         features, counts = recognizer.front_end(batch.waveforms, batch.lengths)
         (model(features, counts, batch.targets, batch.target_lengths) / 2).backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -234,9 +240,9 @@ def test_the_best_weights_by_dev_wer_are_kept(cuts, dev, tmp_path, monkeypatch):
     def pretend(recognizer, given):
         assert given is dev
         kept.append({name: value.clone() for name, value in recognizer.model.state_dict().items()})
-        return ErrorRate(int(next(rates)), 0, 0, 100), ErrorRate(7, 0, 0, 100), []
+        return Evaluation(ErrorRate(int(next(rates)), 0, 0, 100), ErrorRate(7, 0, 0, 100), [])
 
-    monkeypatch.setattr(module, "test", pretend)
+    monkeypatch.setattr(loop, "evaluate", pretend)
     recognizer = run(settings(max_steps=8, evaluate_every=2), cuts, tmp_path, dev)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["dev_wer"], metrics["dev_cer"], metrics["step"]) == (20.0, 7.0, 6)
@@ -281,7 +287,7 @@ def test_start_from_a_model(tiny_model, tiny_corpus, tmp_path):
     cuts = load_corpus(tiny_corpus, "train").subset(first=6)
     config = settings(PLAIN, max_steps=1, max_lr=1e-9, average=0.0)
     recognizer = run(config, cuts, tmp_path / "out", init=tiny_model)
-    assert run_test(recognizer, load_corpus(tiny_corpus, "test"))[0].rate == 0
+    assert evaluate(recognizer, load_corpus(tiny_corpus, "test")).words.rate == 0
 
 
 def test_start_from_a_model_of_another_vocabulary(tiny_model, cuts, tmp_path):
@@ -393,7 +399,7 @@ def broken_losses(monkeypatch):
 
     def install(numbers, value):
         count = iter(range(10**6))
-        original = module.build_model
+        original = loop.build_model
 
         def build(*arguments):
             model = original(*arguments)
@@ -401,7 +407,7 @@ def broken_losses(monkeypatch):
             model.forward = lambda *a, **k: forward(*a, **k) * (value if next(count) in numbers else 1.0)
             return model
 
-        monkeypatch.setattr(module, "build_model", build)
+        monkeypatch.setattr(loop, "build_model", build)
 
     return install
 
@@ -422,13 +428,13 @@ def test_a_loss_that_is_no_number_is_skipped(cuts, tmp_path, broken_losses, valu
 @pytest.mark.parametrize("ctc_weight", [0.0, 0.5, 1.0])
 def test_sound_that_is_no_number_is_skipped(cuts, tmp_path, monkeypatch, ctc_weight):
     """What comes into the network, not what comes out: it meets the losses' own checks."""
-    calls, original = iter(range(100)), module.augmented_features
+    calls = iter(range(100))
 
     def features(*arguments):
-        found, counts = original(*arguments)
+        found, counts = augmented_features(*arguments)
         return found * (math.inf if next(calls) == 1 else 1), counts
 
-    monkeypatch.setattr(module, "augmented_features", features)
+    monkeypatch.setattr("asrlib.training.step.augmented_features", features)
     with pytest.warns(UserWarning, match="step 1: the loss is nan; step skipped"):
         recognizer = run(settings(max_steps=4, ctc_weight=ctc_weight), cuts, tmp_path)
     assert all(value.isfinite().all() for value in recognizer.model.state_dict().values())
@@ -447,7 +453,7 @@ def test_a_skipped_step_changes_nothing(cuts, tmp_path, broken_losses):
 
 
 def test_a_gradient_that_is_no_number_is_skipped(cuts, tmp_path, monkeypatch):
-    original = module.build_model
+    original = loop.build_model
 
     def build(*arguments):
         model = original(*arguments)
@@ -455,7 +461,7 @@ def test_a_gradient_that_is_no_number_is_skipped(cuts, tmp_path, monkeypatch):
         model.joint.output.bias.register_hook(lambda g: g * (math.inf if next(calls) == 1 else 1))
         return model
 
-    monkeypatch.setattr(module, "build_model", build)
+    monkeypatch.setattr(loop, "build_model", build)
     with pytest.warns(UserWarning, match="step 1: the gradient's norm is (inf|nan); step skipped"):
         recognizer = run(settings(max_steps=4), cuts, tmp_path)
     assert all(value.isfinite().all() for value in recognizer.model.state_dict().values())
@@ -616,7 +622,7 @@ def test_an_interrupted_save_costs_nothing(cuts, dev, uninterrupted, tmp_path, m
             raise Killed
         save_state(self, folder)
         if moment == "during":
-            (module.Path(folder) / "optimizer.bin").write_bytes(b"half")
+            Path(folder, "optimizer.bin").write_bytes(b"half")
         if moment != "before the old one is removed":
             raise Killed
 
@@ -626,10 +632,10 @@ def test_an_interrupted_save_costs_nothing(cuts, dev, uninterrupted, tmp_path, m
             raise Killed
 
     monkeypatch.setattr(Accelerator, "save_state", save)
-    monkeypatch.setattr(module.os, "replace", move)
+    monkeypatch.setattr(os, "replace", move)
     if not cleanup:
         monkeypatch.setattr(
-            module.shutil, "rmtree", lambda path, **how: rmtree(path, **how) if "draft" in str(path) else None
+            shutil, "rmtree", lambda path, **how: rmtree(path, **how) if "draft" in str(path) else None
         )
     with pytest.raises(Killed):
         run(config, cuts, out, dev)
@@ -675,14 +681,14 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_afterwards(cuts, tmp
 
 def test_what_was_logged_past_the_checkpoint_is_hidden(cuts, tmp_path, monkeypatch):
     config = settings(max_steps=6, log_every=1, checkpoint_every=2, evaluate_every=100)
-    step = module._Run.step
+    perform = TrainingStep.__call__
 
-    def stop(self, *arguments):
-        if self.progress.step == 3:
+    def stop(self, batch, generator, number):
+        if number == 3:
             raise Killed
-        return step(self, *arguments)
+        return perform(self, batch, generator, number)
 
-    monkeypatch.setattr(module._Run, "step", stop)
+    monkeypatch.setattr(TrainingStep, "__call__", stop)
     with pytest.raises(Killed):
         run(config, cuts, tmp_path)
     monkeypatch.undo()
@@ -800,8 +806,8 @@ def test_checkpointed_blocks_train_to_the_same_weights(cuts, tmp_path):
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_the_optimiser_is_one_kernel(cuts, tmp_path, monkeypatch, precision):
-    made, adam = [], module.adam
-    monkeypatch.setattr(module, "adam", lambda *given: made.append(adam(*given)) or made[-1])
+    made, adam = [], loop.adam
+    monkeypatch.setattr(loop, "adam", lambda *given: made.append(adam(*given)) or made[-1])
     run(settings(max_steps=1, precision=precision), cuts, tmp_path)
     (optimizer,) = made
     assert optimizer.defaults["fused"] and not optimizer.defaults["capturable"]

@@ -15,7 +15,8 @@ from launch import finish, start
 from asrlib.data.batches import BatchSampler, _shareable
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
-from asrlib.training.loop import _check_same_checkpoint, train
+from asrlib.training.loop import train
+from asrlib.training.processes import check_same_checkpoint
 
 pytestmark = pytest.mark.processes
 STEPS = 24
@@ -108,9 +109,9 @@ def test_processes_that_find_different_checkpoints_are_stopped(tmp_path, monkeyp
     monkeypatch.setattr(accelerate.utils, "gather_object", lambda mine: [*mine, *found])
     last = tmp_path / "checkpoints" / "step-00000008"
     with pytest.raises(InputError, match=f"{tmp_path}: not every process finds the same checkpoint"):
-        _check_same_checkpoint(Accelerator(), last, tmp_path)
+        check_same_checkpoint(Accelerator(), last, tmp_path)
     found.remove(None)
-    _check_same_checkpoint(Accelerator(), last, tmp_path)
+    check_same_checkpoint(Accelerator(), last, tmp_path)
 
 
 # ---- who gets what ---------------------------------------------------------------------------------------

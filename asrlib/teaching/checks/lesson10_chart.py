@@ -15,7 +15,7 @@ LESSON = "lesson 10, "
 @lru_cache
 def chart() -> tuple[list[int], list[float]]:
     """Seconds and losses of the 68 epochs of lesson 10."""
-    from asrlib.recognizer import shipped_model
+    from asrlib.model_directory import shipped_model
 
     with open(shipped_model().parent / "tensorflowasr-2023-log.tsv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
