@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from asrlib.decoding.beam import BeamOptions, beam_ctc
-from asrlib.losses import ctc
+from asrlib.losses import alignment, ctc, textbook
 from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import clip_posteriors, integer, labels, log_probs
 
@@ -20,7 +20,7 @@ def draw_path(g):
     return [integer(g, 0, 3) for _ in range(integer(g, 0, 12))], blank
 
 
-@task("06.collapse", LESSON + "'The collapse rule'", lambda path, blank: ctc.collapse(path, blank), draw_path)
+@task("06.collapse", LESSON + "'The collapse rule'", textbook.collapse, draw_path)
 def collapse(ask: Examiner):
     ask([3, 3, 3]).equals([3], "a label that lasts several frames is one label: equal neighbours are merged")
     ask([0, 1, 0, 2, 0]).equals([1, 2], "blanks are not part of the text")
@@ -59,21 +59,21 @@ TINY = torch.tensor(
 AB, AA = torch.tensor([1, 2]), torch.tensor([1, 1])
 
 
-@task("06.ctc_alphas", LESSON + "'α: summing from the left'", ctc.ctc_alphas, draw_utterance)
+@task("06.ctc_alphas", LESSON + "'α: summing from the left'", textbook.ctc_alphas, draw_utterance)
 def ctc_alphas(ask: Examiner):
-    expected = ctc.ctc_alphas(TINY, AB)
+    expected = textbook.ctc_alphas(TINY, AB)
     got = ask(TINY, AB).equals(expected, suspects=_alpha_suspects(TINY, AB))
     if got.dtype not in (torch.float32, torch.float64):
         raise ask.because("α must be a tensor of floats")
     ask(TINY, AA).equals(
-        ctc.ctc_alphas(TINY, AA), "between two equal labels the blank must not be skipped", {}
+        textbook.ctc_alphas(TINY, AA), "between two equal labels the blank must not be skipped", {}
     )
-    ask(TINY, AB[:0]).equals(ctc.ctc_alphas(TINY, AB[:0]), "an empty target has one state, the blank")
+    ask(TINY, AB[:0]).equals(textbook.ctc_alphas(TINY, AB[:0]), "an empty target has one state, the blank")
     moved = TINY.roll(-1, 1)
     ask(moved, AB - 1, blank=2).equals(expected, "the blank is the argument `blank`, not always 0")
     long = torch.full((400, 10), 0.1, dtype=torch.float64).log()
     ask(long, AB).equals(
-        ctc.ctc_alphas(long, AB),
+        textbook.ctc_alphas(long, AB),
         "400 frames: products of probabilities vanish, and their logarithm is -inf; stay in the logarithm",
     )
 
@@ -101,13 +101,13 @@ def _alpha_suspects(y, l):
         "a skip of two from blank to blank would skip a label": alphas(skip=lambda s: states[s] == 0),
         "the frame's own log probability is missing from frame 1 on": alphas(emit=False),
         "the step from s - 1 is missing": alphas(step=False),
-        "β or α of the reversed utterance": ctc.ctc_betas(y, l),
+        "β or α of the reversed utterance": textbook.ctc_betas(y, l),
     }
 
 
-@task("06.ctc_betas", LESSON + "'β: summing from the right'", ctc.ctc_betas, draw_utterance)
+@task("06.ctc_betas", LESSON + "'β: summing from the right'", textbook.ctc_betas, draw_utterance)
 def ctc_betas(ask: Examiner):
-    expected = ctc.ctc_betas(TINY, AB)
+    expected = textbook.ctc_betas(TINY, AB)
     states = [0, 1, 0, 2, 0]
     ask(TINY, AB).equals(
         expected,
@@ -116,24 +116,24 @@ def ctc_betas(ask: Examiner):
             "α of the reversed frames, not turned around again": expected.flip(0, 1),
             "turned around in time, but the states are still backwards": expected.flip(1),
             "turned around in states, but the frames are still backwards": expected.flip(0),
-            "α: it sums beginnings, not ends": ctc.ctc_alphas(TINY, AB),
-            "the frames are reversed but the target is not": ctc.ctc_alphas(TINY.flip(0), AB).flip(0, 1),
-            "the target is reversed but the frames are not": ctc.ctc_alphas(TINY, AB.flip(0)).flip(0, 1),
+            "α: it sums beginnings, not ends": textbook.ctc_alphas(TINY, AB),
+            "the frames are reversed but the target is not": textbook.ctc_alphas(TINY.flip(0), AB).flip(0, 1),
+            "the target is reversed but the frames are not": textbook.ctc_alphas(TINY, AB.flip(0)).flip(0, 1),
         },
     )
-    ask(TINY, AA).equals(ctc.ctc_betas(TINY, AA), "a blank between equal labels is not skipped")
-    ask(TINY, AB[:0]).equals(ctc.ctc_betas(TINY, AB[:0]), "an empty target has one state, the blank")
+    ask(TINY, AA).equals(textbook.ctc_betas(TINY, AA), "a blank between equal labels is not skipped")
+    ask(TINY, AB[:0]).equals(textbook.ctc_betas(TINY, AB[:0]), "an empty target has one state, the blank")
     moved = TINY.roll(-1, 1)
     ask(moved, AB - 1, blank=2).equals(expected, "the blank is the argument `blank`, not always 0")
 
 
 def _loss(y, l, blank=0):
-    return -ctc.ctc_alphas(y, l, blank)[-1, -2:].logsumexp(0)
+    return -textbook.ctc_alphas(y, l, blank)[-1, -2:].logsumexp(0)
 
 
 @task("06.loss", LESSON + "'Into the logarithm' and 'The trellis'", _loss, draw_utterance)
 def loss(ask: Examiner):
-    last = ctc.ctc_alphas(TINY, AB)[-1]
+    last = textbook.ctc_alphas(TINY, AB)[-1]
     expected = -last[-2:].logsumexp(0)
     ask(TINY, AB).equals(
         expected,
@@ -172,7 +172,7 @@ def gradient(ask: Examiner):
     gamma = ctc.ctc_posteriors(TINY, AA)
     once = torch.zeros_like(TINY)
     once[:, [0, 1, 0, 1, 0]] = gamma.to(TINY.dtype)
-    twice = (ctc.ctc_alphas(TINY, AA) + ctc.ctc_betas(TINY, AA) - float(-_loss(TINY, AA))).exp()
+    twice = (textbook.ctc_alphas(TINY, AA) + textbook.ctc_betas(TINY, AA) - float(-_loss(TINY, AA))).exp()
     states = torch.tensor([0, 1, 0, 1, 0])
     p = float((-_loss(TINY, AA)).exp())
     ask(TINY, AA).equals(
@@ -196,7 +196,7 @@ def gradient(ask: Examiner):
 
 
 def _word_times(y, l, frame_seconds, blank=0):
-    found = ctc.ctc_align(y, l, blank=blank)
+    found = alignment.ctc_align(y, l, blank=blank)
     return ((found.starts + found.ends - 1) / 2 * frame_seconds).double()
 
 
@@ -325,7 +325,7 @@ def _measure(ask: Examiner):
         y = (y + torch.tensor([1.0, 0, 0, 0, 0, 0])).log_softmax(-1)
         ours += _log_p(y, ask(y, 8).value)
         theirs += _log_p(y, best_text(y, 8))
-        greedy += _log_p(y, ctc.collapse(y.argmax(1).tolist()))
+        greedy += _log_p(y, textbook.collapse(y.argmax(1).tolist()))
     if ours < theirs - 1e-6:
         raise ask.because(
             f"on unsure frames your texts have ln p = {ours:.2f} together, the search of the lesson finds"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from asrlib.losses import rnnt
+from asrlib.losses import rnnt, textbook
 from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, labels, normal
 from asrlib.teaching.checks.timing import cpu_seconds
@@ -22,14 +22,14 @@ def draw_logits(g):
 
 
 def draw_lattice(g):
-    return rnnt.rnnt_scores(*draw_logits(g))
+    return textbook.rnnt_scores(*draw_logits(g))
 
 
-@task("07.rnnt_scores", LESSON + "'The lattice'", lambda *a: list(rnnt.rnnt_scores(*a)), draw_logits)
+@task("07.rnnt_scores", LESSON + "'The lattice'", lambda *a: list(textbook.rnnt_scores(*a)), draw_logits)
 def rnnt_scores(ask: Examiner):
     g = torch.Generator().manual_seed(1)
     z, l = normal(g, 3, 3, 4), torch.tensor([1, 3])
-    blank, label = rnnt.rnnt_scores(z, l, blank=0)
+    blank, label = textbook.rnnt_scores(z, l, blank=0)
     ask(z, l).items(2, "two tables must be returned: log_blank, log_label")
     p = z.softmax(-1)
     u = torch.arange(2)
@@ -51,13 +51,13 @@ def rnnt_scores(ask: Examiner):
         },
     )
     ask(z, l - 1, blank=3).equals(
-        list(rnnt.rnnt_scores(z, l - 1, blank=3)), "the blank is the argument `blank`, not always 0"
+        list(textbook.rnnt_scores(z, l - 1, blank=3)), "the blank is the argument `blank`, not always 0"
     )
 
 
-@task("07.rnnt_alphas", LESSON + "'α: all ways here'", rnnt.rnnt_alphas, draw_lattice)
+@task("07.rnnt_alphas", LESSON + "'α: all ways here'", textbook.rnnt_alphas, draw_lattice)
 def rnnt_alphas(ask: Examiner):
-    expected = rnnt.rnnt_alphas(BLANK, LABEL)
+    expected = textbook.rnnt_alphas(BLANK, LABEL)
     _expect_alphas(ask, expected)
 
 
@@ -65,7 +65,7 @@ def _expect_alphas(ask, expected):
     ask(BLANK, LABEL).equals(
         expected,
         suspects={
-            "α and β are exchanged": rnnt.rnnt_betas(BLANK, LABEL),
+            "α and β are exchanged": textbook.rnnt_betas(BLANK, LABEL),
             "the last blank is counted: α ends at (t, u), before anything leaves it": expected + BLANK,
             "blanks read at the frame they lead to, not the one they leave": _alphas(
                 BLANK.roll(-1, 0), LABEL
@@ -84,14 +84,15 @@ def _expect_alphas(ask, expected):
         },
     )
     ask(BLANK[:, :1], NONE).equals(
-        rnnt.rnnt_alphas(BLANK[:, :1], NONE), "an empty target: the only way is from frame to frame"
+        textbook.rnnt_alphas(BLANK[:, :1], NONE), "an empty target: the only way is from frame to frame"
     )
     ask(BLANK[:1], LABEL[:1]).equals(
-        rnnt.rnnt_alphas(BLANK[:1], LABEL[:1]), "one frame: all labels come out at frame 0, without a blank"
+        textbook.rnnt_alphas(BLANK[:1], LABEL[:1]),
+        "one frame: all labels come out at frame 0, without a blank",
     )
     far = torch.full((300, 3), -5.0, dtype=torch.float64)
     ask(far, far[:, 1:]).equals(
-        rnnt.rnnt_alphas(far, far[:, 1:]), "300 frames: products vanish to 0; stay in the logarithm"
+        textbook.rnnt_alphas(far, far[:, 1:]), "300 frames: products vanish to 0; stay in the logarithm"
     )
 
 
@@ -108,13 +109,13 @@ def _alphas(blank, label, combine=torch.logaddexp):
     return alpha
 
 
-@task("07.rnnt_betas", LESSON + "'β: all ways on'", rnnt.rnnt_betas, draw_lattice)
+@task("07.rnnt_betas", LESSON + "'β: all ways on'", textbook.rnnt_betas, draw_lattice)
 def rnnt_betas(ask: Examiner):
-    expected = rnnt.rnnt_betas(BLANK, LABEL)
+    expected = textbook.rnnt_betas(BLANK, LABEL)
     ask(BLANK, LABEL).equals(
         expected,
         suspects={
-            "α: β sums the ways on, not the ways here": rnnt.rnnt_alphas(BLANK, LABEL),
+            "α: β sums the ways on, not the ways here": textbook.rnnt_alphas(BLANK, LABEL),
             "the last blank, which leaves (T - 1, U), is missing": expected - BLANK[-1, -1],
             "turned around in both directions": expected.flip(0, 1),
             "a step's score is read at the node it leads to, not at the one it leaves": _betas_at_end(),
@@ -125,10 +126,10 @@ def rnnt_betas(ask: Examiner):
         },
     )
     ask(BLANK[:, :1], NONE).equals(
-        rnnt.rnnt_betas(BLANK[:, :1], NONE), "an empty target: the only way is from frame to frame"
+        textbook.rnnt_betas(BLANK[:, :1], NONE), "an empty target: the only way is from frame to frame"
     )
     ask(BLANK[:1], LABEL[:1]).equals(
-        rnnt.rnnt_betas(BLANK[:1], LABEL[:1]), "one frame: the labels that are left, then the last blank"
+        textbook.rnnt_betas(BLANK[:1], LABEL[:1]), "one frame: the labels that are left, then the last blank"
     )
 
 
@@ -165,7 +166,7 @@ def loss(ask: Examiner):
     full = torch.tensor([4, 4]), torch.tensor([2, 2])
     expected = _loss(z, l, *full)
     alpha = torch.stack(
-        [(a := rnnt.rnnt_scores(z[b], l[b], blank=0)) and rnnt.rnnt_alphas(*a)[-1, -1] for b in range(2)]
+        [textbook.rnnt_alphas(*textbook.rnnt_scores(z[b], l[b], blank=0))[-1, -1] for b in range(2)]
     )
     ask(z, l, *full).equals(
         expected,
@@ -210,7 +211,7 @@ def gradient(ask: Examiner):
     expected = _gradient(z, l)
     gamma = rnnt.rnnt_posteriors(z[None], l[None], blank=0)[0].to(z.dtype)
     through = z.softmax(-1) * gamma[..., None]
-    p = float(rnnt.rnnt_brute_force(*rnnt.rnnt_scores(z, l, blank=0)).exp())
+    p = float(textbook.rnnt_brute_force(*textbook.rnnt_scores(z, l, blank=0)).exp())
     last = expected.clone()
     last[-1, -1, 0] += gamma[-1, -1]
     late = expected.clone()
@@ -328,12 +329,12 @@ def greedy(ask: Examiner):
     )
 
 
-@task("07.fast_alphas", LESSON + "'Batches'", rnnt.rnnt_alphas, draw_lattice)
+@task("07.fast_alphas", LESSON + "'Batches'", textbook.rnnt_alphas, draw_lattice)
 def fast_alphas(ask: Examiner):
-    _expect_alphas(ask, rnnt.rnnt_alphas(BLANK, LABEL))
+    _expect_alphas(ask, textbook.rnnt_alphas(BLANK, LABEL))
     g = torch.Generator().manual_seed(4)
     blank, label = -normal(g, 200, 61).abs(), -normal(g, 200, 60).abs()
-    loops, expected = cpu_seconds(rnnt.rnnt_alphas, blank, label)
+    loops, expected = cpu_seconds(textbook.rnnt_alphas, blank, label)
     ask(blank, label).equals(expected)
     yours = min(ask(blank, label).seconds for _ in range(5))
     if yours > loops / 5:

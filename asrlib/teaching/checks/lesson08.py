@@ -8,7 +8,7 @@ import math
 import torch
 
 from asrlib.decoding import greedy
-from asrlib.losses import ctc, rnnt
+from asrlib.losses import ctc, textbook
 from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, labels, log_probs, number, rescoring_lists
 from asrlib.teaching.checks.timing import cpu_seconds
@@ -356,10 +356,10 @@ def _text_scores(y, p, texts):
     rows = []
     for text in texts:
         target = torch.tensor(text, dtype=torch.long)
-        by_ctc = ctc.ctc_alphas(y, target)[-1, -2:].logsumexp(0)
+        by_ctc = textbook.ctc_alphas(y, target)[-1, -2:].logsumexp(0)
         lattice = torch.stack([p[:, k] for k in [0, *text]], 1)
         blank, label = lattice[:, :, 0], lattice[:, torch.arange(len(text)), target]
-        rows.append(torch.stack([by_ctc, rnnt.rnnt_alphas(blank, label)[-1, -1] + blank[-1, -1]]))
+        rows.append(torch.stack([by_ctc, textbook.rnnt_alphas(blank, label)[-1, -1] + blank[-1, -1]]))
     return torch.stack(rows)
 
 
