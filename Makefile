@@ -45,10 +45,11 @@ test-xla: $(READY_XLA)
 
 # Exported models, TFLite's too: its converter brings JAX and transformers, hence an environment of its own.
 test-export: $(READY_EXPORT)
-	EXPORT_ALL=1 $(VENV_EXPORT)/bin/python -m pytest -q -rP -p no:anyio tests/test_export.py
+	EXPORT_ALL=1 $(VENV_EXPORT)/bin/python -m pytest -q -rP -p no:anyio tests/export
 
 lint: $(READY)
 	$(BIN)/ruff check asrlib tests tools data
+	$(BIN)/lint-imports
 
 # Execute every lesson again, in order, and say how long each took.
 notebooks: $(READY)

@@ -1,18 +1,21 @@
 """asrlib: the library under an interactive course on end-to-end speech recognition.
 
-The modules are small and flat, one idea each; what notebooks call is gathered here.
+The packages follow the data: signal, text, data, models, losses, decoding; around them config, training,
+export, bench and teaching. What notebooks call is gathered here.
 """
 
-from asrlib.config import Config, build_model, load_config
-from asrlib.corpus import clips, connected_digits, cut_audio, load_corpus, read_audio
-from asrlib.ctc import ctc_align, ctc_loss
+from asrlib.config.schema import Config, build_model, load_config
+from asrlib.data.corpora import clips, connected_digits, cut_audio, load_corpus, read_audio
+from asrlib.decoding.hypothesis import Hypothesis
 from asrlib.errors import InputError
-from asrlib.features import FrontEnd, log_mel
+from asrlib.losses.alignment import ctc_align, rnnt_align
+from asrlib.losses.ctc import ctc_loss
+from asrlib.losses.joint import joint_rnnt_loss
+from asrlib.losses.rnnt import rnnt_loss
 from asrlib.metrics import char_error_rate, phone_error_rate, word_error_rate
-from asrlib.recognizer import Hypothesis, Recognizer
-from asrlib.rnnt import rnnt_align, rnnt_loss
-from asrlib.rnnt_joint import joint_rnnt_loss
-from asrlib.transducer import count_parameters
+from asrlib.models.transducer import count_parameters
+from asrlib.recognizer import Recognizer
+from asrlib.signal.features import FrontEnd, log_mel
 
 __version__ = "0.1.0"
 

@@ -64,19 +64,20 @@ def data(
     ] = None,
 ) -> None:
     """Fetch a public corpus, verified by checksum, or synthesise one."""
-    from asrlib import fetch
-    from asrlib.corpus import load_corpus
-    from asrlib.shar import write_shar
+    from asrlib.data import public
+    from asrlib.data.corpora import load_corpus
+    from asrlib.data.shar import write_shar
 
     if shar is not None and shar.exists():  # better said before hours of fetching than after
         raise InputError(f"{shar} exists already: give --shar a folder that does not")
     folder = shar is not None and Path(name).is_dir()
     if not folder:
-        fetch.fetch(name, out)
-        print(fetch.summary(name, out))
+        public.fetch(name, out)
+        print(public.summary(name, out))
     if shar is not None:
-        public = name in fetch.CATALOGUE and not folder
-        cuts = fetch.load_public(name, out=out) if public else load_corpus(name if folder else out or name)
+        downloaded = name in public.CATALOGUE and not folder
+        local = name if folder else out or name
+        cuts = public.load_public(name, out=out) if downloaded else load_corpus(local)
         print(f"{shar}: shards of {', '.join(write_shar(cuts, shar))}")
 
 
@@ -92,11 +93,11 @@ def train(
     ] = None,
 ) -> None:
     """Train on the corpora's train splits; the best weights by dev WER are kept."""
-    from asrlib.config import load_config, override
-    from asrlib.train import train as run
+    from asrlib.config.schema import load_config, override
+    from asrlib.training import loop
 
     settings = override(load_config(config), set_ or [])
-    recognizer = run(
+    recognizer = loop.train(
         settings, _corpora(corpus, "train"), out, _corpora(corpus, "dev", optional=True), resume, init
     )
     if os.environ.get("RANK", "0") == "0":  # the first of several processes
@@ -116,15 +117,16 @@ def test(
     label_bonus: BonusOption = None,
 ) -> None:
     """Transcribe a split; print WER and CER in per cent, write one row an utterance."""
-    from asrlib.recognizer import Recognizer, write_atomically
-    from asrlib.train import test as run
+    from asrlib.evaluate import evaluate
+    from asrlib.files import write_atomically
+    from asrlib.recognizer import Recognizer
 
     if not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.parent}")
     recognizer = Recognizer.load(model_dir)
     _choose_search(recognizer, beam, lm, lm_weight, label_bonus)
     cuts = _corpora(corpus, None if split == "all" else split)
-    words, characters, rows = run(recognizer, cuts)
+    words, characters, rows = evaluate(recognizer, cuts)
     table = ["id\treference\thypothesis\tscore"]
     table += [f"{name}\t{reference}\t{found.text}\t{found.score:.4f}" for name, reference, found in rows]
     write_atomically(output, ("\n".join(table) + "\n").encode())
@@ -189,25 +191,27 @@ def export(
     split: Annotated[str, typer.Option(help="train, dev, test, or all.")] = "test",
 ) -> None:
     """Write one file that runs without PyTorch, signal in and labels out; compare it with eager."""
-    from asrlib import corpus as corpora
-    from asrlib import export as module
+    from asrlib.data.corpora import clips
+    from asrlib.export import convert
+    from asrlib.export.comparison import compare, table
+    from asrlib.export.formats import check_format
     from asrlib.recognizer import Recognizer
 
-    module.check_format(format)
+    check_format(format)
     path = output or model_dir / f"model{'-stream' * stream}{'-int8' * int8}.{format}"
     if not path.absolute().parent.is_dir():
         raise InputError(f"--output {path}: there is no folder {path.parent}")
     recognizer = Recognizer.load(model_dir)
-    cuts = _corpora(corpus, None if split == "all" else split) if corpus else corpora.clips()
-    lengths, longest = seconds or module.SECONDS, max(cut.duration for cut in cuts)
+    cuts = _corpora(corpus, None if split == "all" else split) if corpus else clips()
+    lengths, longest = seconds or convert.SECONDS, max(cut.duration for cut in cuts)
     if format == "tflite" and not stream and longest > max(lengths):
         raise InputError(
             f"an utterance to compare on lasts {longest:.1f} s, and --seconds is at most {max(lengths)}"
         )
-    files = module.export(recognizer, path, format, int8, lengths, stream)
+    files = convert.export(recognizer, path, format, int8, lengths, stream)
     size = (model_dir / "model.safetensors").stat().st_size
-    rows = module.compare(recognizer, size, files, format, cuts, score=bool(corpus))
-    print(f"{module.table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")
+    rows = compare(recognizer, size, files, format, cuts, score=bool(corpus))
+    print(f"{table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")
 
 
 @app.command("lm")
@@ -218,9 +222,9 @@ def language_model(
     order: Annotated[int, typer.Option(help="Labels it looks at together: 3 is a trigram model.")] = 3,
 ) -> None:
     """Train an n-gram language model on the corpora's train transcripts, for --lm."""
-    from asrlib.lm import train_ngram
-    from asrlib.recognizer import write_atomically
-    from asrlib.text import load_tokenizer
+    from asrlib.files import write_atomically
+    from asrlib.text.ngram import train_ngram
+    from asrlib.text.tokenizers import load_tokenizer
 
     tokenizer = load_tokenizer(model_dir)
     splits = [_corpora(corpus, "train"), _corpora(corpus, "dev", optional=True)]
@@ -249,7 +253,7 @@ def recipe_digits(
     ] = None,
 ) -> None:
     """Digits from real and synthetic speech, tested on the speakers left out."""
-    from asrlib.recipes import train_digits
+    from asrlib.training.recipes import train_digits
 
     for name, value in train_digits(real, out, leave_out, init, strings, repeats, set_ or []).items():
         print(f"{name}: {value:.2f}")
@@ -262,7 +266,7 @@ def recipe_shipped(
     leave_out: Annotated[str | None, typer.Option(help="FSDD speaker to test on and never train on.")] = None,
 ) -> None:
     """The digit recogniser that ships: two networks that listen together."""
-    from asrlib.recipes import train_shipped
+    from asrlib.training.recipes import train_shipped
 
     for name, value in train_shipped(real, out, leave_out).items():
         print(f"{name}: {value:.2f}")
@@ -279,7 +283,7 @@ def recipe_sentences(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key.")] = None,
 ) -> None:
     """Word pieces from all recordings and synthetic sentences, tested on other speakers (docs/results.md)."""
-    from asrlib.recipes import train_sentences
+    from asrlib.training.recipes import train_sentences
 
     for name, value in train_sentences(real, out, init, repeats, set_ or []).items():
         print(f"{name}: {value:.2f}")
@@ -292,9 +296,9 @@ def bench_losses(
     quick: Annotated[bool, typer.Option("--quick", help="Toy shapes, to see that all runs.")] = False,
 ) -> None:
     """CTC and RNN-T losses beside torchaudio's, warprnnt_numba's and PyTorch's."""
-    from asrlib import bench
+    from asrlib.bench import losses
 
-    bench.bench_losses(repeats=repeats, device=device, quick=quick)
+    losses.bench_losses(repeats=repeats, device=device, quick=quick)
 
 
 @bench_app.command("train")
@@ -305,9 +309,9 @@ def bench_train(
     quick: Annotated[bool, typer.Option("--quick", help="A toy shape, to see that all runs.")] = False,
 ) -> None:
     """The parts of a training step, beside the plain way to write the same network."""
-    from asrlib import bench_train
+    from asrlib.bench import train
 
-    bench_train.bench_train(config, repeats=repeats, device=device, quick=quick)
+    train.bench_train(config, repeats=repeats, device=device, quick=quick)
 
 
 @bench_app.command("decode")
@@ -316,16 +320,16 @@ def bench_decode(
     quick: Annotated[bool, typer.Option("--quick", help="A toy size, to see that all runs.")] = False,
 ) -> None:
     """Greedy and beam search beside torchaudio's, on the same encoder output."""
-    from asrlib import bench_decode
+    from asrlib.bench import decode
 
-    bench_decode.bench_decode(repeats=repeats, quick=quick)
+    decode.bench_decode(repeats=repeats, quick=quick)
 
 
 def _choose_search(
     recognizer: Recognizer, beam: int | None, lm: Path | None, lm_weight: float | None, bonus: float | None
 ) -> None:
     """What the command line says in place of the configuration's ``decoding``."""
-    from asrlib.lm import load_arpa
+    from asrlib.text.ngram import load_arpa
 
     decoding = recognizer.config.decoding
     given = {"beam_width": beam, "lm_weight": lm_weight, "label_bonus": bonus}
@@ -339,7 +343,7 @@ def _choose_search(
 
 def _stream(recognizer: Recognizer, file: str) -> Hypothesis:
     """Prints what is heard whenever it changes, with the second of the file at which it did."""
-    from asrlib.corpus import read_audio
+    from asrlib.data.corpora import read_audio
 
     samples, rate = read_audio(file)
     stream, text, chunk = recognizer.stream(rate), "", max(1, rate // 10)
@@ -355,9 +359,9 @@ def _corpora(names: list[str], split: str | None, optional: bool = False) -> Cut
     """The named corpora's split, one after another; ``optional``: None where no corpus has it."""
     from lhotse import CutSet
 
-    from asrlib.corpus import load_corpus
-    from asrlib.fetch import CATALOGUE, load_public
-    from asrlib.shar import is_shar, splits_of
+    from asrlib.data.corpora import load_corpus
+    from asrlib.data.public import CATALOGUE, load_public
+    from asrlib.data.shar import is_shar, splits_of
 
     together = []
     for name in filter(is_shar, names):
@@ -378,7 +382,7 @@ def _corpora(names: list[str], split: str | None, optional: bool = False) -> Cut
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     # what other packages warn of is not the user's business
-    if Path(filename).parent == Path(__file__).parent:
+    if Path(filename).is_relative_to(Path(__file__).parent):
         print(f"asrlib: warning: {message}", file=sys.stderr)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asrlib.corpus import save_corpus
-from asrlib.synth import synthesise
+from asrlib.data.corpora import save_corpus
+from asrlib.data.espeak import synthesise
 
 CLIPS = [  # name, voice, words a minute, text
     ("digits-1", "en-us+f3", 150, "seven three nine"),

@@ -1,18 +1,23 @@
 """Shapes in annotations are enforced while the tests run (jaxtyping + beartype)."""
 
+import threading
 from pathlib import Path
 
 from jaxtyping import install_import_hook
 
+ROOT = Path(__file__).parent.parent
+# modules, and no packages: a package's name would take all below it along
+MODULES = (path.relative_to(ROOT) for path in (ROOT / "asrlib").rglob("*.py") if path.stem != "__init__")
 # Triton compiles its kernels from their source and must find them unwrapped
-MODULES = (path.stem for path in (Path(__file__).parent.parent / "asrlib").glob("*.py"))
-install_import_hook([f"asrlib.{name}" for name in MODULES if name != "rnnt_triton"], "typecheck.checked")
+CHECKED = [".".join(path.with_suffix("").parts) for path in MODULES if path.parent.name != "kernels"]
+install_import_hook(CHECKED, "typecheck.checked")
 
-import pytest  # noqa: E402 (after the hook)
+import published  # noqa: E402 (after the hook)
+import pytest  # noqa: E402
 import tiny  # noqa: E402
 
 # files of few tests that take long: begun last, they would leave the other process without work
-SLOW = {"test_points", "test_train", "test_train_processes", "test_shar", "test_bench", "test_export"}
+SLOW = {"test_points", "test_loop", "test_processes", "test_shar", "test_losses", "test_convert"}
 
 
 def pytest_collection_modifyitems(items):
@@ -45,8 +50,8 @@ def tiny_corpus(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(tiny_corpus, tmp_path_factory):
     """The directory of a model that makes no errors on ``tiny_corpus``. Not to be changed: copy it."""
-    from asrlib.corpus import load_corpus
-    from asrlib.train import train
+    from asrlib.data.corpora import load_corpus
+    from asrlib.training.loop import train
 
     out = tmp_path_factory.mktemp("model") / "tones"
     config = tiny.config(
@@ -60,9 +65,27 @@ def tiny_model(tiny_corpus, tmp_path_factory):
 
 @pytest.fixture(params=["product", "convolution"])
 def library(request, monkeypatch):
-    """Each way in which `asrlib.conv` multiplies matrices, whichever is faster here."""
-    from asrlib import conv
+    """Each way in which `asrlib.models.layers.conv` multiplies matrices, whichever is faster here."""
+    from asrlib import backend
 
     for limit in ("ONEDNN_PRODUCTS", "ONEDNN_NUMBERS"):
-        monkeypatch.setattr(conv, limit, -1 if request.param == "convolution" else 1 << 60)
+        monkeypatch.setattr(backend, limit, -1 if request.param == "convolution" else 1 << 60)
     return request.param
+
+
+@pytest.fixture
+def server():
+    """A web server on this machine; what it serves is in ``files``."""
+    with published.Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty folder for what is downloaded."""
+    monkeypatch.setenv("ASRLIB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

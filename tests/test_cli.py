@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import soundfile
-import test_streaming
+import streams
 import tiny
 import yaml
 
@@ -167,7 +167,7 @@ def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):
 
 def test_transcribe_a_stream(asrlib, fails, model, tmp_path):
     """The network has random weights: what it says is of no interest, but that it comes bit by bit."""
-    test_streaming.recognizer(0).save(tmp_path / "causal", {})
+    streams.recognizer(0).save(tmp_path / "causal", {})
     soundfile.write(tmp_path / "a.wav", tiny.tones("low high mid low high", 8000), 8000)
     offline = asrlib("transcribe", tmp_path / "causal", tmp_path / "a.wav")[1]
     code, printed, err = asrlib("transcribe", tmp_path / "causal", tmp_path / "a.wav", "--stream")

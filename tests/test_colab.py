@@ -11,7 +11,6 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
 import colab  # noqa: E402 (tools is no package)
 
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))

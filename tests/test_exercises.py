@@ -4,14 +4,12 @@ import contextlib
 import io
 import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib
 import nbformat
 import pytest
 
 matplotlib.use("Agg")
-sys.path.append(str(Path(__file__).parent.parent / "tools"))
 
 import assignments  # noqa: E402 (after the path)
 

@@ -2,16 +2,11 @@
 
 import base64
 import io
-import sys
-from pathlib import Path
 
 import numpy as np
+import run_notebooks  # noqa: E402 (after the path)
 from nbformat.v4 import new_output
 from PIL import Image
-
-sys.path.append(str(Path(__file__).parent.parent / "tools"))
-
-import run_notebooks  # noqa: E402 (after the path)
 
 
 def test_a_figure_keeps_its_look_at_a_fraction_of_its_size():

@@ -10,7 +10,8 @@ import pytest
 from grading import sandbox
 from grading.execution import ADDED, Execution
 
-from asrlib import check
+from asrlib.teaching import check
+from asrlib.teaching.check.pace import pace
 
 LIMITS = sandbox.Limits(call_seconds=2, task_seconds=3, cell_seconds=2, added_seconds=3)
 
@@ -123,7 +124,7 @@ def test_a_slow_answer_is_still_told():
     right = assignments.every_task()[name].namespace()["split"]
 
     def slow(text, log_p):
-        ends = time.thread_time() + (0.6 if len(text) > 100 else 0) * check.pace()
+        ends = time.thread_time() + (0.6 if len(text) > 100 else 0) * pace()
         while time.thread_time() < ends:
             pass
         return right(text, log_p)

@@ -34,7 +34,7 @@ WRONG = [
     ("04.largest_alpha", "4 * d * (layers", "2 * d * (layers", "running statistics count"),
     ("04.largest_alpha", None, '''
 def largest_alpha(budget, blocks, mels):
-    from asrlib.contextnet import BlockConfig, ContextNetEncoder
+    from asrlib.models.contextnet import BlockConfig, ContextNetEncoder
     best = None
     for hundredths in range(1, 401):
         configs = [BlockConfig(f, layers=n, residual=r) for f, n, r in blocks]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from lattices import draw, draw_ctc, joint_parts
 
-from asrlib.ctc import ctc_loss
-from asrlib.rnnt import rnnt_loss
-from asrlib.rnnt_joint import joint_rnnt_loss
+from asrlib.losses.ctc import ctc_loss
+from asrlib.losses.joint import joint_rnnt_loss
+from asrlib.losses.rnnt import rnnt_loss
 
 pytestmark = pytest.mark.usefixtures("seed")
 

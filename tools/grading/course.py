@@ -32,7 +32,7 @@ def title(notebook: Path) -> str:
 
 def snapshot(course: Path, only: str) -> dict[str, list[assignments.Task]]:
     """Copies the sources, so that nobody edits them while they grade; each assignment's tasks by its name."""
-    from asrlib import check
+    from asrlib.teaching import check
 
     found = {}
     try:
@@ -52,7 +52,7 @@ def snapshot(course: Path, only: str) -> dict[str, list[assignments.Task]]:
             raise CannotGrade(f"{source} cannot be read: {type(error).__name__}: {reason}") from None
         for task in found[source.stem]:
             if task.name not in checkers:
-                raise CannotGrade(f"{source}: there is no checker for {task.name} in asrlib/checks")
+                raise CannotGrade(f"{source}: there is no checker for {task.name} in asrlib/teaching/checks")
     if not found:
         raise CannotGrade(f"no assignment's name begins with {only!r}")
     return found

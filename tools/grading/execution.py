@@ -32,17 +32,17 @@ class Proxy:
         return self.remote.session.seconds
 
     def __call__(self, *args, **kwargs):
-        from asrlib.check import Told
+        from asrlib.teaching.check import AnswerError
 
         try:
             return self.remote(*args, **kwargs)
         except sandbox.AnswerError as error:
             if error.unfinished:
                 raise NotImplementedError from None
-            raise Told(str(error)) from None
+            raise AnswerError(str(error)) from None
         except sandbox.ProcessEnded as error:
             self.ended = self.ended or str(error)
-            raise Told(f"it {error}") from None
+            raise AnswerError(f"it {error}") from None
         except sandbox.SandboxError as error:
             self.fault = self.fault or error
             raise
@@ -121,16 +121,16 @@ class Execution:
 
     def _verdict(self, source: str, function: str, answer: Callable) -> str:
         """What a test says against an answer; nothing if it is right."""
-        from asrlib.check import NotDone, where
+        from asrlib.teaching.check import Unfinished, describe_error
 
         try:
             exec(compile(source, f"<test of {function}>", "exec"), {**self.names, function: answer})
-        except NotDone as error:
+        except Unfinished as error:
             return str(error)
         except AssertionError as error:
             wrong = str(error) or "a hidden test fails"
         except Exception as error:
-            wrong = f"a hidden test fails: {where(error, __file__)}"
+            wrong = f"a hidden test fails: {describe_error(error, __file__)}"
         else:
             return ""
         if not (isinstance(answer, Proxy) and answer.fault):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import asrlib
-from asrlib.check import pace
+from asrlib.teaching.check.pace import pace
 
 from .channel import receive
 from .clock import TimeIsUp, WallClock

@@ -45,10 +45,10 @@ def _import_libraries() -> None:
     import matplotlib.pyplot  # noqa: F401
     import torch
 
-    import asrlib.check
-    import asrlib.viz  # noqa: F401
+    import asrlib.teaching.check
+    import asrlib.teaching.viz  # noqa: F401
 
-    asrlib.check.tasks()
+    asrlib.teaching.check.tasks()
     torch.set_num_threads(1)
 
 

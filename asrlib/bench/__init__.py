@@ -1,0 +1,1 @@
+"""What `asrlib bench` measures: losses, training steps, decoding."""

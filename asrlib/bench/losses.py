@@ -1,0 +1,288 @@
+"""Speed and memory of asrlib beside other libraries, in one run on one machine (Lesson 07).
+
+`asrlib bench losses` calls `bench_losses`. The rules: one process, the implementations take turns, medians
+over repetitions, denormals flushed, no result kept that the next run could profit from. Errors are measured
+against the same loss in float64, which the tests hold against the sum over all paths.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asrlib.losses.ctc import ctc_loss
+from asrlib.losses.joint import joint_rnnt_loss
+from asrlib.losses.pruned import prune_prediction, pruned_rnnt_loss, pruning_bounds, simple_rnnt_loss
+from asrlib.losses.rnnt import rnnt_loss
+
+# (B, T, U, V): the first two are what a laptop trains, the third a long utterance of characters
+LOSS_SHAPES = [(8, 186, 50, 1000), (4, 100, 20, 128), (1, 1500, 300, 50)]
+CTC_SHAPES = [(8, 186, 50, 1000), (4, 500, 60, 128)]
+# (B, T, U, V, D): the training shape of TensorFlowASR's ContextNet on LibriSpeech
+JOINT_SHAPES = [(8, 372, 202, 1000, 512)]
+QUICK = [(2, 20, 5, 30)], [(2, 20, 5, 30, 16)], [(2, 20, 5, 30)]
+PRUNED = "pruned, 5 labels (approximate)"
+# what takes longer than this runs once
+PATIENCE_S = 10.0
+
+
+class Row(NamedTuple):
+    """A line of the table: median of forward + backward; errors against float64, over its largest entry."""
+
+    shape: str
+    name: str
+    seconds: float
+    megabytes: float | None
+    loss_error: float | None
+    gradient_error: float | None
+
+
+@dataclass
+class Contest:
+    """Implementations of one loss on the same data: name -> function of `inputs` that returns the loss."""
+
+    shape: str
+    inputs: list[Tensor]
+    implementations: dict[str, Callable[..., Tensor]]
+    exact: Callable[..., Tensor]
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    megabytes: dict[str, float | None] = field(default_factory=dict)
+    errors: dict[str, tuple[float, float] | tuple[None, None]] = field(default_factory=dict)
+
+
+def bench_losses(*, repeats: int = 5, device: str | None = None, quick: bool = False) -> list[Row]:
+    """Prints one table: transducer loss, joint with loss, and CTC, forward + backward, float32, full lengths.
+
+    repeats  runs of each; the table has medians. One only for what takes more than 10 s.
+    device   "cpu" or "cuda"; None: a GPU if there is one
+    quick    toy shapes, to see that all runs
+
+    Columns: seconds; times faster than the first line of the shape; peak megabytes above the process before
+    the shape's data was made (the data counts; on a CPU only under Linux); largest error of loss and of
+    gradient against float64, relative to the largest entry. torchaudio and warprnnt_numba are left out
+    where they are not installed.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
+    shapes = QUICK if quick else (LOSS_SHAPES, JOINT_SHAPES, CTC_SHAPES)
+    print(_machine(device))
+    header = f"{'loss + gradient':34}{'s':>9}{'faster':>8}{'peak MB':>9}{'loss err':>10}{'grad err':>10}"
+    rows = []
+    for title, make, some, (toy,) in zip(
+        ("transducer loss alone (B, T, U, V)", "joint + transducer loss (B, T, U, V, D)", "CTC (B, T, U, V)"),
+        (_loss_contest, _joint_contest, _ctc_contest),
+        shapes,
+        QUICK,
+        strict=True,
+    ):
+        print(f"\n{title}\n{header}")
+        # once in the small first: libraries loaded, kernels compiled
+        _run(lambda make=make, toy=toy: make(toy, device), 1, device)
+        for shape in some:
+            found = _run(lambda make=make, shape=shape: make(shape, device), repeats, device)
+            print(f"{found[0].shape}")
+            for row in found:
+                print(_line(row, found[0].seconds))
+            rows += found
+    return rows
+
+
+def _line(row: Row, reference: float) -> str:
+    memory = "-" if row.megabytes is None else f"{row.megabytes:.0f}"
+    errors = ("-" if e is None else f"{e:.1e}" for e in (row.loss_error, row.gradient_error))
+    return f"  {row.name:32}{row.seconds:9.4f}{reference / row.seconds:7.1f}x{memory:>9}" + "".join(
+        f"{e:>10}" for e in errors
+    )
+
+
+def _machine(device: str) -> str:
+    versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
+    versions += [f"torchaudio {module.__version__}" for module in [_optional("torchaudio")] if module]
+    if device == "cuda":
+        where = torch.cuda.get_device_name()
+    else:
+        where = f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"
+    return f"{where}; {', '.join(versions)}"
+
+
+def _loss_contest(shape, device) -> Contest:
+    B, T, U, V = shape
+    logits = torch.randn(B, T, U + 1, V, device=device)
+    targets, T_b, U_b = _targets(B, T, U, V, device)
+
+    def plain(loss):
+        return lambda x: loss(x, targets, T_b, U_b, blank=0, reduction="sum")
+
+    implementations = {}
+    if theirs := _torchaudio_loss():
+        implementations["torchaudio.functional.rnnt_loss"] = plain(theirs)
+    if numba := _optional("warprnnt_numba"):
+        theirs = numba.RNNTLossNumba(blank=0, reduction="sum")
+        implementations["warprnnt_numba"] = lambda x: theirs(x, targets, T_b, U_b).sum()
+    implementations["asrlib.rnnt_loss"] = plain(rnnt_loss)
+    return Contest(str(shape), [logits], implementations, plain(rnnt_loss))
+
+
+def _joint_contest(shape, device) -> Contest:
+    B, T, U, V, D = shape
+    encoder, prediction = torch.randn(B, T, D, device=device), torch.randn(B, U + 1, D, device=device)
+    weight, bias = torch.randn(V, D, device=device) / D**0.5, torch.zeros(V, device=device)
+    # the simple joint that pruning needs: two layers of its own
+    simple_weights = torch.randn(2, V, D, device=device) / D**0.5
+    targets, T_b, U_b = _targets(B, T, U, V, device)
+
+    def together(encoder, prediction, weight, bias):
+        return joint_rnnt_loss(encoder, prediction, weight, bias, targets, T_b, U_b, reduction="sum")
+
+    def plain(encoder, prediction, weight, bias):
+        logits = F.linear(torch.tanh(encoder[:, :, None] + prediction[:, None]), weight, bias)
+        return theirs(logits, targets, T_b, U_b, blank=0, reduction="sum")
+
+    def pruned(encoder, prediction, weight, bias):
+        x, y = encoder @ simple_weights[0].T, prediction @ simple_weights[1].T
+        simple, occupancy = simple_rnnt_loss(x, y, targets, T_b, U_b, reduction="sum")
+        bounds = pruning_bounds(occupancy, T_b, U_b)
+        band = torch.tanh(encoder[:, :, None] + prune_prediction(prediction, bounds))
+        # the simple loss is part of the work, not of the result
+        loss = pruned_rnnt_loss(F.linear(band, weight, bias), bounds, targets, T_b, U_b, reduction="sum")
+        return loss + 0 * simple
+
+    theirs = _torchaudio_loss()
+    implementations = {"plain joint + torchaudio": plain} if theirs else {}
+    implementations |= {"asrlib.joint_rnnt_loss": together, PRUNED: pruned}
+    return Contest(str(shape), [encoder, prediction, weight, bias], implementations, together)
+
+
+def _ctc_contest(shape, device) -> Contest:
+    B, T, U, V = shape
+    logits = torch.randn(T, B, V, device=device)
+    targets, T_b, U_b = _targets(B, T, U, V, device)
+
+    def plain(loss):
+        return lambda x: loss(x.log_softmax(-1), targets, T_b, U_b, reduction="sum")
+
+    implementations = {"torch.nn.functional.ctc_loss": plain(F.ctc_loss), "asrlib.ctc_loss": plain(ctc_loss)}
+    return Contest(str(shape), [logits], implementations, plain(ctc_loss))
+
+
+def _targets(B, T, U, V, device):
+    # int32 is all that torchaudio takes
+    targets = torch.randint(1, V, (B, U), dtype=torch.int32, device=device)
+    return targets, *(torch.full((B,), n, dtype=torch.int32, device=device) for n in (T, U))
+
+
+def _run(make: Callable[[], Contest], repeats: int, device: str) -> list[Row]:
+    _peak_megabytes(device, reset=True)
+    before = _megabytes(device)
+    contest = make()
+    for x in contest.inputs:
+        x.requires_grad_()
+    exact = _exact(contest)
+    for turn in range(repeats):
+        for name, loss in contest.implementations.items():
+            taken = contest.seconds.setdefault(name, [])
+            if turn and taken[0] > PATIENCE_S:
+                continue
+            gc.collect()
+            _peak_megabytes(device, reset=True)
+            seconds, result = _once(loss, contest.inputs, device)
+            peak = _peak_megabytes(device)
+            taken.append(seconds)
+            if turn == 0:
+                contest.megabytes[name] = None if peak is None else peak - before
+                # pruning with a simple joint that nobody trained has an error, but it means nothing
+                contest.errors[name] = (None, None) if name == PRUNED else _errors(result, exact)
+            del result
+    return [
+        Row(contest.shape, name, statistics.median(taken), contest.megabytes[name], *contest.errors[name])
+        for name, taken in contest.seconds.items()
+    ]
+
+
+def _once(loss: Callable, inputs: list[Tensor], device: str) -> tuple[float, tuple[Tensor, Tensor]]:
+    """Seconds of forward + backward; the loss and its gradient by the first input."""
+    synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
+    synchronize()
+    start = time.perf_counter()
+    value = loss(*inputs)
+    gradient = torch.autograd.grad(value, inputs, allow_unused=True)[0]
+    synchronize()
+    return time.perf_counter() - start, (value.detach(), gradient)
+
+
+def _exact(contest: Contest) -> tuple[Tensor, Tensor]:
+    # the gradient in float32 again: its eighth digit is not compared, and the large shapes need the room
+    inputs = [x.detach().double().requires_grad_() for x in contest.inputs]
+    value = contest.exact(*inputs)
+    return value.detach(), torch.autograd.grad(value, inputs[:1])[0].float()
+
+
+def _errors(result: tuple[Tensor, Tensor], exact: tuple[Tensor, Tensor]) -> tuple[float, float]:
+    loss, gradient = (
+        float((mine - true).abs().max() / true.abs().max()) for mine, true in zip(result, exact, strict=True)
+    )
+    return loss, gradient
+
+
+def _megabytes(device: str) -> float:
+    if device == "cuda":
+        return torch.cuda.memory_allocated() / 2**20
+    return _status("VmRSS") or 0.0
+
+
+def _peak_megabytes(device: str, reset: bool = False) -> float | None:
+    """The most memory held since the last reset."""
+    if device == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated() / 2**20
+    clear = Path("/proc/self/clear_refs")
+    if reset and clear.exists():
+        # 5: Linux' code for "peak := now"
+        clear.write_text("5")
+    return _status("VmHWM")
+
+
+def _status(key: str) -> float | None:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    kilobytes = [line.split()[1] for line in status.read_text().splitlines() if line.startswith(key)]
+    return int(kilobytes[0]) / 2**10
+
+
+def _torchaudio_loss() -> Callable[..., Tensor] | None:
+    functional = _optional("torchaudio.functional")
+    if functional is None:
+        return None
+
+    def loss(*args, **kwargs):
+        with warnings.catch_warnings():
+            # torchaudio says that its loss will go; it is still the one to beat
+            warnings.simplefilter("ignore")
+            return functional.rnnt_loss(*args, **kwargs)
+
+    return loss
+
+
+def _optional(name: str):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name)
+    except (ImportError, OSError):
+        # torchaudio's wheel does not load beside a torch of another kind: an OSError
+        return None

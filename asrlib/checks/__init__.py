@@ -1,1 +1,0 @@
-"""The checkers of the assignments, one module each; `asrlib.check` is their frame."""

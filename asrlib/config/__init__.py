@@ -1,0 +1,1 @@
+"""Configurations: the dataclasses, the YAML they are read from, and the files that ship."""

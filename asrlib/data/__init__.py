@@ -1,0 +1,1 @@
+"""From recordings, synthetic or real, to batches."""

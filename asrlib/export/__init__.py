@@ -1,0 +1,1 @@
+"""Recognizers as ONNX and TFLite files, and the runner that transcribes with them."""

@@ -1,0 +1,128 @@
+"""What ``export`` writes down: a recognizer as modules of plain tensor operations.
+
+Each is the same computation as its counterpart's, in a form that ONNX and TFLite can hold:
+no Fourier transform but a convolution, no look at lengths to decide what to do, recurrent
+networks as matrix products, states as inputs and outputs. One utterance at a time.
+
+Here are front end, encoder and the CTC head; ``transducer_graph`` has the transducer, and
+``stream_step`` the step of a stream. Lesson 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asrlib.models.layers.conv import frame_mask, output_length
+from asrlib.signal.features import FrontEnd, frame_count, preemphasize, running_mean, warp_filters
+
+
+class TracedFrontEnd(nn.Module):
+    """``FrontEnd`` as plain operations on tensors that both formats know, for one utterance.
+
+    The taper and the Fourier transform are one convolution, whose kernels are tapered
+    cosines and sines and which moves by a hop. ``length``, (1,), None: all of the signal.
+    ``sums``: the type of running sums, for TFLite has no 64-bit ones.
+    """
+
+    def __init__(self, front_end: FrontEnd, warps: Sequence[float], sums: torch.dtype = torch.float64):
+        super().__init__()
+        self.settings, self.sums = front_end, sums
+        sample = torch.arange(front_end.window, dtype=torch.float64)
+        bin = torch.arange(front_end.fft_size // 2 + 1, dtype=torch.float64)
+        angle = 2 * torch.pi * bin[:, None] * sample / front_end.fft_size
+        waves = torch.cat([angle.cos(), -angle.sin()]) * front_end.taper.double()
+        self.register_buffer("waves", waves.float()[:, None])
+        filters = [
+            front_end.filters if warp == 1 else warp_filters(front_end.filters, torch.tensor([warp]))[0]
+            for warp in warps
+        ]
+        self.register_buffer("filters", torch.stack(filters))
+
+    def log_mels(self, emphasized: Tensor) -> Tensor:
+        """Turn (1, samples) into (warps, frames, mels), before normalization."""
+        real, imaginary = F.conv1d(emphasized[:, None], self.waves, stride=self.settings.hop).chunk(2, dim=1)
+        power = (real.square() + imaginary.square()).transpose(1, 2)
+        return torch.log(power @ self.filters + self.settings.log_floor)
+
+    def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Turn (samples,) into features (warps, frames, mels), and count the frames within ``length``."""
+        settings, signal = self.settings, signal[None]
+        inside = 1 if length is None else frame_mask(length, signal.shape[1])
+        if settings.normalize_signal:
+            signal = signal / (signal * inside).abs().amax(1, keepdim=True).clamp(min=1e-9)
+        features = self.log_mels(preemphasize(signal, settings.preemphasis) * inside)
+        count = mask = None
+        if length is not None:
+            count = frame_count(length, settings.window, settings.hop)
+            mask = frame_mask(count, features.shape[1])[..., None].float()
+        if settings.normalize == "running":
+            start = torch.zeros_like(features[:, :1], dtype=self.sums)
+            features = features - running_mean(features, start)[0]
+        elif settings.normalize != "none":
+            dims = (1,) if settings.normalize == "bin" else (1, 2)
+            mean = _mean(features, mask, dims)
+            variance = _mean((features - mean).square(), mask, dims)
+            features = (features - mean) / (variance.sqrt() + 1e-3)
+        return features if mask is None else features * mask, count
+
+
+class SignalToFrames(nn.Module):
+    """Front end and encoder: (samples,) to (warps, T, D), and how many of the T frames lie
+    within ``length`` (None: all of them).
+    """
+
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        encoder: nn.Module,
+        warps: Sequence[float],
+        sums: torch.dtype = torch.float64,
+    ):
+        super().__init__()
+        self.front_end, self.encoder = TracedFrontEnd(front_end, warps, sums), encoder
+
+    def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        # ContextNetEncoder.forward looks at the lengths to see if there is anything to mask
+        x, count = self.front_end(signal, length)
+        mask = None if count is None else frame_mask(count, x.shape[1])
+        for block in self.encoder.blocks:
+            mask_out = mask
+            if count is not None and block.stride > 1:
+                count = output_length(count, block.stride)
+                mask_out = frame_mask(count, output_length(x.shape[1], block.stride))
+            x = block(x, mask, mask_out)
+            mask = mask_out
+        return x, count
+
+
+def _mean(x: Tensor, mask: Tensor | None, dims: tuple[int, ...]) -> Tensor:
+    if mask is None:
+        return x.mean(dims, keepdim=True)
+    count = mask.sum(1, keepdim=True) * (1 if dims == (1,) else x.shape[2])
+    return (x * mask).sum(dims, keepdim=True) / count
+
+
+class GreedyCTC(nn.Module):
+    """Signal to labels by CTC heads, their log-probabilities averaged over warps and networks."""
+
+    def __init__(self, frames: Sequence[SignalToFrames], heads: Sequence[nn.Module]):
+        super().__init__()
+        self.frames, self.heads = nn.ModuleList(frames), nn.ModuleList(heads)
+
+    def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        log_probs = []
+        for frames, head in zip(self.frames, self.heads, strict=True):
+            encoder_out, count = frames(signal, length)
+            log_probs.append(head(encoder_out).log_softmax(-1).mean(0))
+        log_probs = torch.stack(log_probs).mean(0).log_softmax(-1)
+        best, label = log_probs.max(-1)
+        if count is not None:
+            inside = frame_mask(count, label.shape[0])[0]
+            best, label = best * inside, label * inside
+        before = F.pad(label[:-1], (1, 0))
+        emits = ((label != before) & (label != 0)).to(best.dtype)
+        return (label * emits)[:, None].int(), (best * emits)[:, None], best.sum(0, keepdim=True)

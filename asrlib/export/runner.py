@@ -1,0 +1,166 @@
+"""An exported model in its own runtime, onnxruntime or LiteRT: the file's outputs as hypotheses.
+
+Lesson 12.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torchaudio.functional
+
+from asrlib.decoding.hypothesis import Hypothesis, SearchResult
+from asrlib.errors import InputError
+from asrlib.export.description import described_tokenizer
+from asrlib.export.formats import OpenFile, check_format
+from asrlib.export.onnx_file import open_onnx
+from asrlib.export.tflite_file import open_tflite
+from asrlib.recognizer import mono_samples
+from asrlib.signal.streaming import StreamingResampler, mono_chunk
+
+
+class Runner:
+    """An exported file in its own runtime: ``Runner.load("model.onnx").transcribe(audio)``."""
+
+    def __init__(self, file: OpenFile):
+        self.about, self.sample_rate = file.about, file.about["sample_rate"]
+        self.tokenizer = described_tokenizer(file.about)
+        self.run, self.start, self._lengths = file.run, file.start, file.lengths
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int = 1) -> Runner:
+        """Open a file; raises ``InputError`` if it is missing or was not written by ``export``."""
+        path = Path(path)
+        check_format(path.suffix.lstrip("."))
+        if not path.is_file():
+            raise InputError(f"there is no file {path}")
+        try:
+            return cls.from_bytes(path.read_bytes(), path.suffix.lstrip("."), threads)
+        except InputError as error:
+            raise InputError(f"{path} {error}") from None
+
+    @classmethod
+    def from_bytes(cls, content: bytes, format: str, threads: int = 1) -> Runner:
+        """Open a file's content."""
+        return cls((open_onnx if format == "onnx" else open_tflite)(content, threads))
+
+    def transcribe(self, audio: Any, sample_rate: int | None = None) -> Hypothesis:
+        """Transcribe one utterance: a path to an audio file, or mono samples in [-1, 1] with their rate."""
+        samples = samples_at(self.sample_rate, audio, sample_rate)
+        if self.about["stream"]:
+            stream = self.stream()
+            stream.feed(samples)
+            return stream.finish()
+        samples = np.pad(samples, (0, max(0, self.about["shortest"] - len(samples))))
+        return self.hypothesis(**self._search(samples))
+
+    def stream(self, sample_rate: int | None = None) -> RunnerStream:
+        """Return a stream, which transcribes speech while it is spoken.
+
+        ``sample_rate`` is that of the samples to come, the model's own if None. Raises ``InputError`` if
+        the file was not made for it.
+        """
+        if not self.about["stream"]:
+            raise InputError("this file takes whole utterances: export the model with --stream")
+        return RunnerStream(self, sample_rate or self.sample_rate)
+
+    def _search(self, samples: np.ndarray) -> dict[str, np.ndarray]:
+        if not self._lengths:
+            return self.run("offline", signal=samples)
+        room = [n for n in self._lengths if len(samples) <= n * self.sample_rate]
+        if not room:
+            raise InputError(
+                f"the audio lasts {len(samples) / self.sample_rate:.1f} s, and the file takes at most"
+                f" {self._lengths[-1]} s: export it with a longer --seconds"
+            )
+        signal = np.pad(samples, (0, room[0] * self.sample_rate - len(samples)))
+        length = np.array([len(samples)], dtype=np.int32)
+        found = self.run(f"seconds_{room[0]}", signal=signal, length=length)
+        if self.about["head"] == "ctc":
+            return found
+        return self._transduce(found["hidden"], int(found["frames"][0]))
+
+    def _transduce(self, hidden: np.ndarray, frames: int) -> dict[str, np.ndarray]:
+        """Run the loop of ``GreedyTransducer`` around two signatures."""
+        grid = (frames, self.about["max_symbols"])
+        tokens, log_probs = np.zeros(grid, dtype=np.int32), np.zeros(grid, dtype=np.float32)
+        score = np.zeros(1)
+        state = self.run("predict", **self.start)
+        for frame in range(frames):
+            for symbol in range(grid[1] + 1):
+                found = self.run("join", hidden=hidden[frame : frame + 1], predicted=state["predicted"])
+                if found["label"][0] == 0 or symbol == grid[1]:
+                    score += found["blank_log_prob"]
+                    break
+                tokens[frame, symbol], log_probs[frame, symbol] = found["label"][0], found["log_prob"][0]
+                score += found["log_prob"]
+                del state["predicted"]
+                state = self.run("predict", label=found["label"], **state)
+        return {"tokens": tokens, "log_probs": log_probs, "score": score}
+
+    def hypothesis(self, tokens: np.ndarray, log_probs: np.ndarray, score: np.ndarray) -> Hypothesis:
+        """Write the three outputs of a file, of all frames, as text."""
+        emitted = tokens > 0
+        labels, frames = tokens[emitted].tolist(), np.nonzero(emitted)[0].tolist()
+        result = SearchResult(labels, frames, log_probs[emitted].tolist(), float(score[0]))
+        return Hypothesis.from_search(result, self.tokenizer, self.about["frame_seconds"])
+
+
+class RunnerStream:
+    """One utterance in chunks of any size: ``feed`` each of them, then ``finish``, as with
+    ``Recognizer.stream``. An encoder frame is made when all samples of its chunk are there.
+    """
+
+    def __init__(self, runner: Runner, sample_rate: int):
+        self.runner, self.state, self.found = runner, dict(runner.start), []
+        self._resampler = StreamingResampler(sample_rate, runner.sample_rate)
+        self._buffer, self._seen, self._finished = np.zeros(1, dtype=np.float32), 0, False
+        self.overlap, self.chunk = runner.about["overlap"], runner.about["chunk"]
+
+    def feed(self, samples: Any) -> Hypothesis:
+        """Return the hypothesis so far; ``samples`` are mono, in [-1, 1], any number of them.
+
+        Raises ``InputError`` for several channels, and for samples after ``finish``.
+        """
+        chunk = mono_chunk(samples)
+        if self._finished:
+            raise InputError("this stream is finished: call Runner.stream() for the next utterance")
+        return self._advance(self._resampler.feed(chunk).numpy())
+
+    def finish(self) -> Hypothesis:
+        """Return the final hypothesis: no samples follow."""
+        if self._finished:
+            return self._hypothesis()
+        self._advance(self._resampler.finish().numpy())
+        self._finished = True
+        hop, window = self.runner.about["hop"], self.runner.about["shortest"]
+        frames = 1 + max(self._seen - window, 0) // hop if self._seen else 0
+        missing = -(-frames * hop // self.chunk) - len(self.found)
+        return self._advance(np.zeros(missing * self.chunk + self.overlap, dtype=np.float32), missing)
+
+    def _advance(self, samples: np.ndarray, most: int | None = None) -> Hypothesis:
+        """Search the encoder frames that are complete, at most ``most`` of them."""
+        self._buffer = np.concatenate([self._buffer, samples])
+        self._seen += len(samples)
+        size = self.overlap + self.chunk
+        while len(self._buffer) >= size and (most is None or most > 0):
+            found = self.runner.run("stream", signal=self._buffer[:size], **self.state)
+            self.found.append([found[name] for name in ("tokens", "log_probs", "score")])
+            self.state = {name: found[f"{name}_after"] for name in self.state}
+            self._buffer = self._buffer[self.chunk :]
+            most = None if most is None else most - 1
+        return self._hypothesis()
+
+    def _hypothesis(self) -> Hypothesis:
+        grid = (0, self.runner.about["max_symbols"])
+        empty = [np.zeros(grid, dtype=np.int32), np.zeros(grid, dtype=np.float32), np.zeros(1)]
+        tokens, log_probs, score = (np.concatenate(x) for x in zip(empty, *self.found, strict=True))
+        return self.runner.hypothesis(tokens, log_probs, score.sum(keepdims=True))
+
+
+def samples_at(rate: int, audio: Any, sample_rate: int | None) -> np.ndarray:
+    """Return an audio file, or samples with their rate, as float32 samples at ``rate`` Hz."""
+    samples, own = mono_samples(audio, sample_rate)
+    return (samples if own == rate else torchaudio.functional.resample(samples, own, rate)).numpy()

@@ -1,0 +1,1 @@
+"""CTC and transducer losses, their alignments and posteriors."""

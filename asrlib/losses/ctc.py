@@ -1,0 +1,112 @@
+"""Connectionist temporal classification: the loss and its posteriors, in plain PyTorch (Lesson 06).
+
+Graves et al. 2006, "Connectionist Temporal Classification", ICML. Equation numbers are that paper's,
+symbols too:
+
+    T            frames (t = 0 .. T-1 here; 1 .. T in the paper)
+    U            labels of the target l
+    l'           the target with blanks around every label: ∅ l1 ∅ l2 ∅ ... lU ∅; S = 2U + 1 states
+    y(t, l'(s))  log probability of state s at frame t             `emission[t, s]`
+    α(t, s)      log probability of all path beginnings that are in s at t, frames 0 .. t    (eq. 5)
+    β(t, s)      log probability of all path ends that are in s at t, frames t .. T-1        (eq. 9)
+    γ(t, s)      probability that a path of l is in state s at frame t                       (from eq. 14)
+
+Every probability is a natural logarithm. The recursion itself is in `losses.ctc_lattice`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from asrlib.losses.arguments import Lengths, check_reduction, reduce_losses
+from asrlib.losses.ctc_lattice import CTCTargets, forward_backward
+from asrlib.losses.recursion import loss_dtype
+
+
+def ctc_loss(
+    log_probs: Float[Tensor, "T *B V"],
+    targets: Int[Tensor, "..."],
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Float[Tensor, "*reduced"]:
+    """Return -ln p(l | x), Graves 2006 eq. 8 and 12 (Lesson 06).
+
+    The arguments are those of torch.nn.functional.ctc_loss:
+
+    log_probs       (T, B, V) or (T, V): natural log probabilities, as log_softmax gives them; any float dtype
+    targets         (B, U) padded with anything, or all targets behind one another (sum of target_lengths,)
+    input_lengths   (B,) frames of each utterance: tensor, tuple or, without B, a number
+    target_lengths  (B,) labels of each target
+    blank           index of the blank
+    reduction       "none": (B,); "sum"; "mean": each loss over its target's length, then over the batch
+    zero_infinity   an utterance that no path explains (fewer frames than labels plus repeats) counts as 0
+
+    An utterance that no path explains has the loss inf and the gradient 0, whatever `zero_infinity` says.
+    Log probabilities of -inf are allowed: that path is impossible. The recursion runs in float64 where the
+    device has it; the loss is float32 or wider.
+
+    The gradient is the derivative by `log_probs` itself, minus the posterior of each label (eq. 15);
+    PyTorch's adds exp(log_probs), which is the derivative by logits. Behind a log_softmax the two are the
+    same.
+
+    Raises ValueError, naming the argument and the first bad item: shapes that disagree, a length beyond its
+    tensor, a label that is blank or outside the vocabulary, NaN or +inf among the log probabilities that
+    count. On XLA only shapes are checked, for values stay on the device, and targets must be (B, U).
+    """
+    check_reduction(reduction)
+    batch, checked = CTCTargets.check(log_probs, targets, input_lengths, target_lengths, blank)
+    losses = _CTCLoss.apply(batch, checked)
+    if zero_infinity:
+        losses = torch.where(losses == math.inf, 0.0, losses)
+    if reduction == "mean":
+        losses = losses / checked.U_b.clamp(min=1)
+    losses = reduce_losses(losses, reduction)
+    return losses[0] if log_probs.ndim == 2 and reduction == "none" else losses
+
+
+def ctc_posteriors(
+    log_probs: Float[Tensor, "T *B V"],
+    targets: Int[Tensor, "..."],
+    input_lengths: Lengths | None = None,
+    target_lengths: Lengths | None = None,
+    blank: int = 0,
+) -> Float[Tensor, "T *B S"]:
+    """Return γ(t, s), the probability that a path of the target is in state s of l' at frame t (Lesson 06).
+
+    Arguments as `ctc_loss`; without lengths, the tensors' own. Eq. 14: (T, B, 2U+1) or (T, 2U+1)
+    probabilities, which sum to 1 over s at every
+    frame of an utterance that has a path, and are 0 in the padding. Raises what `ctc_loss` raises.
+    """
+    batch, checked = CTCTargets.check(log_probs.detach(), targets, input_lengths, target_lengths, blank)
+    gamma = forward_backward(batch, checked)[1][:, :-2].permute(0, 2, 1)
+    return gamma[:, 0] if log_probs.ndim == 2 else gamma
+
+
+class _CTCLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, log_probs, targets):
+        log_p, gamma = forward_backward(log_probs, targets, posteriors=ctx.needs_input_grad[0])
+        if gamma is not None:
+            ctx.save_for_backward(gamma.to(loss_dtype(log_probs)), targets.states)
+            ctx.like = log_probs.new_empty(0), log_probs.shape
+        return -log_p.to(loss_dtype(log_probs))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_losses):
+        # eq. 15 for ln p(l|x) and log y: -Σ γ(t, s) over the states s that show label k
+        gamma, states = ctx.saved_tensors
+        like, (T, B, V) = ctx.like
+        # an impossible utterance has no γ: zero_infinity or not, inf * 0 must not make a NaN of it
+        flow = -gamma * grad_losses.where(grad_losses.isfinite(), 0)
+        index = states.expand(T, -1, -1).transpose(1, 2)
+        grad = gamma.new_zeros(T, B, V).scatter_add_(2, index, flow.transpose(1, 2))
+        return grad.to(like.dtype), None

@@ -1,0 +1,1 @@
+"""The losses' passes as Triton kernels, for a GPU."""

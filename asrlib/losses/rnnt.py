@@ -1,0 +1,99 @@
+"""The transducer (RNN-T): the loss and its posteriors, in plain PyTorch (Lesson 07).
+
+Graves 2012, "Sequence Transduction with Recurrent Neural Networks", arXiv 1211.3711. Equation numbers are
+that paper's, symbols too:
+
+    T        frames (t = 0 .. T-1 here; 1 .. T in the paper)
+    U        labels of the target y (u = 0 .. U of them are out)
+    V        vocabulary, blank included
+    ∅(t, u)  log Pr(blank | t, u): on to the next frame (eq. 15)          `log_blank[b, t, u]`
+    y(t, u)  log Pr(y[u+1] | t, u): the next label comes out (eq. 14)     `log_label[b, t, u]`
+    α(t, u)  log probability of all ways from (0, 0) to (t, u)            (eq. 16)
+    β(t, u)  log probability of all ways from (t, u) to the end           (eq. 18)
+
+Every probability is a natural logarithm. The recursion is in `losses.rnnt_lattice`, the passes over the
+logits are in `losses.rnnt_logits`.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from asrlib.losses.arguments import reduce_losses
+from asrlib.losses.rnnt_lattice import RNNTTargets, forward_backward
+from asrlib.losses.rnnt_logits import gradient, read, read_lattice
+
+
+def rnnt_loss(
+    logits: Float[Tensor, "B T U1 V"],
+    targets: Int[Tensor, "B U"],
+    logit_lengths: Int[Tensor, "B"],
+    target_lengths: Int[Tensor, "B"],
+    blank: int = -1,
+    clamp: float | int = -1,
+    reduction: str = "mean",
+    fused_log_softmax: bool = True,
+) -> Float[Tensor, "*reduced"]:
+    """Return -ln Pr(y | x), Graves 2012 eq. 17 (Lesson 07).
+
+    The arguments are those of torchaudio.functional.rnnt_loss:
+
+    logits             (B, T, U+1, V) scores of the joint network, any float dtype, any padding
+    targets            (B, U) labels; the padding may hold anything
+    logit_lengths      (B,) frames of each utterance, 0 .. T
+    target_lengths     (B,) labels of each target, 0 .. U
+    blank              index of the blank; negative counts from the end
+    clamp              above 0: each utterance's gradient is cut to [-clamp, clamp]
+    reduction          "none": (B,); "sum"; "mean" over the batch
+    fused_log_softmax  False: `logits` are log probabilities already, -inf among them allowed
+
+    An utterance of no frames has one path, the empty one: loss 0 for the empty target, else inf, with
+    gradient 0. The loss is float32 or wider; α and β run in float64 where the device has it. Works in
+    passes over blocks of frames: beside the gradient no copy of `logits` is made, and padding is not
+    computed.
+
+    Raises ValueError, naming the argument and the first bad item: shapes that disagree, a length beyond its
+    tensor, a label that is blank or outside the vocabulary, a logit that is NaN or infinite. To forbid a
+    label, give it a finite score such as -1e4. On XLA only shapes are checked: values stay on the device.
+    """
+    lengths = logit_lengths, target_lengths
+    checked = RNNTTargets.check("logits", logits.shape, "logit_lengths", *lengths, targets, blank)
+    return reduce_losses(_RNNTLoss.apply(logits, checked, float(clamp), fused_log_softmax), reduction)
+
+
+def rnnt_posteriors(
+    logits: Float[Tensor, "B T U1 V"],
+    targets: Int[Tensor, "B U"],
+    logit_lengths: Int[Tensor, "B"] | None = None,
+    target_lengths: Int[Tensor, "B"] | None = None,
+    blank: int = -1,
+) -> Float[Tensor, "B T U1"]:
+    """Return γ(t, u) = α(t, u) β(t, u) / Pr(y | x): how probable a path through (t, u) is (Lesson 07).
+
+    Arguments as `rnnt_loss`; without lengths, the tensors' own. Sums to 1 over each diagonal t + u = n (eq.
+    19) as long as no path has ended, and is 0 in the padding. Raises what `rnnt_loss` raises.
+    """
+    checked, log_blank, log_label = read_lattice(logits, targets, logit_lengths, target_lengths, blank)
+    _, blank_flow, label_flow = forward_backward(log_blank, log_label, checked.T_b)
+    return blank_flow + label_flow
+
+
+class _RNNTLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, targets, clamp, fused):
+        log_blank, log_label, lse = read(logits, targets, fused)
+        wanted = ctx.needs_input_grad[0]
+        log_p, *flows = forward_backward(log_blank, log_label, targets.T_b, wanted)
+        dtype = log_blank.dtype
+        if wanted:
+            ctx.save_for_backward(logits, lse, *(flow.to(dtype) for flow in flows))
+            ctx.arguments = targets, clamp, fused
+        return -log_p.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_losses):
+        return gradient(*ctx.saved_tensors, grad_losses, *ctx.arguments), None, None, None

@@ -1,0 +1,1 @@
+"""Encoders, prediction and joint networks: what turns features into scores."""

@@ -1,0 +1,1 @@
+"""From samples to features: log-mel spectrograms, and the augmentation of both."""

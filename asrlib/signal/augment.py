@@ -1,0 +1,210 @@
+"""Making more data out of what there is: SpecAugment, speed, pitch-of-tract, noise, channel.
+
+Every function takes a ``torch.Generator`` on the CPU, so that a training step can
+be repeated exactly after a resume, on any device. Lessons 01 and 09.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from asrlib.errors import InputError
+
+
+def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Uniform random numbers in [low, high), float32 on the CPU."""
+    return low + (high - low) * torch.rand(shape, generator=generator)
+
+
+def spec_augment(
+    features: Float[Tensor, "batch frames mels"],
+    lengths: Int[Tensor, "batch"],
+    generator: torch.Generator,
+    time_masks: int = 10,
+    time_fraction: float = 0.05,
+    time_width: int | None = None,
+    freq_masks: int = 1,
+    freq_width: int = 27,
+    fill: float = 0.0,
+) -> Float[Tensor, "batch frames mels"]:
+    """SpecAugment without warping (Park et al. 2019), as ContextNet uses it (section 3.1).
+
+    Each of ``time_masks`` masks covers up to ``time_fraction`` of its utterance's
+    own length (and at most ``time_width`` frames, if given); each of ``freq_masks``
+    covers up to ``freq_width`` mel bins. Masks may overlap. Masked cells become
+    ``fill``: 0 is the mean of normalised features.
+    """
+    batch, frames, mels = features.shape
+    times, bins = draw_masks(
+        lengths.cpu(), frames, mels, generator, time_masks, time_fraction, time_width, freq_masks, freq_width
+    )
+    return hide(features, times.to(features.device), bins.to(features.device), fill)
+
+
+def draw_masks(
+    lengths: Int[Tensor, "batch"],
+    frames: int,
+    mels: int,
+    generator: torch.Generator,
+    time_masks: int = 10,
+    time_fraction: float = 0.05,
+    time_width: int | None = None,
+    freq_masks: int = 1,
+    freq_width: int = 27,
+) -> tuple[Bool[Tensor, "batch frames"], Bool[Tensor, "batch mels"]]:
+    """Draw which frames and which mel bins ``spec_augment`` masks; ``lengths`` (in frames) on the CPU."""
+    batch = len(lengths)
+    counts = lengths.float()[:, None]
+    longest = counts * time_fraction if time_width is None else (counts * time_fraction).clamp(max=time_width)
+    times = _bands(batch, time_masks, longest, counts, frames, generator)
+    widest, all_bins = (torch.full((batch, 1), float(n)) for n in (min(freq_width, mels), mels))
+    return times, _bands(batch, freq_masks, widest, all_bins, mels, generator)
+
+
+def hide(
+    features: Float[Tensor, "batch frames mels"],
+    times: Bool[Tensor, "batch frames"],
+    bins: Bool[Tensor, "batch mels"],
+    fill: float = 0.0,
+) -> Float[Tensor, "batch frames mels"]:
+    """Put ``fill`` wherever ``times`` or ``bins`` is True."""
+    return features.masked_fill(times[:, :, None] | bins[:, None, :], fill)
+
+
+def _bands(
+    batch: int, masks: int, longest: Tensor, extent: Tensor, size: int, generator: torch.Generator
+) -> Tensor:
+    """(batch, size) booleans: the union of ``masks`` bands, each of an integer width
+    uniform in 0..longest, placed uniformly where it fits into ``extent``.
+    """
+    width = (torch.rand(batch, masks, generator=generator) * (longest.floor() + 1)).floor()
+    start = (torch.rand(batch, masks, generator=generator) * (extent - width + 1).clamp(min=1)).floor()
+    position = torch.arange(size)
+    inside = (position >= start[..., None]) & (position < (start + width)[..., None])
+    return inside.any(dim=1)
+
+
+def fast_size(samples: int) -> int:
+    """A length not below ``samples`` whose Fourier transform is quick: a multiple of a power of
+    two, at most an eighth longer.
+    """
+    step = max(1 << max(samples.bit_length() - 4, 0), 1)
+    return -(-samples // step) * step
+
+
+def change_speed(waveform: Float[Tensor, "samples"], factor: float) -> Float[Tensor, "samples_out"]:
+    """Play faster (factor > 1) or slower: tempo, pitch and formants move together
+    (Ko et al. 2015).
+
+    Resampled by cutting or lengthening the spectrum, which is exact for a
+    band-limited signal; the factor is rounded so that both transforms are quick.
+    """
+    if not factor > 0:
+        raise InputError(f"speed factor {factor} is not positive")
+    samples = waveform.shape[0]
+    size = fast_size(samples + 64)
+    step = max(size >> 7, 1)
+    new_size = max(round(size / factor / step), 1) * step
+    spectrum = torch.fft.rfft(waveform, n=size)
+    return torch.fft.irfft(spectrum, n=new_size)[: round(samples * new_size / size)] * (new_size / size)
+
+
+def longest_after(samples: int, slowest: float) -> int:
+    """No utterance of up to ``samples`` samples is longer after ``change_speed`` by ``slowest`` or more."""
+    # `change_speed` rounds the factor to what makes half a 128th of its transform
+    return math.ceil(samples * (1 / slowest + 1 / 256)) + 1
+
+
+def add_noise(
+    waveforms: Float[Tensor, "batch samples"],
+    lengths: Int[Tensor, "batch"],
+    snr_db: Float[Tensor, "batch"],
+    colour: Float[Tensor, "batch"],
+    generator: torch.Generator,
+) -> Float[Tensor, "batch samples"]:
+    """Add stationary noise at ``snr_db`` decibels below each utterance's mean power.
+
+    ``colour`` is the exponent of the noise's power spectrum, 1 / f^colour:
+    0 white, 1 pink, 2 brown.
+    """
+    batch, samples = waveforms.shape
+    size = fast_size(samples)
+    # white noise has a white spectrum: draw the spectrum itself
+    spectrum = torch.view_as_complex(torch.randn(batch, size // 2 + 1, 2, generator=generator)).to(
+        waveforms.device
+    )
+    bins = torch.arange(spectrum.shape[1], device=waveforms.device).clamp(min=1)
+    shape = torch.exp(torch.log(bins) * (-0.5 * colour.to(waveforms.device)[:, None]))
+    noise = torch.fft.irfft(spectrum * shape, n=size)[:, :samples]
+    mask = torch.arange(samples, device=waveforms.device) < lengths[:, None]
+    noise = noise * mask
+    # both over the utterance alone: the lengths cancel in the ratio
+    signal_energy = (waveforms * mask).square().sum(1)
+    noise_energy = noise.square().sum(1).clamp(min=1e-12)
+    gain = torch.sqrt(signal_energy / noise_energy * 10 ** (-snr_db.to(waveforms.device) / 10))
+    return waveforms + gain[:, None] * noise
+
+
+def colour_channel(
+    waveforms: Float[Tensor, "batch samples"],
+    gains_db: Float[Tensor, "batch points"],
+) -> Float[Tensor, "batch samples"]:
+    """A random microphone: a smooth gain over frequency, in decibels at points evenly
+    spaced from 0 Hz to half the sample rate, linear between them.
+    """
+    size = fast_size(waveforms.shape[1])
+    spectrum = torch.fft.rfft(waveforms, n=size)
+    gain = torch.nn.functional.interpolate(
+        gains_db[:, None].to(waveforms.device), size=spectrum.shape[1], mode="linear", align_corners=True
+    )[:, 0]
+    return torch.fft.irfft(spectrum * 10 ** (gain / 20), n=size)[:, : waveforms.shape[1]]
+
+
+def reverberate(
+    waveforms: Float[Tensor, "batch samples"],
+    sample_rate: int,
+    decay_s: Float[Tensor, "batch"],
+    wet: Float[Tensor, "batch"],
+    generator: torch.Generator,
+) -> Float[Tensor, "batch samples"]:
+    """A random room: exponentially decaying noise as impulse response, 60 dB down after
+    ``decay_s`` seconds, its energy ``wet`` times the direct sound's.
+    """
+    taps = int(sample_rate * float(decay_s.max()))
+    time = torch.arange(1, taps + 1) / sample_rate
+    tail = torch.randn(waveforms.shape[0], taps, generator=generator) * torch.exp(
+        -6.9 * time / decay_s[:, None]
+    )
+    tail = tail * torch.sqrt(wet[:, None] / tail.square().sum(1, keepdim=True).clamp(min=1e-12))
+    size = fast_size(waveforms.shape[1] + taps)
+    echo = torch.fft.irfft(
+        torch.fft.rfft(waveforms, n=size) * torch.fft.rfft(tail.to(waveforms.device), n=size), n=size
+    )
+    return waveforms + torch.nn.functional.pad(echo, (1, 0))[:, : waveforms.shape[1]]
+
+
+def gate_noise(
+    noisy: Float[Tensor, "batch samples"],
+    clean: Float[Tensor, "batch samples"],
+    sample_rate: int,
+    chosen: Float[Tensor, "batch"],
+    threshold_db: float = 30.0,
+) -> Float[Tensor, "batch samples"]:
+    """A noise gate, as telephones and recorders have one: where the speech in ``clean`` is ``threshold_db``
+    or more below the utterance's loudest 20 ms, the output falls silent, hiss and all.
+
+    ``chosen`` is 1 for the utterances to gate and 0 for those to leave as they are.
+    """
+    window = sample_rate // 50
+    # the power of 20 ms around each sample, then the gate held open for 30 ms before and after speech
+    power = torch.nn.functional.avg_pool1d(
+        clean.square()[:, None], window, stride=1, padding=window // 2, count_include_pad=False
+    )[:, 0, : clean.shape[1]]
+    speech = (power > power.amax(1, keepdim=True) * 10 ** (-threshold_db / 10)).float()
+    hold = 2 * (sample_rate * 3 // 100) + 1
+    gate = torch.nn.functional.max_pool1d(speech[:, None], hold, stride=1, padding=hold // 2)[:, 0]
+    return noisy * (1 - chosen.to(noisy.device)[:, None] * (1 - gate))

@@ -1,0 +1,214 @@
+"""Your own recordings: recorded in the browser, looked over, and kept as a corpus folder.
+
+    recorder()                          a button that records, and gives a WAV file to save
+    recording_desk(prompts, folder)     what to say next, and where to drop the file
+    add_recording(folder, file, text)   the same without a browser
+    recording_problems(samples, rate)   clipped? too quiet? cut off? noisy?
+
+The folder is one that ``load_corpus`` reads: ``manifest.tsv`` and audio files. Nothing leaves the machine
+on which the notebook's kernel runs. Lesson 13.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from asrlib.data.corpora import read_audio
+from asrlib.errors import InputError
+from asrlib.files import write_atomically
+from asrlib.signal.features import frame
+
+if TYPE_CHECKING:
+    import ipywidgets
+    from IPython.display import HTML
+
+COLUMNS = ("path", "speaker", "seconds", "split", "text")
+# every third recording is kept for testing
+TEST_EVERY = 3
+
+
+def recording_problems(samples: Float[np.ndarray, " samples"], sample_rate: int) -> list[str]:
+    """What is wrong with a recording, a sentence each; empty if nothing is. Lesson 13.
+
+    Looks at its length, rate and peak, at samples at the end of the scale, at speech in the first or
+    last 30 ms, and at the distance between the loudest and the quietest tenth of its 30 ms pieces.
+    """
+    problems = []
+    if sample_rate < 8000:
+        problems.append(f"only {sample_rate} samples a second: speech needs 8,000 or more")
+    piece = round(0.03 * sample_rate)
+    if len(samples) < 10 * piece:
+        return [*problems, f"only {len(samples) / sample_rate:.2f} s long: was the button pressed twice?"]
+    peak = float(np.abs(samples).max())
+    if peak < 0.03:
+        return [*problems, f"very quiet, its peak is {peak:.3f} of 1: is this the right microphone?"]
+    clipped = float((np.abs(samples) > 0.999).mean())
+    if clipped > 1e-4:
+        problems.append(
+            f"clipped, {clipped:.1%} of its samples are at the end of the scale: move away a little"
+        )
+    pieces = frame(torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)), piece, piece)
+    level = 10 * torch.log10(pieces.square().mean(1) + 1e-10)
+    tenth = max(1, len(level) // 10)
+    ordered = level.sort().values
+    loud, quiet = float(ordered[-tenth:].mean()), float(ordered[:tenth].mean())
+    for where, edge in (("begins", float(level[0])), ("ends", float(level[-1]))):
+        if edge > max(loud - 15, quiet + 10):  # noise alone is no speech
+            problems.append(f"it {where} in the middle of speech: leave a moment of silence")
+    if loud - quiet < 20:
+        problems.append(f"noisy, speech is only {loud - quiet:.0f} dB above the rest: close the window")
+    return problems
+
+
+def add_recording(
+    folder: str | os.PathLike,
+    audio: bytes | str | os.PathLike,
+    text: str,
+    speaker: str = "me",
+    split: str | None = None,
+) -> Path:
+    """Add a recording (a WAV, FLAC, OGG or MP3 file, or its bytes) to a corpus folder. Lesson 13.
+
+    Without ``split`` every third recording is ``test`` and the others ``train``. Returns the audio's path,
+    a mono WAV file. Raises ``InputError`` for an empty text, one with a tab or line break, a folder whose
+    manifest has other columns, and what ``read_audio`` raises.
+    """
+    import soundfile
+
+    text = text.strip()
+    if not text or any(c in text + speaker for c in "\t\n\r"):
+        raise InputError(f"the text {text!r} must be one line, without tabs and not empty")
+    if isinstance(audio, bytes):
+        with tempfile.TemporaryDirectory() as scratch:
+            (Path(scratch) / "recording").write_bytes(audio)
+            samples, rate = read_audio(Path(scratch) / "recording")
+    else:
+        samples, rate = read_audio(audio)
+    folder = Path(folder)
+    manifest = folder / "manifest.tsv"
+    lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.exists() else ["\t".join(COLUMNS)]
+    if tuple(lines[0].split("\t")) != COLUMNS:
+        raise InputError(f"{manifest}: its columns are not {', '.join(COLUMNS)}; choose another folder")
+    number = len(lines)  # the header is line 0
+    split = split or ("test" if number % TEST_EVERY == 0 else "train")
+    path = folder / "audio" / f"{number:03d}.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype="PCM_16")
+    row = (f"audio/{path.name}", speaker, f"{len(samples) / rate:.3f}", split, text)
+    write_atomically(manifest, ("\n".join([*lines, "\t".join(row)]) + "\n").encode())
+    return path
+
+
+def recording_desk(prompts: Sequence[str], folder: str | os.PathLike, speaker: str = "me") -> ipywidgets.VBox:
+    """The next prompt, and a button that takes its recording into ``folder``. Lesson 13.
+
+    On Colab what ``recorder`` records arrives by itself.
+    """
+    import ipywidgets
+
+    prompt = ipywidgets.Dropdown(options=[(f"{n}. {text}", text) for n, text in enumerate(prompts, 1)])
+    prompt.description = "say"
+    upload = ipywidgets.FileUpload(accept="audio/*", multiple=False, description="recording")
+    message = ipywidgets.HTML()
+
+    def take(audio: bytes) -> None:
+        try:
+            path = add_recording(folder, audio, prompt.value, speaker)
+        except InputError as error:
+            message.value = str(error)
+            return
+        problems = recording_problems(*read_audio(path))
+        message.value = f"{path.name}: {'; '.join(problems) or 'sounds good'}"
+        if prompt.index + 1 < len(prompts):
+            prompt.index += 1
+
+    def uploaded(change: Any) -> None:
+        for content in uploaded_files(change["new"]):
+            take(content)
+
+    upload.observe(uploaded, names="value")
+    with contextlib.suppress(ImportError):
+        import base64
+
+        from google.colab import output
+
+        output.register_callback("asrlib.recording", lambda wav: take(base64.b64decode(wav)))
+    return ipywidgets.VBox([prompt, upload, message])
+
+
+def uploaded_files(value: Any) -> list[bytes]:
+    """What a FileUpload holds: a tuple of files in ipywidgets 8, in 7 (Colab) a dictionary by name."""
+    return [bytes(file["content"]) for file in (value.values() if isinstance(value, dict) else value)]
+
+
+def recorder() -> HTML:
+    """A button that records from the browser's microphone and gives a 16-bit WAV file to save. Lesson 13."""
+    from IPython.display import HTML
+
+    return HTML(RECORDER.replace("NAME", f"recorder-{secrets.token_hex(4)}"))
+
+
+# Browsers record compressed sound in containers that libsndfile does not know, so the browser itself decodes
+# it and writes the WAV file. Its own noise suppression and gain control are off: they would hide the room.
+RECORDER = """
+<div id="NAME"><button type="button">record</button> <span></span><br>
+<audio controls style="display: none"></audio>
+<a style="display: none" download="recording.wav">save</a></div>
+<script>
+(() => {
+  const box = document.getElementById("NAME"), [button, message, , player, link] = box.children;
+  const settings = {channelCount: 1};
+  for (const name of ["echoCancellation", "noiseSuppression", "autoGainControl"]) settings[name] = false;
+  let recorder = null;
+  const wav = (samples, rate) => {
+    const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+    const write = (at, text) => [...text].forEach((c, i) => view.setUint8(at + i, c.charCodeAt(0)));
+    write(0, "RIFF"); view.setUint32(4, 36 + 2 * samples.length, true); write(8, "WAVEfmt ");
+    view.setUint32(16, 16, true); view.setUint16(20, 1, true); view.setUint16(22, 1, true);
+    view.setUint32(24, rate, true); view.setUint32(28, 2 * rate, true);
+    view.setUint16(32, 2, true); view.setUint16(34, 16, true);
+    write(36, "data"); view.setUint32(40, 2 * samples.length, true);
+    samples.forEach((x, i) => view.setInt16(44 + 2 * i, 32767 * Math.max(-1, Math.min(1, x)), true));
+    return view.buffer;
+  };
+  button.onclick = async () => {
+    if (recorder && recorder.state === "recording") { recorder.stop(); return; }
+    let stream;
+    try { stream = await navigator.mediaDevices.getUserMedia({audio: settings}); }
+    catch (error) { message.textContent = "no microphone: " + error.message; return; }
+    const pieces = [];
+    recorder = new MediaRecorder(stream);
+    recorder.ondataavailable = event => pieces.push(event.data);
+    recorder.onstop = async () => {
+      stream.getTracks().forEach(track => track.stop());
+      const context = new AudioContext();
+      const sound = await context.decodeAudioData(await new Blob(pieces).arrayBuffer());
+      context.close();
+      const file = wav(sound.getChannelData(0), sound.sampleRate);
+      link.href = player.src = URL.createObjectURL(new Blob([file], {type: "audio/wav"}));
+      link.style.display = player.style.display = "";
+      button.textContent = "record again";
+      message.textContent = sound.duration.toFixed(1) + " s";
+      if (window.google && google.colab && google.colab.kernel) {
+        let text = "";
+        new Uint8Array(file).forEach(byte => { text += String.fromCharCode(byte); });
+        google.colab.kernel.invokeFunction("asrlib.recording", [btoa(text)], {});
+      }
+    };
+    recorder.start();
+    button.textContent = "stop";
+    message.textContent = "recording";
+  };
+})();
+</script>
+"""

@@ -1,0 +1,1 @@
+"""From transcripts to labels and back: tokenizers, and language models over them."""

@@ -1,0 +1,270 @@
+"""The training loop, on accelerate: the same on a CPU, on GPUs, on a TPU, in several processes.
+
+A run lives in one directory, which is a model directory (the best weights so far by
+dev WER) with ``checkpoints/`` and ``tensorboard/`` beside them. Every number drawn at
+step n comes from (seed, n), so a run that was killed and resumed ends where an
+uninterrupted one ends. Lesson 09.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from asrlib.config.schema import Config, build_model
+from asrlib.data.batches import AudioCache, collate, draw_speed, encode_corpus
+from asrlib.errors import InputError
+from asrlib.evaluate import check_references, evaluate
+from asrlib.files import replacing
+from asrlib.recognizer import Recognizer
+from asrlib.text.tokenizers import Tokenizer, load_tokenizer
+from asrlib.training import xla
+from asrlib.training.average import WeightAverage
+from asrlib.training.checkpoint import (
+    Progress,
+    check_same_run,
+    last_checkpoint,
+    load_checkpoint,
+    remove_partial_checkpoints,
+    save_checkpoint,
+)
+from asrlib.training.log import RunLog
+from asrlib.training.processes import check_same_checkpoint, make_accelerator, reporting_lost_processes
+from asrlib.training.setup import (
+    Sampler,
+    choose_tokenizer,
+    encode_transcripts,
+    initialize_weights,
+    make_sampler,
+    prepare_cpu,
+)
+from asrlib.training.step import Outcome, TrainingStep, adam, batch_seed
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+MAX_BAD_STEPS = 5
+
+
+def train(
+    config: Config,
+    cuts: CutSet,
+    out: str | Path,
+    dev_cuts: CutSet | None = None,
+    resume: bool = False,
+    init: str | Path | None = None,
+    show_progress: bool = True,
+) -> Recognizer:
+    """Train ``config`` on ``cuts``; return the recognizer with the best weights, which ``out`` holds too.
+
+    ``dev_cuts`` choose the best weights (without them, the last are kept). ``init`` is a
+    model directory whose weights to start from, wherever name and shape agree.
+    Raises ``InputError`` for data the tokenizer cannot encode, for a used ``out``
+    without ``resume``, for a checkpoint that cannot be written, and when the loss is not
+    finite several times in a row.
+    """
+    prepare_cpu()
+    config, out = copy.deepcopy(config), Path(out)
+    accelerator = make_accelerator(config.training)
+    last = _checkpoint_to_resume(accelerator, out, resume)
+    # whatever is wrong with the data is found before anything is written
+    tokenizer = load_tokenizer(out) if last is not None else choose_tokenizer(config, cuts, init)
+    config.tokenizer.vocabulary = tokenizer.vocabulary
+    if last is not None or (resume and (out / "config.yml").is_file()):
+        check_same_run(config, out)
+    if accelerator.device.type == "xla":
+        xla.check_supported(config.training, cuts)
+    labels = encode_transcripts(cuts, tokenizer)
+    if dev_cuts is not None:
+        check_references(tokenizer, dev_cuts)
+
+    torch.manual_seed(config.training.seed)
+    model = _initial_model(config, init if last is None else None)
+    model.to(accelerator.device)
+    model, optimizer = accelerator.prepare(model, adam(model, config.training))
+    decay = config.training.average
+    average = WeightAverage(accelerator.unwrap_model(model), decay) if decay else None
+    progress = Progress() if last is None else load_checkpoint(accelerator, last, average)
+    if accelerator.is_main_process:
+        remove_partial_checkpoints(out)
+        if last is None:
+            with replacing(out) as draft:
+                tokenizer.save(draft)
+                config.save(draft / "config.yml")
+
+    with reporting_lost_processes(accelerator):
+        sampler = make_sampler(config, cuts, labels, accelerator)
+        total_steps = _total_steps(config, sampler)
+        step = step_for(accelerator.device)(config, accelerator, model, optimizer, average, total_steps)
+        run = _Run(config, accelerator, step, average, tokenizer, progress, out, dev_cuts)
+        run.train(sampler, labels, show_progress)
+    return Recognizer.load(out, device=step.eager_device)
+
+
+def step_for(device: torch.device) -> type[TrainingStep]:
+    """Return the kind of step that ``device`` performs."""
+    return xla.XlaStep if device.type == "xla" else TrainingStep
+
+
+def _checkpoint_to_resume(accelerator: Accelerator, out: Path, resume: bool) -> Path | None:
+    last = last_checkpoint(out)
+    check_same_checkpoint(accelerator, last, out)
+    if not resume and (last is not None or (out / "model.safetensors").exists()):
+        raise InputError(f"{out} already holds a run: continue it with --resume, or choose another --out")
+    return last
+
+
+def _initial_model(config: Config, init: str | Path | None) -> nn.Module:
+    model = build_model(config)
+    if init is not None:
+        initialize_weights(model, Path(init))
+    if config.training.ctc_weight >= 1:  # processes would wait for gradients that never come
+        for unused in filter(None, (model.prediction, model.joint)):
+            unused.requires_grad_(False)
+    return model
+
+
+def _total_steps(config: Config, sampler: Sampler) -> int:
+    settings = config.training
+    return settings.max_steps or max(1, settings.epochs * sampler.count(0) // settings.accumulate)
+
+
+class _Run:
+    """The steps of one run, with what happens between them: reports, evaluations, checkpoints."""
+
+    def __init__(
+        self,
+        config: Config,
+        accelerator: Accelerator,
+        step: TrainingStep,
+        average: WeightAverage | None,
+        tokenizer: Tokenizer,
+        progress: Progress,
+        out: Path,
+        dev_cuts: CutSet | None,
+    ):
+        self.config, self.settings, self.accelerator = config, config.training, accelerator
+        self.step, self.average, self.tokenizer = step, average, tokenizer
+        self.progress, self.out, self.dev_cuts = progress, out, dev_cuts
+        self.total_steps = step.total_steps
+        self.bad_steps = 0
+
+    def train(self, sampler: Sampler, labels: dict[str, list[int]] | None, show_progress: bool) -> None:
+        """Train from where the run stands to its last step. ``labels`` None: encode them batch by batch."""
+        kept = {} if labels is not None else {"max_bytes": 0}  # of shards, no sound either
+        audio = AudioCache(self.config.features.sample_rate, workers=self.settings.workers, **kept)
+        log = RunLog(
+            self.out / "tensorboard",
+            self.progress.step,
+            self.total_steps,
+            self.accelerator.is_main_process,
+            show_progress,
+        )
+        with log, audio:
+            self._loop(sampler, labels, audio, log)
+
+    def _loop(
+        self, sampler: Sampler, labels: dict[str, list[int]] | None, audio: AudioCache, log: RunLog
+    ) -> None:
+        settings, progress = self.settings, self.progress
+        started = time.monotonic() - progress.seconds
+        losses, utterances, since = [], 0, time.monotonic()
+        while progress.step < self.total_steps:
+            for cuts in audio.batches(sampler.epoch(progress.epoch, progress.batch)):
+                known = encode_corpus(cuts, self.tokenizer) if labels is None else labels
+                outcome = self._train_on(cuts, known, audio, sampler.padding(cuts))
+                progress.batch += 1
+                utterances += len(cuts)
+                if outcome.loss is not None:
+                    losses.append(outcome.loss)
+                if not outcome.completed:
+                    continue
+                progress.step += 1
+                progress.seconds = time.monotonic() - started
+                log.advance()
+                if losses and self._due(settings.log_every):
+                    self._report(losses, utterances / (time.monotonic() - since), log)
+                    losses, utterances, since = [], 0, time.monotonic()
+                if self._due(settings.evaluate_every):
+                    self._evaluate(log)
+                if self._due(settings.checkpoint_every):
+                    save_checkpoint(self.accelerator, self.out, progress, self.average)
+                if progress.step == self.total_steps:
+                    return
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+
+    def _due(self, every: int) -> bool:
+        return self.progress.step % every == 0 or self.progress.step == self.total_steps
+
+    def _train_on(
+        self,
+        cuts: list[Cut],
+        labels: dict[str, list[int]],
+        audio: AudioCache,
+        padding: tuple[int, int] | None,
+    ) -> Outcome:
+        """Perform a step on ``cuts``; warn of a batch that was skipped, and end the run after several."""
+        progress = self.progress
+        process = self.accelerator.process_index
+        seed = batch_seed(self.settings.seed, progress.epoch, progress.batch, process)
+        generator = torch.Generator().manual_seed(seed)
+        speed = draw_speed(self.config.augment, len(cuts), generator)
+        batch = collate(cuts, audio, labels, speed, padding)
+        outcome = self.step(batch, generator, progress.step)
+        if outcome.problem is None:
+            self.bad_steps = 0
+        else:
+            self._skip(outcome.problem, batch.ids)
+        return outcome
+
+    def _skip(self, problem: str, ids: list[str]) -> None:
+        self.bad_steps += 1
+        step, utterances = self.progress.step, ", ".join(ids[:3]) + (", …" if ids[3:] else "")
+        if self.bad_steps >= MAX_BAD_STEPS:
+            raise InputError(
+                f"step {step}: {problem}, the {MAX_BAD_STEPS}th time in a row (utterances {utterances}):"
+                f" lower training.max_lr (now {self.settings.max_lr}), raise training.warmup_steps, or train"
+                " with training.precision=no; the last checkpoint is untouched"
+            )
+        warnings.warn(f"step {step}: {problem}; step skipped (utterances {utterances})", stacklevel=2)
+
+    def _report(self, losses: list[Tensor], rate: float, log: RunLog) -> None:
+        """Report the mean of ``losses`` over all processes; ``rate`` is one's, in utterances per second."""
+        point = {
+            "step": self.progress.step,
+            "loss": float(self.accelerator.reduce(torch.stack(losses).mean(), "mean")),
+            "lr": self.step.optimizer.param_groups[0]["lr"],
+            "seconds": self.progress.seconds,
+            "utterances_per_second": rate * self.accelerator.num_processes,
+        }
+        self.progress.history.append(point)
+        log.point(point)
+
+    def _evaluate(self, log: RunLog) -> None:
+        """Score the averaged weights on the dev split; keep them in ``out`` if they are the best."""
+        if not self.accelerator.is_main_process:
+            return
+        progress, network = self.progress, self.step.network_to_decode()
+        with self.average.applied(network) if self.average else contextlib.nullcontext():
+            recognizer = Recognizer(self.config, network, self.tokenizer, self.step.eager_device)
+            wer, metrics = None, {}
+            if self.dev_cuts is not None:
+                words, characters, _ = evaluate(recognizer, self.dev_cuts)
+                wer = words.rate
+                metrics = {"dev_wer": wer, "dev_cer": characters.rate}
+                point = {"step": progress.step, "dev_wer": wer, "seconds": progress.seconds}
+                progress.history.append(point)
+                log.dev_wer(wer, progress.step)
+            if wer is None or wer <= progress.best_wer:
+                progress.best_wer = math.inf if wer is None else wer
+                recognizer.save(self.out, metrics | {"step": progress.step, "history": progress.history})

@@ -1,0 +1,170 @@
+"""Streaming against the offline result: whatever the chunks, the same text, times and scores."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from streams import assert_same, chunks, recognizer, streamed
+
+from asrlib.config.schema import build_model, load_config
+from asrlib.data.corpora import clips, cut_audio
+from asrlib.decoding.streaming import StreamingEncoder
+from asrlib.errors import InputError
+from asrlib.recognizer import Recognizer
+from asrlib.signal.streaming import StreamingFrontEnd
+from asrlib.text.tokenizers import Tokenizer
+
+# ---- the whole ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", ["transducer", "ctc"])
+@pytest.mark.parametrize("variant", ["paper", "tensorflowasr"])
+def test_streaming_is_offline_on_every_clip(head, variant):
+    listener = recognizer(encoder={"variant": variant}, decoding={"head": head})
+    draw, emitted = random.Random(0), set()
+    for cut in clips():
+        samples, rate = cut_audio(cut), cut.sampling_rate
+        assert rate == 16000  # resampled to the model's 8 kHz on the way
+        expected = listener.transcribe(samples, rate)
+        for sizes in ([1600], [draw.randint(1, 4000) for _ in range(50)]):
+            assert_same(streamed(listener, samples, rate, sizes), expected)
+        emitted.update(expected.tokens)
+        assert len(expected.tokens) > 3
+    assert len(emitted) > 1
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    samples=st.integers(1, 9000),
+    sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=8),
+    rate=st.sampled_from([8000, 16000, 11025, 44100]),
+    head=st.sampled_from(["transducer", "ctc"]),
+    seed=st.integers(0, 3),
+)
+def test_streaming_is_offline_for_any_length_rate_and_chunks(samples, sizes, rate, head, seed):
+    listener = recognizer(seed, decoding={"head": head})
+    noise = np.random.default_rng(samples).standard_normal(samples).astype(np.float32) / 10
+    assert_same(streamed(listener, noise, rate, sizes), listener.transcribe(noise, rate))
+
+
+def test_one_sample_at_a_time():
+    listener = recognizer()
+    samples = cut_audio(clips()[0])[8000:9500]
+    assert_same(streamed(listener, samples, 8000, [1]), listener.transcribe(samples, 8000))
+
+
+def test_partial_results_are_the_offline_results_of_the_samples_so_far():
+    listener = recognizer()
+    samples = cut_audio(clips()[1])[:12000]
+    stream = listener.stream()
+    for end in range(2000, 12001, 2000):
+        assert_same(stream.feed(samples[end - 2000 : end]), listener.transcribe(samples[:end], 8000))
+
+
+def test_two_streams_do_not_disturb_each_other():
+    listener = recognizer()
+    first, second = (cut_audio(clips()[n])[:12000] for n in (2, 3))
+    streams = listener.stream(), listener.stream()
+    for pair in zip(chunks(first, [700]), chunks(second, [700]), strict=True):
+        for stream, chunk in zip(streams, pair, strict=True):
+            stream.feed(chunk)
+    for stream, samples in zip(streams, (first, second), strict=True):
+        assert_same(stream.finish(), listener.transcribe(samples, 8000))
+
+
+def test_the_latency_is_window_and_reduction():
+    """8 hops of 10 ms and a window of 25 ms; the encoder frame comes with the last sample that it needs."""
+    listener = recognizer()
+    stream = listener.stream()
+    assert stream.latency_ms == pytest.approx(8 * 10 + 25)
+    assert 105 < listener.stream(16000).latency_ms < 106 and 105 < listener.stream(44100).latency_ms < 106
+    fed, arrivals = 0, []
+    samples = torch.from_numpy(cut_audio(clips()[0])[:2900])
+    front_end, encoder = StreamingFrontEnd(listener.front_end), StreamingEncoder(listener.model.encoder)
+    with torch.no_grad():
+        for sample in samples:
+            fed += 1
+            if encoder.feed(front_end.feed(sample[None])[None]).shape[1]:
+                arrivals.append(fed)
+    assert arrivals == [200 + 8 * 80 * n for n in range(5)]
+    # a sound that begins one sample after the start of frame n's window is seen whole with frame n + 1
+    begins = [8 * 80 * n + 1 for n in range(4)]
+    whole = [next(a for a in arrivals if a - 200 >= b) for b in begins]
+    assert max(1000 * (a - b) / 8000 for a, b in zip(whole, begins, strict=True)) <= stream.latency_ms
+
+
+def test_nothing_and_almost_nothing():
+    listener = recognizer()
+    empty = listener.stream().finish()
+    assert (empty.text, empty.tokens, empty.times, empty.score) == ("", [], [], 0.0)
+    stream = listener.stream()
+    assert stream.feed(np.zeros(0, np.float32)).text == ""
+    stream.feed(np.ones(3, np.float32))
+    assert_same(stream.finish(), listener.transcribe(np.ones(3, np.float32), 8000))
+
+
+@pytest.mark.parametrize(
+    "sections, message",
+    [
+        ({"features": {"normalize": "bin"}}, r"features.normalize is bin \(use none or running\)"),
+        ({"features": {"normalize_signal": True}}, "features.normalize_signal is true"),
+        ({"encoder": {"blocks": None, "alpha": 0.05}}, "encoder.padding is same .*encoder.se is global"),
+        (
+            {"encoder": {"blocks": [{"filters": 8, "se": "none"}]}},
+            r"encoder.blocks\[0\].padding is same \(use causal\)$",
+        ),
+        (
+            {"encoder": {"blocks": [{"filters": 8, "padding": "causal", "se": 128}]}},
+            r"utterance: encoder.blocks\[0\].se is 128 \(use causal or none\)$",
+        ),
+        ({"decoding": {"head": "ctc", "warps": [1.0, 1.1]}}, "decoding.warps is set"),
+        ({"decoding": {"beam_width": 5}}, "decoding.beam_width is 5"),
+    ],
+)
+def test_a_model_that_needs_the_future_says_why(sections, message):
+    with pytest.raises(InputError, match=message):
+        recognizer(**sections).stream()
+
+
+def test_a_kernel_of_one_and_no_gate_need_no_causal_keys():
+    blocks = [{"filters": 8, "layers": 1, "kernel": 1, "se": "none", "stride": 4}]
+    listener = recognizer(encoder={"blocks": blocks}, features={"normalize": "none"})
+    samples = cut_audio(clips()[0])[:6000]
+    assert_same(streamed(listener, samples, 8000, [333]), listener.transcribe(samples, 8000))
+
+
+def test_the_shipped_configuration_streams():
+    settings, tokenizer = load_config("contextnet-digits-streaming"), Tokenizer("words", list("0123456789"))
+    listener = Recognizer(settings, build_model(settings, tokenizer.vocabulary), tokenizer)
+    assert listener.stream().latency_ms == pytest.approx(105)
+    samples = cut_audio(clips()[0])[:8000]
+    assert_same(streamed(listener, samples, 8000, [999]), listener.transcribe(samples, 8000))
+
+
+def test_audio_that_a_stream_cannot_use():
+    stream = recognizer().stream()
+    with pytest.raises(InputError, match=r"shape \(2, 100\).*mono"):
+        stream.feed(np.zeros((2, 100), np.float32))
+    stream.finish()
+    with pytest.raises(InputError, match="this stream is finished"):
+        stream.feed(np.zeros(10, np.float32))
+
+
+# ---- the parts ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", ["paper", "tensorflowasr"])
+@torch.no_grad()
+def test_the_encoder_in_pieces(variant):
+    encoder, draw = recognizer(encoder={"variant": variant}).model.encoder, random.Random(3)
+    x = torch.randn(2, 101, 20)
+    expected, _ = encoder(x)
+    for most in (1, 5, 9, 40):
+        streaming, out = StreamingEncoder(encoder, batch=2), []
+        for chunk in chunks(x.transpose(0, 1), [draw.randint(1, most) for _ in range(30)]):
+            out.append(streaming.feed(chunk.transpose(0, 1)))
+        assert sum(o.shape[1] for o in out) == 13
+        torch.testing.assert_close(torch.cat(out, dim=1), expected, atol=1e-5, rtol=1e-5)
