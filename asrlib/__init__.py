@@ -11,7 +11,7 @@ from asrlib.losses.ctc import ctc_align, ctc_loss
 from asrlib.losses.joint import joint_rnnt_loss
 from asrlib.losses.rnnt import rnnt_align, rnnt_loss
 from asrlib.metrics import char_error_rate, phone_error_rate, word_error_rate
-from asrlib.models.transducer import count_parameters
+from asrlib.models.parameters import count_parameters
 from asrlib.recognizer import Hypothesis, Recognizer
 from asrlib.signal.features import FrontEnd, log_mel
 

@@ -2,6 +2,7 @@
 
     linear, linear_weight_grad       a matrix product by whichever library is faster on this CPU
     on_xla                           whether a tensor lives on a TPU, where shapes must not depend on numbers
+    is_traced                        whether a graph is being recorded, where nothing may hang on a number
     in_processes, over_processes     whether several processes train the same weights, and sums over them
 
 Nothing here changes a result beyond rounding.
@@ -23,6 +24,11 @@ ONEDNN_DILATION = (2, 1)
 def on_xla(x: Tensor) -> bool:
     """Whether ``x`` lives on an XLA device (a TPU, or its stand-in on the CPU)."""
     return x.device.type == "xla"
+
+
+def is_traced() -> bool:
+    """Whether operations are recorded (export, ``torch.compile``), so that no tensor has a value yet."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def in_processes() -> bool:

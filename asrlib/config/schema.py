@@ -8,12 +8,10 @@ read too (``asrlib.config.tensorflowasr``); docs/configuration.md has all their 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import types
 import typing
 import warnings
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,14 @@ import torch
 import yaml
 from torch import nn
 
+from asrlib import validate
 from asrlib.config import tensorflowasr
 from asrlib.config.template import is_template, render
 from asrlib.errors import InputError
-from asrlib.models.contextnet import DOWNSAMPLING, VARIANTS, BlockConfig, ContextNetEncoder, standard_blocks
-from asrlib.models.layers.conv import ACTIVATIONS, PADDINGS
+from asrlib.models.contextnet import ContextNetConfig
+from asrlib.models.encoder import EncoderConfig
+from asrlib.models.layers.activations import ACTIVATIONS
+from asrlib.models.registry import DEFAULT_KIND, ENCODERS
 from asrlib.models.transducer import ENCODINGS, JOINT_MODES, RNNS, JointNetwork, PredictionNetwork, Transducer
 from asrlib.signal.features import FrontEnd
 from asrlib.text.tokenizers import KINDS
@@ -49,8 +50,8 @@ class FeatureConfig:
     log_floor: float = 1e-6
 
     def check(self, where: str) -> None:
-        _positive(where, "features", self, "sample_rate", "mels", "log_floor")
-        with _named(where, "features"):
+        validate.positive(where, "features", self, "sample_rate", "mels", "log_floor")
+        with validate.named(where, "features"):
             FrontEnd(**vars(self))
 
 
@@ -72,9 +73,9 @@ class AugmentConfig:
     room_probability: float = 0.0
 
     def check(self, where: str) -> None:
-        _not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
-        _fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
-        _fractions(where, "augment", self, "gate_probability")
+        validate.not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
+        validate.fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
+        validate.fractions(where, "augment", self, "gate_probability")
         snr = self.noise_snr_db
         if not (len(snr) == 2 and snr[0] <= snr[1]):
             raise InputError(f"{where}: key augment.noise_snr_db is {snr}; expected [low, high]")
@@ -104,40 +105,9 @@ class TokenizerConfig:
     file: str | None = None
 
     def check(self, where: str) -> None:
-        _positive(where, "tokenizer", self, "vocabulary", "max_piece_length")
-        _choice(where, "tokenizer", self, "kind", KINDS)
-        _choice(where, "tokenizer", self, "model_type", ("unigram", "bpe"))
-
-
-@dataclass
-class EncoderConfig:
-    """``blocks`` overrides what the other keys describe. Lesson 04."""
-
-    variant: str = "paper"
-    alpha: float = 1.0
-    kernel: int = 5
-    activation: str = "swish"
-    downsampling: str = "progressive"
-    padding: str = "same"
-    se: str | int = "global"
-    blocks: list[BlockConfig] | None = None
-
-    def build(self, mels: int) -> ContextNetEncoder:
-        blocks = self.blocks
-        if blocks is None:
-            blocks = standard_blocks(self.kernel, self.activation, self.padding, self.se, self.downsampling)
-        return ContextNetEncoder(mels, blocks, self.alpha, self.variant)
-
-    def check(self, where: str) -> None:
-        _positive(where, "encoder", self, "alpha", "kernel")
-        _choice(where, "encoder", self, "variant", VARIANTS)
-        _choice(where, "encoder", self, "downsampling", DOWNSAMPLING)
-        rows = {"encoder": self} | {f"encoder.blocks[{n}]": b for n, b in enumerate(self.blocks or [])}
-        for name, row in rows.items():
-            _choice(where, name, row, "activation", ACTIVATIONS)
-            _choice(where, name, row, "padding", PADDINGS)
-            if isinstance(row, BlockConfig):
-                _positive(where, name, row, "filters", "layers", "kernel", "stride")
+        validate.positive(where, "tokenizer", self, "vocabulary", "max_piece_length")
+        validate.choice(where, "tokenizer", self, "kind", KINDS)
+        validate.choice(where, "tokenizer", self, "model_type", ("unigram", "bpe"))
 
 
 @dataclass
@@ -159,13 +129,13 @@ class PredictionConfig:
         return PredictionNetwork(vocabulary, 0, **vars(self))
 
     def check(self, where: str) -> None:
-        _positive(where, "prediction", self, "units", "layers")
+        validate.positive(where, "prediction", self, "units", "layers")
         if self.encoding == "embedding":
-            _positive(where, "prediction", self, "embed_dim")
-        _choice(where, "prediction", self, "encoding", ENCODINGS)
-        _choice(where, "prediction", self, "rnn", RNNS)
-        _not_negative(where, "prediction", self, "projection")
-        _fractions(where, "prediction", self, "dropout")
+            validate.positive(where, "prediction", self, "embed_dim")
+        validate.choice(where, "prediction", self, "encoding", ENCODINGS)
+        validate.choice(where, "prediction", self, "rnn", RNNS)
+        validate.not_negative(where, "prediction", self, "projection")
+        validate.fractions(where, "prediction", self, "dropout")
 
 
 @dataclass
@@ -185,9 +155,9 @@ class JointConfig:
         return JointNetwork(encoder_dim, prediction_dim, vocabulary=vocabulary, **vars(self))
 
     def check(self, where: str) -> None:
-        _positive(where, "joint", self, "dim")
-        _choice(where, "joint", self, "activation", ACTIVATIONS)
-        _choice(where, "joint", self, "mode", JOINT_MODES)
+        validate.positive(where, "joint", self, "dim")
+        validate.choice(where, "joint", self, "activation", ACTIVATIONS)
+        validate.choice(where, "joint", self, "mode", JOINT_MODES)
 
 
 @dataclass
@@ -232,7 +202,7 @@ class TrainingConfig:
     seed: int = 0
 
     def check(self, where: str) -> None:
-        _positive(
+        validate.positive(
             where,
             "training",
             self,
@@ -249,8 +219,8 @@ class TrainingConfig:
             "checkpoint_every",
             "log_every",
         )
-        _fractions(where, "training", self, "ctc_weight", "average")
-        _not_negative(
+        validate.fractions(where, "training", self, "ctc_weight", "average")
+        validate.not_negative(
             where,
             "training",
             self,
@@ -261,8 +231,8 @@ class TrainingConfig:
             "weight_noise_start",
             "workers",
         )
-        _choice(where, "training", self, "schedule", SCHEDULES)
-        _choice(where, "training", self, "precision", ("no", "bf16", "fp16"))
+        validate.choice(where, "training", self, "schedule", SCHEDULES)
+        validate.choice(where, "training", self, "precision", ("no", "bf16", "fp16"))
         if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
             raise InputError(
                 f"{where}: key training.betas is {self.betas}; expected two numbers from 0 to below 1"
@@ -292,10 +262,10 @@ class DecodingConfig:
     label_bonus: float = 0.0
 
     def check(self, where: str) -> None:
-        _positive(where, "decoding", self, "max_symbols")
+        validate.positive(where, "decoding", self, "max_symbols")
         if self.beam_width < 0:
             raise InputError(f"{where}: key decoding.beam_width is {self.beam_width}; 0 is greedy search")
-        _not_negative(where, "decoding", self, "lm_weight")
+        validate.not_negative(where, "decoding", self, "lm_weight")
         if self.warps is not None and not (self.warps and all(warp > 0 for warp in self.warps)):
             raise InputError(f"{where}: key decoding.warps is {self.warps}; expected positive factors")
 
@@ -308,7 +278,7 @@ class Config:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: EncoderConfig = field(default_factory=ContextNetConfig)
     prediction: PredictionConfig | None = field(default_factory=PredictionConfig)
     joint: JointConfig | None = field(default_factory=JointConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -323,12 +293,13 @@ class Config:
                 getattr(self, section.name).check(where)
         self._check_heads(where)
         with torch.device("meta"):  # shapes alone: neither time, memory nor random numbers
-            with _named(where, "encoder"):
+            with validate.named(where, "encoder"):
                 encoder = self.encoder.build(self.features.mels)
+                encoder.set_checkpointing(self.training.checkpoint_blocks)
             if self.prediction is not None and self.joint is not None:
-                with _named(where, "prediction"):
+                with validate.named(where, "prediction"):
                     prediction = self.prediction.build(1)
-                with _named(where, "joint"):
+                with validate.named(where, "joint"):
                     self.joint.build(encoder.dim, prediction.dim, 1)
 
     def _check_heads(self, where: str) -> None:
@@ -439,6 +410,9 @@ def override(config: Config, assignments: list[str]) -> Config:
             node[last] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise InputError(f"--set {assignment}: {value!r} is not a YAML value") from None
+        if key.strip() == "encoder.kind" and node[last] != config.encoder.kind:
+            # another kind has keys of its own
+            content["encoder"] = dataclasses.asdict(_encoder_kind(node, "--set", "encoder")())
     config = _parse(Config, content, "--set", "")
     config.check("--set")
     return config
@@ -462,6 +436,14 @@ def _parse(cls: type, content: dict[str, Any], where: str, prefix: str) -> Any:
     return cls(**values)
 
 
+def _encoder_kind(content: dict[str, Any], where: str, key: str) -> type[EncoderConfig]:
+    """Return the class of an encoder's section: its ``kind`` says which."""
+    kind = content.get("kind", DEFAULT_KIND)
+    if not isinstance(kind, str) or kind not in ENCODERS:
+        raise InputError(f"{where}: key {key}.kind is {kind!r}; use one of {', '.join(ENCODERS)}")
+    return ENCODERS[kind]
+
+
 def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
     options = (
         typing.get_args(hint)
@@ -473,7 +455,8 @@ def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
     for option in options:
         if dataclasses.is_dataclass(option):
             if isinstance(value, dict):
-                return _parse(option, value, where, key + ".")
+                cls = _encoder_kind(value, where, key) if option is EncoderConfig else option
+                return _parse(cls, value, where, key + ".")
         elif typing.get_origin(option) is list:
             if isinstance(value, list):
                 return [
@@ -505,39 +488,6 @@ def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
     raise InputError(f"{where}: key {key} is {value!r}; expected {expected}")
 
 
-def _positive(where: str, section: str, values: Any, *keys: str) -> None:
-    for key, value in ((key, getattr(values, key)) for key in keys):
-        if value is not None and not value > 0:
-            raise InputError(f"{where}: key {section}.{key} is {value}; it must be positive")
-
-
-def _not_negative(where: str, section: str, values: Any, *keys: str) -> None:
-    for key, value in ((key, getattr(values, key)) for key in keys):
-        if value is not None and not value >= 0:
-            raise InputError(f"{where}: key {section}.{key} is {value}; it must not be negative")
-
-
-def _fractions(where: str, section: str, values: Any, *keys: str) -> None:
-    for key, value in ((key, getattr(values, key)) for key in keys):
-        if not 0 <= value <= 1:
-            raise InputError(f"{where}: key {section}.{key} is {value}; it must be between 0 and 1")
-
-
-def _choice(where: str, section: str, values: Any, key: str, allowed: Collection[str]) -> None:
-    value = getattr(values, key)
-    if value not in allowed:
-        raise InputError(f"{where}: key {section}.{key} is {value!r}; use one of {', '.join(allowed)}")
-
-
-@contextlib.contextmanager
-def _named(where: str, section: str) -> Iterator[None]:
-    """What a part of the network says of its arguments, with the file's and the section's name."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{where}: {section}: {error}") from None
-
-
 def check_vocabulary(config: Config, vocabulary: int, where: str) -> None:
     """Raises ``InputError`` if a tokenizer's ``vocabulary`` (with blank) is not the configuration's."""
     if vocabulary != config.tokenizer.vocabulary:
@@ -554,7 +504,7 @@ def build_model(config: Config, vocabulary: int | None = None) -> nn.Module:
     """
     vocabulary = vocabulary or config.tokenizer.vocabulary
     encoder = config.encoder.build(config.features.mels)
-    encoder.checkpoint_blocks = config.training.checkpoint_blocks
+    encoder.set_checkpointing(config.training.checkpoint_blocks)
     ctc_head = nn.Linear(encoder.dim, vocabulary) if config.training.ctc_weight > 0 else None
     if config.joint is None:
         return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0)

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asrlib.decoding.streaming import encoder_step, first_state
-from asrlib.models.layers.conv import frame_mask, output_length
+from asrlib.models.encoder import Encoder
+from asrlib.models.layers.mask import frame_mask
 from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd, frame_count, preemphasize, running_mean, warp_filters
 
@@ -80,7 +80,7 @@ class SignalToFrames(nn.Module):
     def __init__(
         self,
         front_end: FrontEnd,
-        encoder: nn.Module,
+        encoder: Encoder,
         warps: Sequence[float],
         sums: torch.dtype = torch.float64,
     ):
@@ -88,17 +88,9 @@ class SignalToFrames(nn.Module):
         self.front_end, self.encoder = TracedFrontEnd(front_end, warps, sums), encoder
 
     def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        # ContextNetEncoder.forward looks at the lengths to see if there is anything to mask
-        x, count = self.front_end(signal, length)
-        mask = None if count is None else frame_mask(count, x.shape[1])
-        for block in self.encoder.blocks:
-            mask_out = mask
-            if count is not None and block.stride > 1:
-                count = output_length(count, block.stride)
-                mask_out = frame_mask(count, output_length(x.shape[1], block.stride))
-            x = block(x, mask, mask_out)
-            mask = mask_out
-        return x, count
+        features, count = self.front_end(signal, length)
+        encoder_out, count_out = self.encoder(features, count)
+        return encoder_out, None if count is None else count_out
 
 
 def _mean(x: Tensor, mask: Tensor | None, dims: tuple[int, ...]) -> Tensor:
@@ -279,7 +271,7 @@ class StreamStep(nn.Module):
         if front_end.normalize == "running":
             self.start += [torch.zeros(1, 1, front_end.filters.shape[1]), torch.zeros(())]
         self.heard = len(self.start)
-        self.start += first_state(model.encoder)
+        self.start += model.encoder.initial_state()
         # sums and numbers of frames: what the running means are made of
         self.start[self.searched : self.heard] = [x.to(sums) for x in self.start[self.searched : self.heard]]
         self.start = [x.to(sums) if x.dtype == torch.float64 else x for x in self.start]
@@ -291,7 +283,7 @@ class StreamStep(nn.Module):
         if sums:
             mean, *sums = running_mean(features, *sums)
             features = features - mean
-        encoder_out, encoded = encoder_step(self.encoder, features, list(state[self.heard :]))
+        encoder_out, encoded = self.encoder.step(features, list(state[self.heard :]))
         found, search = (self._transduce if self.head is None else self._collapse)(encoder_out[0], *search)
         return *found, *search, *sums, *encoded
 

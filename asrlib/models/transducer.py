@@ -18,7 +18,7 @@ from asrlib.errors import InputError
 from asrlib.losses.ctc import ctc_loss
 from asrlib.losses.joint import joint_rnnt_loss
 from asrlib.losses.rnnt import rnnt_loss
-from asrlib.models.layers.conv import ACTIVATIONS
+from asrlib.models.layers.activations import ACTIVATIONS
 
 RNNS = {"lstm": nn.LSTM, "gru": nn.GRU}
 ENCODINGS = ("embedding", "one_hot")
@@ -245,21 +245,3 @@ class Transducer(nn.Module):
             )
             loss = loss + (1 - self.ctc_weight) * rnnt
         return loss / features.shape[0]
-
-
-def count_parameters(module: nn.Module) -> tuple[int, int]:
-    """(trainable, non-trainable) as Keras counts them. Lesson 04.
-
-    Batch norm's running mean and variance are Keras' non-trainable weights. PyTorch's
-    LSTM has two bias vectors where Keras' has one: the second is not counted. Keras' GRU
-    has two as well (``reset_after``, its default).
-    """
-    lstms = [part for part in module.modules() if isinstance(part, nn.LSTM)]
-    second = {p for lstm in lstms for n, p in lstm.named_parameters() if n.startswith("bias_hh")}
-    trainable = sum(p.numel() for p in module.parameters() if p not in second)
-    running = sum(
-        b.numel()
-        for n, b in module.named_buffers()
-        if n.rsplit(".", 1)[-1] in ("running_mean", "running_var")
-    )
-    return trainable, running

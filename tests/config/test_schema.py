@@ -8,7 +8,7 @@ import yaml
 
 from asrlib.config.schema import Config, build_model, load_config, override, parse_config, shipped_configs
 from asrlib.errors import InputError
-from asrlib.models.transducer import count_parameters
+from asrlib.models.parameters import count_parameters
 
 TINY = """
 name: tiny

@@ -17,7 +17,7 @@ from asrlib.config.template import render
 from asrlib.config.tensorflowasr import BLOCK_KEYS, BLOCKS, HONOURED, NO_EFFECT, OLD, SECTIONS
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
-from asrlib.models.transducer import count_parameters
+from asrlib.models.parameters import count_parameters
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import Tokenizer, train_tokenizer
 from asrlib.training.loop import train

@@ -8,8 +8,11 @@ import torch
 from asrlib.config.schema import build_model, load_config
 from asrlib.errors import InputError
 from asrlib.models.contextnet import VARIANTS, Block, BlockConfig, ContextNetEncoder, standard_blocks
-from asrlib.models.layers.conv import MaskedBatchNorm, frame_mask, output_length, receptive_field
-from asrlib.models.transducer import JointNetwork, PredictionNetwork, count_parameters
+from asrlib.models.layers.batch_norm import MaskedBatchNorm
+from asrlib.models.layers.conv import output_length, receptive_field
+from asrlib.models.layers.mask import frame_mask
+from asrlib.models.parameters import count_parameters
+from asrlib.models.transducer import JointNetwork, PredictionNetwork
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import asrlib
 from asrlib.decoding.beam import BeamOptions, beam_ctc
 from asrlib.losses import ctc
 from asrlib.models.contextnet import BlockConfig, ContextNetEncoder
-from asrlib.models.transducer import count_parameters
+from asrlib.models.parameters import count_parameters
 from asrlib.teaching import widgets
 from asrlib.text.ngram import train_ngram
 

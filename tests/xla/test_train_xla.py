@@ -9,7 +9,7 @@ import torch
 
 from asrlib.config.schema import build_model
 from asrlib.data.corpora import load_corpus
-from asrlib.models.layers.conv import MaskedBatchNorm
+from asrlib.models.layers.batch_norm import MaskedBatchNorm
 from asrlib.training import loop as module
 from asrlib.training.loop import train
 
