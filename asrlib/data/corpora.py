@@ -39,6 +39,7 @@ from jaxtyping import Float
 from asrlib.data.espeak import ACCENTS, DIGITS, RESPELLED, SAMPLE_RATE, synthesise, timbres
 from asrlib.data.shar import is_shar, load_shar
 from asrlib.errors import InputError
+from asrlib.files import assets
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -101,8 +102,7 @@ def clips() -> "lhotse.CutSet":
 
     They lie in ``data/clips`` of the checkout, or in ``clips`` of the folder that ASRLIB_DATA names.
     """
-    data = os.environ.get("ASRLIB_DATA") or Path(__file__).resolve().parents[2] / "data"
-    folder = Path(data) / "clips"
+    folder = assets() / "clips"
     if not folder.is_dir():
         raise InputError(
             f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout"

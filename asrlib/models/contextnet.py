@@ -8,8 +8,9 @@ paper's in as few lines as it takes, without padding.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +21,7 @@ from asrlib import validate
 from asrlib.backend import is_traced
 from asrlib.errors import InputError
 from asrlib.models.contextnet_blocks import DOWNSAMPLING, VARIANTS, Block, BlockConfig, standard_blocks
+from asrlib.models.contextnet_fused import can_fuse, fused_forward
 from asrlib.models.encoder import Encoder, EncoderConfig
 from asrlib.models.layers.activations import ACTIVATIONS
 from asrlib.models.layers.batch_norm import MaskedBatchNorm
@@ -63,6 +65,8 @@ class ContextNetEncoder(Encoder):
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch frames_out channels"], Int[Tensor, "batch"]]:
         """Frames past each length are ignored, and zero on the way out; see ``Encoder.forward``."""
+        if self.training and can_fuse(self, features):
+            return fused_forward(self, features, lengths)
         batch, frames, _ = features.shape
         masked = lengths is not None and _may_differ(lengths, frames)
         if lengths is None:
@@ -70,13 +74,25 @@ class ContextNetEncoder(Encoder):
         x, mask = features, FrameMask(frame_mask(lengths, frames)) if masked else None
         if mask is not None:
             x = x * mask.valid[..., None]
-        recompute = self.checkpoint_blocks and self.training and torch.is_grad_enabled()
         for block in self.blocks:
             lengths, frames = output_length(lengths, block.stride), output_length(frames, block.stride)
             mask_out = FrameMask(frame_mask(lengths, frames)) if masked and block.stride > 1 else mask
-            x = _recomputed(block, x, mask, mask_out) if recompute else block(x, mask, mask_out)
+            x = self.run_block(nn.Module.__call__, block, x, mask, mask_out)
             mask = mask_out
         return x, lengths
+
+    def run_block(self, function: Callable[..., Tensor], block: Block, *arguments: Any) -> Tensor:
+        """Return function(block, *arguments), kept or recomputed as ``checkpoint_blocks`` says."""
+        if not (self.checkpoint_blocks and self.training and torch.is_grad_enabled()):
+            return function(block, *arguments)
+        return checkpoint(
+            function,
+            block,
+            *arguments,
+            use_reentrant=False,
+            preserve_rng_state=False,  # a block draws no random numbers
+            context_fn=lambda: (contextlib.nullcontext(), _statistics_kept(block)),
+        )
 
     def set_checkpointing(self, enabled: bool) -> None:
         """Keep each block's input alone in training, and run the block again in the backward pass
@@ -153,19 +169,6 @@ class ContextNetEncoder(Encoder):
 def _may_differ(lengths: Tensor, frames: int) -> bool:
     """Whether there may be something to mask; on an accelerator, or in a graph, without asking."""
     return is_traced() or lengths.device.type != "cpu" or bool((lengths != frames).any())
-
-
-def _recomputed(block: Block, x: Tensor, mask: FrameMask | None, mask_out: FrameMask | None) -> Tensor:
-    """Return what the block gives; of what it computes, its input alone is kept for the backward pass."""
-    return checkpoint(
-        block,
-        x,
-        mask,
-        mask_out,
-        use_reentrant=False,
-        preserve_rng_state=False,  # a block draws no random numbers
-        context_fn=lambda: (contextlib.nullcontext(), _statistics_kept(block)),
-    )
 
 
 @contextlib.contextmanager

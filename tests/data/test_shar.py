@@ -26,8 +26,9 @@ from asrlib.data.batches import AudioCache  # noqa: E402
 from asrlib.data.corpora import cut_audio, load_corpus  # noqa: E402
 from asrlib.data.shar import ShardBatchSampler, load_shar, write_shar  # noqa: E402
 from asrlib.errors import InputError  # noqa: E402
-from asrlib.training import loop as train_module  # noqa: E402
+from asrlib.training import loop  # noqa: E402
 from asrlib.training.loop import train  # noqa: E402
+from asrlib.training.step import TrainingStep  # noqa: E402
 
 # lhotse leaves it to Python to close the files of a shard
 pytestmark = [
@@ -224,14 +225,14 @@ def test_a_training_from_shards_resumes_in_the_middle_of_an_epoch(folder, tmp_pa
             return train(settings(), load_corpus(folder, "train"), out, show_progress=False, **keywords)
 
     run(tmp_path / "whole")
-    step = train_module._Run.step
+    perform = TrainingStep.__call__
 
-    def stop(self, *arguments):
-        if self.progress.step == 9:
+    def stop(self, batch, generator, number):
+        if number == 9:
             raise Killed
-        return step(self, *arguments)
+        return perform(self, batch, generator, number)
 
-    monkeypatch.setattr(train_module._Run, "step", stop)
+    monkeypatch.setattr(TrainingStep, "__call__", stop)
     with pytest.raises(Killed):
         run(tmp_path / "out")
     monkeypatch.undo()
@@ -272,7 +273,7 @@ def test_no_audio_is_kept_in_memory(folder, tmp_path, monkeypatch):
         made.append(cache(*arguments, **keywords))
         return made[-1]
 
-    monkeypatch.setattr(train_module, "AudioCache", remember)
+    monkeypatch.setattr(loop, "AudioCache", remember)
     with tiny.one_thread():
         train(settings(max_steps=2), load_corpus(folder, "train"), tmp_path, show_progress=False)
     assert made[-1]._kept == {}

@@ -118,6 +118,22 @@ def test_every_block_has_the_count_of_the_formulas(variant, alpha):
     assert counts == standard_counts(alpha, variant)
 
 
+def test_the_profile_counts_what_runs():
+    encoder = ContextNetEncoder(
+        6,
+        [
+            BlockConfig(8, layers=1, kernel=3, residual=False),
+            BlockConfig(8, layers=2, kernel=3, stride=2),
+        ],
+        variant="paper",
+    )
+    profile = encoder.profile()
+    assert profile["parameters"] == [sum(count_parameters(block)) for block in encoder.blocks]
+    assert profile["field"] == [3, 7] and profile["rate"] == [1, 2]
+    # C0: 3·6 + 6·8 a frame; C1: 3·8 + 8·8, the second half as often, as is the 8·8 of the shortcut
+    assert profile["work"] == [100 * 66, 100 * 88 + 50 * 88 + 50 * 64]
+
+
 # ---- shapes ------------------------------------------------------------------------------------------------
 
 

@@ -15,12 +15,12 @@ from asrlib import validate
 from asrlib.config.schema import Config, build_model, load_config, override, parse_config
 from asrlib.data.corpora import cut_audio, load_corpus
 from asrlib.errors import InputError
+from asrlib.evaluate import evaluate
 from asrlib.models.encoder import Encoder, EncoderConfig
 from asrlib.models.layers.conv import output_length
 from asrlib.models.layers.mask import frame_mask
 from asrlib.models.registry import ENCODERS, register_encoder
 from asrlib.recognizer import Recognizer
-from asrlib.training.loop import test as evaluate
 from asrlib.training.loop import train
 
 

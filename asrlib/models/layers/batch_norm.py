@@ -6,7 +6,8 @@ in the padding. Which operations do it depends on the place:
 ==================================  ===================================================================
 evaluation                          one scale and one shift for each channel, and zeros in the padding
 training, no padding                statistics over everything
-training, TPU or several processes  statistics of sums times the mask: no shape depends on the lengths
+training, TPU, CUDA graphs or       statistics of sums times the mask: no shape depends on the lengths
+several processes
 training, CPU or one GPU            the valid frames are picked, normalized, and put back into zeros
 ==================================  ===================================================================
 
@@ -22,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from asrlib.backend import in_processes, on_xla, over_processes
+from asrlib.backend import asks_nothing, in_processes, over_processes
 from asrlib.models.layers.activations import ACTIVATIONS
 from asrlib.models.layers.mask import FrameMask
 
@@ -52,7 +53,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         valid = None if mask is None else mask.valid
         if not self.training:
             return self._by_running_statistics(x, valid, activation)
-        if mask is None or on_xla(x) or in_processes():
+        if mask is None or asks_nothing(x) or in_processes():
             return self._by_own_statistics(x, valid, activation)
         return self._by_statistics_of(mask.rows, x, activation)
 
