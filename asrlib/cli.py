@@ -56,28 +56,27 @@ BonusOption = Annotated[float | None, typer.Option(help="What each label adds to
 
 @app.command()
 def data(
-    name: Annotated[str, typer.Argument(help="The corpus to fetch or synthesise.")],
+    name: Annotated[str, typer.Argument(help="The corpus to download or synthesize.")],
     out: Annotated[Path | None, typer.Option(help="Folder to keep it in (default: the cache).")] = None,
     shar: Annotated[
         Path | None,
         typer.Option(help="Also write it (or a folder of recordings) as Shar shards, for --corpus."),
     ] = None,
 ) -> None:
-    """Fetch a public corpus, verified by checksum, or synthesise one."""
-    from asrlib.data import public
-    from asrlib.data.corpora import load_corpus
+    """Download a public corpus, verified by checksum, or synthesize one."""
+    from asrlib.data.corpora import find_corpus, load_corpus, summary
     from asrlib.data.shar import write_shar
 
-    if shar is not None and shar.exists():  # better said before hours of fetching than after
+    if shar is not None and shar.exists():  # found out before hours of downloading, not after
         raise InputError(f"{shar} exists already: give --shar a folder that does not")
-    folder = shar is not None and Path(name).is_dir()
-    if not folder:
-        public.fetch(name, out)
-        print(public.summary(name, out))
+    if shar is not None and Path(name).is_dir():
+        cuts = load_corpus(name)
+    else:
+        corpus = find_corpus(name)
+        corpus.prepare(out)
+        print(summary(corpus, out))
+        cuts = corpus.load(out=out)
     if shar is not None:
-        downloaded = name in public.CATALOGUE and not folder
-        local = name if folder else out or name
-        cuts = public.load_public(name, out=out) if downloaded else load_corpus(local)
         print(f"{shar}: shards of {', '.join(write_shar(cuts, shar))}")
 
 
@@ -340,7 +339,7 @@ def _choose_search(
 
 def _stream(recognizer: Recognizer, file: str) -> Hypothesis:
     """Prints what is heard whenever it changes, with the second of the file at which it did."""
-    from asrlib.data.corpora import read_audio
+    from asrlib.data.audio import read_audio
 
     samples, rate = read_audio(file)
     stream, text, chunk = recognizer.stream(rate), "", max(1, rate // 10)
@@ -353,28 +352,9 @@ def _stream(recognizer: Recognizer, file: str) -> Hypothesis:
 
 
 def _corpora(names: list[str], split: str | None, optional: bool = False) -> CutSet | None:
-    """The named corpora's split, one after another; ``optional``: None where no corpus has it."""
-    from lhotse import CutSet
+    from asrlib.data.corpora import load_corpora
 
-    from asrlib.data.corpora import load_corpus
-    from asrlib.data.public import CATALOGUE, load_public
-    from asrlib.data.shar import is_shar, splits_of
-
-    together = []
-    for name in filter(is_shar, names):
-        if len(names) > 1:
-            raise InputError(f"--corpus {name} holds Shar shards: it can only be given alone")
-        return None if optional and split not in splits_of(name) else load_corpus(name, split)
-    for name in names:
-        if name in CATALOGUE and not Path(name).is_dir():
-            cuts = [] if optional and split not in CATALOGUE[name].splits else load_public(name, split)
-        elif optional:
-            cuts = [cut for cut in load_corpus(name) if cut.custom["split"] == split]
-        else:
-            cuts = load_corpus(name, split)
-        # two corpora may call their utterances the same
-        together += [cut.with_id(f"{name}/{cut.id}") for cut in cuts] if len(names) > 1 else cuts
-    return CutSet.from_cuts(together) if together else None
+    return load_corpora(names, split, optional)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

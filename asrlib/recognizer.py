@@ -165,7 +165,7 @@ class Recognizer:
     def transcribe(self, audio: Any, sample_rate: int | None = None) -> Hypothesis:
         """One utterance: a path to an audio file, or mono samples in [-1, 1] with their rate."""
         if isinstance(audio, (str, FilePath)):
-            from asrlib.data.corpora import read_audio
+            from asrlib.data.audio import read_audio
 
             audio, sample_rate = read_audio(audio)
         if sample_rate is None:
@@ -233,7 +233,7 @@ class Recognizer:
 
     def transcribe_cuts(self, cuts: CutSet, batch_seconds: float = 120.0) -> Iterable[tuple[str, Hypothesis]]:
         """(cut id, hypothesis) for a whole corpus, batched by length, shortest first."""
-        from asrlib.data.corpora import cut_audio
+        from asrlib.data.audio import cut_audio
 
         batch: list[Any] = []
         for cut in sorted(cuts, key=lambda c: c.duration):

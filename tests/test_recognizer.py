@@ -13,7 +13,8 @@ import tiny
 import torch
 
 from asrlib import recognizer as module
-from asrlib.data.corpora import cut_audio, load_corpus
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.recognizer import Recognizer, replacing, write_atomically
 from asrlib.text.ngram import train_ngram

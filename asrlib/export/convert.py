@@ -346,7 +346,7 @@ def compare(
     recognizer: Recognizer, size: int, files: dict[str, bytes], format: str, cuts: CutSet, score: bool = True
 ) -> list[Measured]:
     """Eager (whose weights take ``size`` bytes) and exported files on the same utterances."""
-    from asrlib.data.corpora import cut_audio
+    from asrlib.data.audio import cut_audio
 
     heard = [(torch.from_numpy(cut_audio(cut)), cut.sampling_rate) for cut in cuts]
     rate = recognizer.front_end.sample_rate

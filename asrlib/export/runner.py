@@ -185,7 +185,7 @@ class RunnerStream:
 def mono_samples(audio: Any, sample_rate: int | None, wanted: int) -> np.ndarray:
     """What ``Recognizer.transcribe`` takes, as float32 samples at the rate ``wanted``."""
     if isinstance(audio, (str, Path)):
-        from asrlib.data.corpora import read_audio
+        from asrlib.data.audio import read_audio
 
         audio, sample_rate = read_audio(audio)
     if sample_rate is None:

@@ -32,21 +32,16 @@ from torch import Tensor, nn
 
 from asrlib.config.schema import Config, TrainingConfig, build_model, check_vocabulary
 from asrlib.data import shar
-from asrlib.data.batches import (
-    AudioCache,
-    BatchSampler,
-    StaticBatchSampler,
-    augmented_features,
-    collate,
-    draw_speed,
-    encode_corpus,
-)
-from asrlib.data.shar import ShardBatchSampler
+from asrlib.data.audio_cache import AudioCache
+from asrlib.data.batches import collate, encode_corpus
+from asrlib.data.samplers import BatchSampler, StaticBatchSampler
+from asrlib.data.shard_sampler import ShardBatchSampler
 from asrlib.errors import InputError
 from asrlib.losses import xla
 from asrlib.losses.ctc import values_unchecked
 from asrlib.metrics import ErrorRate, char_error_rate, word_error_rate
 from asrlib.recognizer import Recognizer, replacing
+from asrlib.signal.augment_policy import augmented_features, draw_speed
 from asrlib.signal.features import FrontEnd
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer, read_tokenizer, train_tokenizer
 from asrlib.training.schedules import learning_rate

@@ -21,7 +21,8 @@ import torch
 
 from asrlib import cli
 from asrlib.config.schema import parse_config
-from asrlib.data.corpora import clips, cut_audio, load_corpus
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import clips, load_corpus
 from asrlib.errors import InputError
 from asrlib.export import convert as module
 from asrlib.export.convert import FORMATS, Runner, compare, table

@@ -19,7 +19,8 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from asrlib.config.schema import build_model, parse_config
-from asrlib.data.batches import AudioCache, collate, encode_corpus
+from asrlib.data.audio_cache import AudioCache
+from asrlib.data.batches import collate, encode_corpus
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.metrics import ErrorRate

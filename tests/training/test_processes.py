@@ -12,8 +12,8 @@ import torch
 import yaml
 from launch import finish, start
 
-from asrlib.data.batches import BatchSampler, _shareable
 from asrlib.data.corpora import load_corpus
+from asrlib.data.samplers import BatchSampler, divisible
 from asrlib.errors import InputError
 from asrlib.training.loop import _check_same_checkpoint, train
 
@@ -132,9 +132,9 @@ def test_each_utterance_once_an_epoch_in_equally_many_batches(corpus, processes)
 
 
 def test_small_batches_join_others():
-    assert list(_shareable(iter([[1, 2], [3], [4, 5, 6], [7]]), 2)) == [[1, 2, 3], [4, 5, 6, 7]]
-    assert list(_shareable(iter([[1], [2], [3, 4]]), 2)) == [[1, 2], [3, 4]]
-    assert list(_shareable(iter([[1], [2, 3]]), 1)) == [[1], [2, 3]]
+    assert list(divisible(iter([[1, 2], [3], [4, 5, 6], [7]]), 2)) == [[1, 2, 3], [4, 5, 6, 7]]
+    assert list(divisible(iter([[1], [2], [3, 4]]), 2)) == [[1, 2], [3, 4]]
+    assert list(divisible(iter([[1], [2, 3]]), 1)) == [[1], [2, 3]]
 
 
 def test_more_processes_than_utterances_are_refused(corpus):
