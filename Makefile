@@ -45,6 +45,7 @@ test-export: $(READY_EXPORT)
 
 lint: $(READY)
 	$(BIN)/ruff check asrlib tests tools data
+	$(BIN)/lint-imports
 
 # Execute every lesson again, in order, and say how long each took.
 notebooks: $(READY)

@@ -2,12 +2,21 @@
 
     linear, linear_weight_grad       a matrix product by whichever library is faster on this CPU
     on_xla                           whether a tensor lives on a TPU, where shapes must not depend on numbers
+    asking_nothing, asks_nothing     whether code may look at numbers on the device, or must do without
     in_processes, over_processes     whether several processes train the same weights, and sums over them
+    runs_triton                      whether Triton's kernels run on a device
 
 Nothing here changes a result beyond rounding.
 """
 
 from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +34,31 @@ def on_xla(x: Tensor) -> bool:
     return x.device.type == "xla"
 
 
+# not a context variable: the backward pass runs in threads of its own
+_may_ask = True
+
+
+@contextlib.contextmanager
+def asking_nothing() -> Iterator[None]:
+    """Within the block nothing may be read from a device: a CUDA graph is recorded, or the host should not
+    wait. Arguments have been checked before.
+    """
+    global _may_ask
+    before, _may_ask = _may_ask, False
+    try:
+        yield
+    finally:
+        _may_ask = before
+
+
+def asks_nothing(x: Tensor) -> bool:
+    """Whether code must do without the numbers in ``x``: no shape and no branch may depend on them.
+
+    So on XLA, and within ``asking_nothing``.
+    """
+    return not _may_ask or on_xla(x)
+
+
 def in_processes() -> bool:
     """Whether other processes compute gradients of the same weights at this moment."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -35,6 +69,33 @@ def over_processes(x: Tensor) -> Tensor:
     if in_processes():
         torch.distributed.all_reduce(x)
     return x
+
+
+def runs_triton(device: torch.device, trial: Callable[[torch.device], object]) -> bool:
+    """Whether Triton's kernels run on `device`: on CUDA, or on the CPU through Triton's interpreter, which
+    TRITON_INTERPRET=1 in the environment chooses.
+
+    `trial` runs a small kernel. Where Triton cannot compile it, a warning says so once; False without Triton.
+    """
+    interpreted = device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
+    return (device.type == "cuda" or interpreted) and _compiles(device, trial)
+
+
+@functools.cache
+def _compiles(device: torch.device, trial: Callable[[torch.device], object]) -> bool:
+    try:
+        trial(device)
+    except ImportError:
+        return False
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        reason = " ".join(str(error).split())[:200]
+        warnings.warn(
+            f"Triton cannot compile for the GPU ({reason}): a slower way is taken."
+            " Install a C compiler and Python's headers (python3-dev)",
+            stacklevel=4,
+        )
+        return False
+    return True
 
 
 def linear(

@@ -93,10 +93,10 @@ def train(
 ) -> None:
     """Train on the corpora's train splits; the best weights by dev WER are kept."""
     from asrlib.config.schema import load_config, override
-    from asrlib.training.loop import train as run
+    from asrlib.training import loop
 
     settings = override(load_config(config), set_ or [])
-    recognizer = run(
+    recognizer = loop.train(
         settings, _corpora(corpus, "train"), out, _corpora(corpus, "dev", optional=True), resume, init
     )
     if os.environ.get("RANK", "0") == "0":  # the first of several processes
@@ -116,15 +116,16 @@ def test(
     label_bonus: BonusOption = None,
 ) -> None:
     """Transcribe a split; print WER and CER in per cent, write one row an utterance."""
-    from asrlib.recognizer import Recognizer, write_atomically
-    from asrlib.training.loop import test as run
+    from asrlib.evaluate import evaluate
+    from asrlib.files import write_atomically
+    from asrlib.recognizer import Recognizer
 
     if not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.parent}")
     recognizer = Recognizer.load(model_dir)
     _choose_search(recognizer, beam, lm, lm_weight, label_bonus)
     cuts = _corpora(corpus, None if split == "all" else split)
-    words, characters, rows = run(recognizer, cuts)
+    words, characters, rows = evaluate(recognizer, cuts)
     table = ["id\treference\thypothesis\tscore"]
     table += [f"{name}\t{reference}\t{found.text}\t{found.score:.4f}" for name, reference, found in rows]
     write_atomically(output, ("\n".join(table) + "\n").encode())
@@ -189,25 +190,27 @@ def export(
     split: Annotated[str, typer.Option(help="train, dev, test, or all.")] = "test",
 ) -> None:
     """Write one file that runs without PyTorch, signal in and labels out; compare it with eager."""
-    from asrlib.data import corpora
-    from asrlib.export import convert as module
+    from asrlib.data.corpora import clips
+    from asrlib.export import convert
+    from asrlib.export.comparison import compare, table
+    from asrlib.export.formats import check_format
     from asrlib.recognizer import Recognizer
 
-    module.check_format(format)
+    check_format(format)
     path = output or model_dir / f"model{'-stream' * stream}{'-int8' * int8}.{format}"
     if not path.absolute().parent.is_dir():
         raise InputError(f"--output {path}: there is no folder {path.parent}")
     recognizer = Recognizer.load(model_dir)
-    cuts = _corpora(corpus, None if split == "all" else split) if corpus else corpora.clips()
-    lengths, longest = seconds or module.SECONDS, max(cut.duration for cut in cuts)
+    cuts = _corpora(corpus, None if split == "all" else split) if corpus else clips()
+    lengths, longest = seconds or convert.SECONDS, max(cut.duration for cut in cuts)
     if format == "tflite" and not stream and longest > max(lengths):
         raise InputError(
             f"an utterance to compare on lasts {longest:.1f} s, and --seconds is at most {max(lengths)}"
         )
-    files = module.export(recognizer, path, format, int8, lengths, stream)
+    files = convert.export(recognizer, path, format, int8, lengths, stream)
     size = (model_dir / "model.safetensors").stat().st_size
-    rows = module.compare(recognizer, size, files, format, cuts, score=bool(corpus))
-    print(f"{module.table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")
+    rows = compare(recognizer, size, files, format, cuts, score=bool(corpus))
+    print(f"{table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")
 
 
 @app.command("lm")
@@ -218,7 +221,7 @@ def language_model(
     order: Annotated[int, typer.Option(help="Labels it looks at together: 3 is a trigram model.")] = 3,
 ) -> None:
     """Train an n-gram language model on the corpora's train transcripts, for --lm."""
-    from asrlib.recognizer import write_atomically
+    from asrlib.files import write_atomically
     from asrlib.text.ngram import train_ngram
     from asrlib.text.tokenizers import load_tokenizer
 

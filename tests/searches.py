@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from asrlib.decoding.greedy import Path
+from asrlib.decoding.hypothesis import SearchResult
 from asrlib.models.contextnet import BlockConfig, ContextNetEncoder
 from asrlib.models.transducer import JointNetwork, PredictionNetwork, Transducer
 
@@ -25,7 +25,7 @@ def random_transducer(seed, blank=0, blank_bias=1.0, vocabulary=V):
 def naive_rnnt(model, frames, max_symbols):
     """Graves 2012, one (t, u) at a time: a label stays at the frame, blank goes to the next. After
     ``max_symbols`` labels at one frame, blank is taken whatever its score."""
-    path, t, here = Path(), 0, 0
+    path, t, here = SearchResult(), 0, 0
     said, state = model.prediction.step(torch.tensor([model.blank]))
     while t < len(frames):
         log_probs = model.joint(frames[t], said[0]).log_softmax(-1)

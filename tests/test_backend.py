@@ -27,3 +27,24 @@ def test_linear_is_a_convolution_in_float32_alone(library, monkeypatch):
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         backend.linear(torch.randn(9, 6, dtype=dtype), torch.randn(4, 6, dtype=dtype))
     assert convolved == [torch.float32] * (library == "convolution")
+
+
+def test_where_triton_cannot_compile_a_warning_says_so_once():
+    calls = []
+
+    def trial(device):
+        calls.append(device)
+        raise RuntimeError("no C compiler")
+
+    with pytest.warns(UserWarning, match="cannot compile for the GPU .no C compiler"):
+        assert not backend.runs_triton(torch.device("cuda"), trial)
+    assert not backend.runs_triton(torch.device("cuda"), trial)
+    assert not backend.runs_triton(torch.device("meta"), trial)
+    assert len(calls) == 1
+
+
+def test_without_triton_nothing_is_said():
+    def trial(device):
+        raise ImportError("No module named 'triton'")
+
+    assert not backend.runs_triton(torch.device("cuda"), trial)

@@ -1,9 +1,7 @@
 """asrlib.recognizer: a model directory, read and written, and what it hears."""
 
 import dataclasses
-import json
 import math
-import os
 import shutil
 
 import numpy as np
@@ -12,13 +10,12 @@ import soundfile
 import tiny
 import torch
 
-from asrlib import recognizer as module
 from asrlib.data.audio import cut_audio
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
-from asrlib.recognizer import Recognizer, replacing, write_atomically
+from asrlib.evaluate import evaluate
+from asrlib.recognizer import Recognizer
 from asrlib.text.ngram import train_ngram
-from asrlib.training.loop import test as run_test
 
 TEXT = "low high mid low"
 
@@ -203,27 +200,27 @@ def test_every_cut_comes_back_once_whatever_the_batches(recognizer, tiny_corpus)
 
 def test_batches_hold_no_more_seconds_than_asked_for(recognizer, tiny_corpus, monkeypatch):
     sizes = []
-    single = recognizer._transcribe_some
+    transcribe_batch = recognizer.transcribe_batch
 
     def watch(batch):
-        sizes.append(len(batch) * max(len(samples) for _, samples, _ in batch) / tiny.RATE)
-        return single(batch)
+        sizes.append(len(batch) * max(len(samples) for samples, _ in batch) / tiny.RATE)
+        return transcribe_batch(batch)
 
-    monkeypatch.setattr(recognizer, "_transcribe_some", watch)
+    monkeypatch.setattr(recognizer, "transcribe_batch", watch)
     list(recognizer.transcribe_cuts(load_corpus(tiny_corpus, "test"), batch_seconds=4.0))
     assert max(sizes) <= 4.0 and len(sizes) < 6
 
 
 def test_the_whole_corpus_is_scored_in_its_order(recognizer, tiny_corpus):
     cuts = load_corpus(tiny_corpus, "test")
-    words, characters, rows = run_test(recognizer, cuts)
+    words, characters, rows = evaluate(recognizer, cuts)
     assert [(name, reference) for name, reference, _ in rows] == [
         (cut.id, cut.supervisions[0].text) for cut in cuts
     ]
     assert words.rate == characters.rate == 0
     assert words.length == sum(len(cut.supervisions[0].text.split()) for cut in cuts)
     wrong = cuts.map_supervisions(lambda s: setattr(s, "text", "Mid, LOW") or s)
-    rate, _, rows = run_test(recognizer, wrong)
+    rate, _, rows = evaluate(recognizer, wrong)
     assert rate.rate > 50 and rows[0][1] == "mid low"
 
 
@@ -232,27 +229,13 @@ def test_a_reference_without_words_is_named(recognizer, tiny_corpus, text):
     cuts = load_corpus(tiny_corpus, "test").to_eager()
     cuts[3].supervisions[0].text = text
     with pytest.raises(InputError, match=f"utterance {cuts[3].id}: its transcript"):
-        run_test(recognizer, cuts)
+        evaluate(recognizer, cuts)
 
 
 def test_two_utterances_of_one_name_are_refused(recognizer, tiny_corpus):
     cuts = load_corpus(tiny_corpus, "test")
     with pytest.raises(InputError, match=f"two utterances have the id {cuts[0].id}"):
-        run_test(recognizer, cuts + cuts)
-
-
-def test_save_and_load(recognizer, tmp_path):
-    recognizer.save(tmp_path / "deep" / "copy", {"dev_wer": 1.5})
-    folder = tmp_path / "deep" / "copy"
-    names = {path.name for path in folder.iterdir()}
-    assert names == {"config.yml", "model.safetensors", "tokenizer.json", "metrics.json"}
-    assert json.loads((folder / "metrics.json").read_text()) == {"dev_wer": 1.5}
-    again = Recognizer.load(folder)
-    for name, weight in recognizer.model.state_dict().items():
-        assert torch.equal(weight, again.model.state_dict()[name]), name
-    assert again.config == recognizer.config
-    samples = tiny.tones(TEXT)
-    assert again.transcribe(samples, tiny.RATE) == recognizer.transcribe(samples, tiny.RATE)
+        evaluate(recognizer, cuts + cuts)
 
 
 # ---------------------------------------------------------------------------- several networks
@@ -290,162 +273,6 @@ def test_members_average_their_log_probabilities(together):
     assert together.transcribe(wave[0], tiny.RATE).score == pytest.approx(float(alone), abs=1e-3)
 
 
-def test_members_are_saved_and_loaded(together, tmp_path):
-    together.save(tmp_path / "m", {})
-    again = Recognizer.load(tmp_path / "m")
-    assert list(again.members) == ["other"]
-    samples = tiny.tones(TEXT)
-    assert again.transcribe(samples, tiny.RATE) == together.transcribe(samples, tiny.RATE)
-    together.members.clear()
-    together.save(tmp_path / "m", {})
-    assert not Recognizer.load(tmp_path / "m").members
-
-
-@pytest.mark.parametrize("had_members", [True, False])
-def test_a_failed_save_leaves_all_networks_that_were_there(together, tmp_path, monkeypatch, had_members):
-    folder, other = tmp_path / "m", together.members["other"]
-    if not had_members:
-        together.members.clear()
-    together.save(folder, {})
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    full = OSError(28, "No space left on device")
-    monkeypatch.setattr(type(together.config), "save", lambda config, path: (_ for _ in ()).throw(full))
-    for members in ({}, {"other": other, "third": other}):
-        together.members = members
-        with pytest.raises(OSError, match="No space"):
-            together.save(folder, {"later": 1})
-        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-        assert list(Recognizer.load(folder).members) == ["other"] * had_members
-
-
-def test_members_that_do_not_fit(together, tmp_path):
-    together.save(tmp_path / "m", {})
-    member = tmp_path / "m" / "members" / "other"
-    config = (member / "config.yml").read_text()
-    (member / "config.yml").write_text(config.replace("hop_ms: 10.0", "hop_ms: 12.5"))
-    with pytest.raises(InputError, match="other: its seconds a frame .* differ from its parent model's"):
-        Recognizer.load(tmp_path / "m")
-    (member / "model.safetensors").unlink()
-    with pytest.raises(InputError, match="other.model.safetensors is missing"):
-        Recognizer.load(tmp_path / "m")
-
-
 def test_members_cannot_stream(together):
-    with pytest.raises(InputError, match="other listens along"):
+    with pytest.raises(InputError, match="it is an ensemble with other"):
         together.stream()
-
-
-def test_half_the_bits_are_enough(recognizer, tmp_path):
-    recognizer.save(tmp_path / "whole", {})
-    recognizer.save(tmp_path / "half", {}, half=True)
-    whole, half = ((tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half"))
-    assert half < 0.65 * whole
-    again = Recognizer.load(tmp_path / "half")
-    assert all(p.dtype == torch.float32 for p in again.model.parameters())
-    assert again.transcribe(tiny.tones(TEXT), tiny.RATE).text == TEXT
-    assert next(recognizer.model.parameters()).dtype == torch.float32
-
-
-def test_a_failed_save_leaves_the_model_that_was_there(copied, recognizer, monkeypatch):
-    before = {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()}
-    with pytest.raises(TypeError):  # in the last of the four files
-        recognizer.save(copied, {"dev_wer": object()}, half=True)
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(module.os, "fsync", full)
-    with pytest.raises(OSError) as caught:
-        recognizer.save(copied, {}, half=True)
-    assert caught.value.filename == str(copied)
-    assert {path.name: path.read_bytes() for path in copied.iterdir() if path.is_file()} == before
-    assert not list(copied.glob("*.partial"))
-
-
-def test_a_draft_left_by_a_killed_process_is_swept_away(tmp_path):
-    (tmp_path / "draft.partial").mkdir()
-    (tmp_path / "draft.partial" / "config.yml").write_text("half wri")
-    with replacing(tmp_path) as draft:
-        assert list(draft.iterdir()) == []
-        (draft / "metrics.json").write_text("{}")
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
-
-
-def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "results.tsv"
-    path.write_text("old")
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(module.os, "fsync", full)
-    with pytest.raises(OSError) as caught:
-        write_atomically(path, b"new")
-    assert caught.value.filename == str(path)
-    assert [p.name for p in tmp_path.iterdir()] == ["results.tsv"] and path.read_text() == "old"
-    monkeypatch.undo()
-    write_atomically(path, b"new")
-    assert [p.name for p in tmp_path.iterdir()] == ["results.tsv"] and path.read_text() == "new"
-
-
-def test_a_device_or_a_link_is_written_to_and_not_replaced(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        write_atomically(tmp_path / "pipe", b"words")
-        assert os.read(reader, 100) == b"words"
-    finally:
-        os.close(reader)
-    assert (tmp_path / "pipe").is_fifo()
-    (tmp_path / "link").symlink_to(tmp_path / "file")  # as /dev/stdout is
-    write_atomically(tmp_path / "link", b"words")
-    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_bytes() == b"words"
-
-
-def break_shape(folder):
-    text = (folder / "config.yml").read_text()
-    (folder / "config.yml").write_text(text.replace("units: 16", "units: 17"))
-
-
-@pytest.mark.parametrize(
-    "damage, message",
-    [
-        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
-        (lambda f: (f / "config.yml").unlink(), "config.yml is missing"),
-        (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json is missing"),
-        (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json is not a tokenizer file"),
-        (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors is damaged"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"x" * 500), "model.safetensors is damaged"),
-        (
-            lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-100]),
-            "model.safetensors is damaged",
-        ),
-        (break_shape, "model.safetensors does not fit .*config.yml"),
-        (
-            lambda f: (f / "config.yml").write_text(
-                (f / "config.yml").read_text().replace("vocabulary: 4", "vocabulary: 5")
-            ),
-            "config.yml: key tokenizer.vocabulary is 5, but the tokenizer has 4 labels with blank",
-        ),
-        (shutil.rmtree, "there is no model directory"),
-    ],
-)
-def test_a_model_directory_that_is_not_whole(copied, damage, message):
-    damage(copied)
-    with pytest.raises(InputError, match=message) as caught:
-        Recognizer.load(copied)
-    assert str(copied) in str(caught.value) and len(str(caught.value)) < 700
-
-
-def test_without_a_directory_the_model_that_ships_is_used(copied, tmp_path, monkeypatch):
-    monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
-    with pytest.raises(InputError, match="there is no model directory .*digits-model"):
-        Recognizer.load()
-    copied.rename(tmp_path / "digits-model")
-    assert Recognizer.load().transcribe(tiny.tones("mid"), tiny.RATE).text == "mid"
-
-
-def test_the_lessons_weights_by_name(copied, tmp_path, monkeypatch):
-    monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
-    copied.rename(tmp_path / "lessons-model")
-    assert Recognizer.load("lessons-model").transcribe(tiny.tones("mid"), tiny.RATE).text == "mid"

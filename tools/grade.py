@@ -220,17 +220,17 @@ class Proxy:
         return self.remote.session.seconds
 
     def __call__(self, *args, **kwargs):
-        from asrlib.teaching.check import Told
+        from asrlib.teaching.check import AnswerError
 
         try:
             return self.remote(*args, **kwargs)
         except sandbox.Failed as error:
             if error.unfinished:
                 raise NotImplementedError from None
-            raise Told(str(error)) from None
+            raise AnswerError(str(error)) from None
         except sandbox.Died as error:
             self.death = str(error)
-            raise Told(f"it {error}") from None
+            raise AnswerError(f"it {error}") from None
 
 
 class Execution:
@@ -271,9 +271,10 @@ class Execution:
         except AssertionError as error:
             outputs = [failure("not right", str(error) or "a test of the grader's fails")]
         except Exception as error:
-            from asrlib.teaching.check import where
+            from asrlib.teaching.check import describe_error
 
-            outputs = [failure("not right", f"a test of the grader's fails: {where(error, __file__)}")]
+            what = describe_error(error, __file__)
+            outputs = [failure("not right", f"a test of the grader's fails: {what}")]
         text = out.getvalue()
         return ([new_output("stream", name="stdout", text=text)] if text else []) + outputs
 
@@ -396,7 +397,7 @@ def snapshot(course: Path, only: str) -> dict[str, list[assignments.Task]]:
             raise CannotGrade(f"{source} cannot be read: {type(error).__name__}: {reason}") from None
         for task in found[source.stem]:
             if task.name not in checkers:
-                raise CannotGrade(f"{source}: there is no checker for {task.name} in asrlib/checks")
+                raise CannotGrade(f"{source}: there is no checker for {task.name} in asrlib/teaching/checks")
     if not found:
         raise CannotGrade(f"no assignment's name begins with {only!r}")
     return found

@@ -65,23 +65,24 @@ def measure(shards: Path, out: Path, workers: int = 0, progress: bool = False) -
     """Trains one epoch: after each step, the utterances heard so far and the resident memory in MB."""
     from asrlib.config.schema import parse_config
     from asrlib.data.corpora import load_corpus
-    from asrlib.training.loop import _Run, train
+    from asrlib.training.loop import train
+    from asrlib.training.step import TrainingStep
 
     config = parse_config(CONFIG, "tiny.yml")
     config.training.workers = workers
-    samples, step = [], _Run.step
+    samples, perform = [], TrainingStep.__call__
 
     def watched(self, batch, *rest):
-        result = step(self, batch, *rest)
+        outcome = perform(self, batch, *rest)
         heard = samples[-1][0] if samples else 0
-        samples.append((heard + len(batch), resident()))
-        return result
+        samples.append((heard + len(batch.ids), resident()))
+        return outcome
 
-    _Run.step = watched
+    TrainingStep.__call__ = watched
     try:
         train(config, load_corpus(shards, "train"), out, show_progress=progress)
     finally:
-        _Run.step = step
+        TrainingStep.__call__ = perform
     return samples
 
 

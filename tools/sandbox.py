@@ -469,13 +469,14 @@ def _execute(source: str, filename: str, names: dict) -> None:
 
 
 def _describe(error: BaseException) -> dict:
-    from asrlib.teaching.check import where
+    from asrlib.teaching.check import describe_error
 
     if isinstance(error, SystemExit):
         return {"error": "SystemExit: it calls exit(), which ends the notebook"}
     if isinstance(error, MemoryError) or "not enough memory" in str(error):
         return {"error": f"{type(error).__name__}: it asks for more memory than there is"}
-    return {"error": where(error, beside=__file__), "unfinished": isinstance(error, NotImplementedError)}
+    unfinished = isinstance(error, NotImplementedError)
+    return {"error": describe_error(error, beside=__file__), "unfinished": unfinished}
 
 
 class _Capped(io.StringIO):

@@ -27,7 +27,8 @@ from asrlib.losses.rnnt import rnnt_loss
 from asrlib.models.contextnet import BlockConfig, standard_blocks
 from asrlib.signal.augment_policy import augmented_features
 from asrlib.signal.features import FrontEnd
-from asrlib.training.loop import adam, prepare_cpu
+from asrlib.training.setup import prepare_cpu
+from asrlib.training.step import adam
 
 PARTS = ("data", "encoder", "joint + loss", "backward", "optimiser")
 ASRLIB, FLUSHED, PLAIN = "asrlib", "plain + torchaudio, flushed", "plain + torchaudio"

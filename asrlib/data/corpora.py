@@ -26,6 +26,7 @@ from asrlib.data.public import PUBLIC
 from asrlib.data.shar import is_shar, load_shar, shar_splits
 from asrlib.data.synthetic import SYNTHETIC
 from asrlib.errors import InputError
+from asrlib.files import assets
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -142,16 +143,12 @@ def clips() -> lhotse.CutSet:
 
     They lie in ``data/clips`` of the checkout, or in ``clips`` of the folder that ASRLIB_DATA names.
     """
-    folder = _assets() / "clips"
+    folder = assets() / "clips"
     if not folder.is_dir():
         raise InputError(
             f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout"
         )
     return load_folder(folder)
-
-
-def _assets() -> Path:
-    return Path(os.environ.get("ASRLIB_DATA") or Path(__file__).resolve().parents[2] / "data")
 
 
 def _registered(name: str) -> Corpus | None:

@@ -79,7 +79,7 @@ class BatchSampler:
             )
             sampler.set_epoch(number)
             batches = map(list, sampler)
-        for batch in divisible(batches, self.processes):
+        for batch in _shareable(batches, self.processes):
             yield batch[self.rank :: self.processes]
 
     def padding(self, cuts: Sequence[Cut]) -> tuple[int, int] | None:
@@ -87,7 +87,7 @@ class BatchSampler:
         return None
 
 
-def divisible(batches: Iterator[list[Cut]], processes: int) -> Iterator[list[Cut]]:
+def _shareable(batches: Iterator[list[Cut]], processes: int) -> Iterator[list[Cut]]:
     """Join a batch of fewer utterances than processes to the one before it (the first: to the next one)."""
     ready: list[Cut] = []
     for batch in batches:

@@ -17,16 +17,18 @@ The stride sits on the last of the m convolutions, and on the shortcut.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from asrlib.backend import in_processes, on_xla
+from asrlib.backend import asks_nothing, in_processes
 from asrlib.errors import InputError
+from asrlib.models.contextnet_fused import can_fuse, fused_forward
 from asrlib.models.layers.conv import (
     ACTIVATIONS,
     MaskedBatchNorm,
@@ -203,6 +205,8 @@ class ContextNetEncoder(nn.Module):
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch frames_out channels"], Int[Tensor, "batch"]]:
         """Frames past each length are ignored, and zero on the way out."""
+        if self.training and can_fuse(self, features):
+            return fused_forward(self, features, lengths)
         batch, frames, _ = features.shape
         if lengths is None:
             lengths = torch.full((batch,), frames, dtype=torch.long, device=features.device)
@@ -215,23 +219,25 @@ class ContextNetEncoder(nn.Module):
             lengths = output_length(lengths, block.stride)
             frames = output_length(frames, block.stride)
             mask_out = self._mask(lengths, frames) if masked and block.stride > 1 else mask
-            if self.checkpoint_blocks and self.training and torch.is_grad_enabled():
-                x = checkpoint(
-                    block,
-                    x,
-                    mask,
-                    mask_out,
-                    use_reentrant=False,
-                    preserve_rng_state=False,  # a block draws no random numbers
-                    context_fn=lambda block=block: (contextlib.nullcontext(), _statistics_kept(block)),
-                )
-            else:
-                x = block(x, mask, mask_out)
+            x = self.run_block(nn.Module.__call__, block, x, mask, mask_out)
             mask = mask_out
         return x, lengths
 
+    def run_block(self, function: Callable[..., Tensor], block: Block, *arguments: Any) -> Tensor:
+        """Return function(block, *arguments), kept or recomputed as ``checkpoint_blocks`` says."""
+        if not (self.checkpoint_blocks and self.training and torch.is_grad_enabled()):
+            return function(block, *arguments)
+        return checkpoint(
+            function,
+            block,
+            *arguments,
+            use_reentrant=False,
+            preserve_rng_state=False,  # a block draws no random numbers
+            context_fn=lambda: (contextlib.nullcontext(), _statistics_kept(block)),
+        )
+
     def _mask(self, lengths: Tensor, frames: int) -> Tensor:
         mask = frame_mask(lengths, frames)
-        if self.training and not on_xla(mask) and not in_processes():
+        if self.training and not asks_nothing(mask) and not in_processes():
             note_valid_rows(mask)
         return mask

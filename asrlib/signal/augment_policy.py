@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from asrlib.signal.augment import (
@@ -20,9 +20,10 @@ from asrlib.signal.augment import (
     TIME_MASKS,
     add_noise,
     color_channel,
+    draw_masks,
     gate_noise,
+    hide,
     reverberate,
-    spec_augment,
     uniform,
 )
 from asrlib.signal.features import FrontEnd
@@ -68,19 +69,33 @@ def augmented_features(
     In this order: channel, room, noise, gate; features with a warped frequency axis; SpecAugment. lengths: in
     samples. generator: on the CPU.
     """
+    waveforms = augment_waveforms(waveforms, lengths, front_end.sample_rate, policy, generator)
+    warp = draw_warp(policy, len(waveforms), generator)
+    features, counts = front_end(waveforms, lengths, None if warp is None else warp.to(waveforms.device))
+    times, bins = draw_spec_masks(policy, counts.cpu(), features.shape[1], features.shape[2], generator)
+    return hide(features, times.to(features.device), bins.to(features.device)), counts
+
+
+def augment_waveforms(
+    waveforms: Float[Tensor, "batch samples"],
+    lengths: Int[Tensor, "batch"],
+    sample_rate: int,
+    policy: AugmentPolicy,
+    generator: torch.Generator,
+) -> Float[Tensor, "batch samples"]:
+    """Apply the first part of ``augmented_features``: channel, room, noise, gate."""
     batch = waveforms.shape[0]
 
     def chosen(probability: float) -> Tensor:
         return (torch.rand(batch, generator=generator) < probability).float()
 
     if policy.channel_db:
-        waveforms = color_channel(
-            waveforms, uniform(-policy.channel_db, policy.channel_db, (batch, 5), generator)
-        )
+        gains_db = uniform(-policy.channel_db, policy.channel_db, (batch, 5), generator)
+        waveforms = color_channel(waveforms, gains_db)
     if policy.room_probability:
         decay = uniform(0.1, 0.5, (batch,), generator)
         wet = uniform(0.05, 0.6, (batch,), generator) * chosen(policy.room_probability)
-        waveforms = reverberate(waveforms, front_end.sample_rate, decay, wet, generator)
+        waveforms = reverberate(waveforms, sample_rate, decay, wet, generator)
     clean = waveforms
     if policy.noise_probability:
         snr = uniform(*policy.noise_snr_db, (batch,), generator)
@@ -88,15 +103,23 @@ def augmented_features(
         color = uniform(0.0, 2.0, (batch,), generator)
         waveforms = add_noise(waveforms, lengths, snr, color, generator)
     if policy.gate_probability:
-        gated = chosen(policy.gate_probability)
-        waveforms = gate_noise(waveforms, clean, front_end.sample_rate, gated)
-    warp = None
-    if policy.warp is not None:
-        warp = uniform(*policy.warp, (batch,), generator).to(waveforms.device)
-    features, counts = front_end(waveforms, lengths, warp)
-    features = spec_augment(
-        features,
-        counts,
+        waveforms = gate_noise(waveforms, clean, sample_rate, chosen(policy.gate_probability))
+    return waveforms
+
+
+def draw_warp(policy: AugmentPolicy, count: int, generator: torch.Generator) -> Float[Tensor, "batch"] | None:
+    """Draw a factor for each of ``count`` utterances' frequency axis, on the CPU; None if none is warped."""
+    return None if policy.warp is None else uniform(*policy.warp, (count,), generator)
+
+
+def draw_spec_masks(
+    policy: AugmentPolicy, lengths: Int[Tensor, "batch"], frames: int, mels: int, generator: torch.Generator
+) -> tuple[Bool[Tensor, "batch frames"], Bool[Tensor, "batch mels"]]:
+    """Draw SpecAugment's masks of time and frequency, on the CPU, where ``lengths`` (in frames) are, too."""
+    return draw_masks(
+        lengths,
+        frames,
+        mels,
         generator,
         policy.time_masks,
         policy.time_fraction,
@@ -104,4 +127,3 @@ def augmented_features(
         policy.freq_masks,
         policy.freq_width,
     )
-    return features, counts

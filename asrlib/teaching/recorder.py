@@ -25,7 +25,7 @@ from jaxtyping import Float
 
 from asrlib.data.audio import read_audio
 from asrlib.errors import InputError
-from asrlib.recognizer import write_atomically
+from asrlib.files import write_atomically
 from asrlib.signal.features import frame
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from asrlib.data.connected import connected_digits
 from asrlib.data.corpora import load_corpus
 from asrlib.data.grammar import DIGITS
 from asrlib.errors import InputError
+from asrlib.evaluate import evaluate
 from asrlib.recognizer import Recognizer
-from asrlib.training.loop import test, train
+from asrlib.training.loop import train
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -130,7 +131,7 @@ def join(first: Path, second: Path) -> Recognizer:
     """Two trained networks as one recogniser, which listens with both CTC heads at ``WARPS``."""
     recognizer = Recognizer.load(first)
     recognizer.members[second.name] = Recognizer.load(second)
-    for listener in recognizer.listeners:
+    for listener in recognizer.ensemble:
         listener.config.decoding = replace(listener.config.decoding, head="ctc", warps=WARPS)
         with torch.no_grad():
             listener.model.ctc_head.bias[0] -= BLANK_PENALTY
@@ -163,7 +164,7 @@ def test_heads(recognizer: Recognizer, corpora: dict[str, CutSet]) -> dict[str, 
     rates = {}
     for way, recognizer.config.decoding in ways.items():
         for name, cuts in corpora.items():
-            rates[f"{name}, {way}"] = test(recognizer, cuts)[0].rate
+            rates[f"{name}, {way}"] = evaluate(recognizer, cuts).words.rate
     recognizer.config.decoding = usual
     return rates
 
@@ -195,7 +196,7 @@ def train_sentences(
     for head in ("transducer", "ctc"):
         recognizer.config.decoding = replace(recognizer.config.decoding, head=head)
         for name, cuts in split["test"].items():
-            words, characters, _ = test(recognizer, cuts)
+            words, characters, _ = evaluate(recognizer, cuts)
             rows.append({"head": head, "corpus": name, "wer": vars(words), "cer": vars(characters)})
             rates |= {f"{name}, {head}, WER": words.rate, f"{name}, {head}, CER": characters.rate}
     Path(out, "tested.json").write_text(json.dumps(rows, indent=1))

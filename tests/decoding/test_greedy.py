@@ -4,7 +4,8 @@ import pytest
 import torch
 from searches import D, assert_same_path, naive_rnnt, random_transducer
 
-from asrlib.decoding.greedy import Path, greedy_ctc, greedy_rnnt
+from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
+from asrlib.decoding.hypothesis import SearchResult
 from asrlib.losses.rnnt import rnnt_loss
 
 # ---- transducer --------------------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ def test_a_network_that_says_blank_alone_finds_nothing():
 
 
 def naive_ctc(log_probs, blank):
-    path, previous = Path(), blank
+    path, previous = SearchResult(), blank
     for t, row in enumerate(log_probs):
         label = int(row.argmax())
         path.score += float(row[label])
@@ -93,7 +94,9 @@ def test_greedy_ctc_is_the_naive_search_alone_and_among_others(blank):
     found = greedy_ctc(log_probs, lengths, blank)
     for path, rows, length in zip(found, log_probs, lengths, strict=True):
         assert_same_path(path, naive_ctc(rows[:length], blank))
-        assert_same_path(greedy_ctc(rows[None, :length], length[None], blank)[0] if length else Path(), path)
+        assert_same_path(
+            greedy_ctc(rows[None, :length], length[None], blank)[0] if length else SearchResult(), path
+        )
     assert len(found[0].labels) > 10
 
 

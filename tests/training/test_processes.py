@@ -13,9 +13,10 @@ import yaml
 from launch import finish, start
 
 from asrlib.data.corpora import load_corpus
-from asrlib.data.samplers import BatchSampler, divisible
+from asrlib.data.samplers import BatchSampler
 from asrlib.errors import InputError
-from asrlib.training.loop import _check_same_checkpoint, train
+from asrlib.training.loop import train
+from asrlib.training.processes import check_same_checkpoint
 
 pytestmark = pytest.mark.processes
 STEPS = 24
@@ -108,9 +109,9 @@ def test_processes_that_find_different_checkpoints_are_stopped(tmp_path, monkeyp
     monkeypatch.setattr(accelerate.utils, "gather_object", lambda mine: [*mine, *found])
     last = tmp_path / "checkpoints" / "step-00000008"
     with pytest.raises(InputError, match=f"{tmp_path}: not every process finds the same checkpoint"):
-        _check_same_checkpoint(Accelerator(), last, tmp_path)
+        check_same_checkpoint(Accelerator(), last, tmp_path)
     found.remove(None)
-    _check_same_checkpoint(Accelerator(), last, tmp_path)
+    check_same_checkpoint(Accelerator(), last, tmp_path)
 
 
 # ---- who gets what ---------------------------------------------------------------------------------------
@@ -131,10 +132,15 @@ def test_each_utterance_once_an_epoch_in_equally_many_batches(corpus, processes)
         assert sorted(cut.id for share in together for cut in share) == sorted(cut.id for cut in batch)
 
 
-def test_small_batches_join_others():
-    assert list(divisible(iter([[1, 2], [3], [4, 5, 6], [7]]), 2)) == [[1, 2, 3], [4, 5, 6, 7]]
-    assert list(divisible(iter([[1], [2], [3, 4]]), 2)) == [[1, 2], [3, 4]]
-    assert list(divisible(iter([[1], [2, 3]]), 1)) == [[1], [2, 3]]
+@pytest.mark.parametrize("utterances", [5, 7, 9])
+def test_a_batch_too_small_to_share_joins_another(corpus, utterances):
+    """Of an odd number of utterances in pairs, at least one is alone."""
+    cuts = load_corpus(corpus, "train").subset(first=utterances)
+    shares = [list(BatchSampler(cuts, 9.0, 0, rank, 2, batch_utterances=1).epoch(0)) for rank in (0, 1)]
+    sizes = [len(mine) + len(other) for mine, other in zip(*shares, strict=True)]
+    assert sum(sizes) == utterances and min(sizes) == 2 and max(sizes) > 2
+    alone = list(BatchSampler(cuts, 9.0, 0, batch_utterances=2).epoch(0))
+    assert min(map(len, alone)) == 1  # one process shares nothing
 
 
 def test_more_processes_than_utterances_are_refused(corpus):

@@ -13,6 +13,7 @@ from asrlib.config.schema import load_config, override
 from asrlib.data.corpora import load_corpus
 from asrlib.data.grammar import DIGITS
 from asrlib.errors import InputError
+from asrlib.evaluate import Evaluation
 from asrlib.metrics import ErrorRate
 from asrlib.recognizer import Recognizer
 from asrlib.training import recipes
@@ -117,7 +118,7 @@ def test_the_shipped_model_is_two_networks(real, tiny_model, tmp_path, monkeypat
         override(load_config("contextnet-digits"), [setting])
     before, model = Recognizer.load(tiny_model), Recognizer.load(tmp_path / "model")
     assert list(model.members) == ["noisy"] and model.uses_ctc and model.warps == recipes.WARPS
-    for listener in model.listeners:
+    for listener in model.ensemble:
         change = listener.model.ctc_head.bias - before.model.ctc_head.bias
         torch.testing.assert_close(change[0], torch.tensor(-recipes.BLANK_PENALTY), atol=2e-3, rtol=0)
         assert change[1:].abs().max() < 2e-3  # 16 bits
@@ -126,13 +127,13 @@ def test_the_shipped_model_is_two_networks(real, tiny_model, tmp_path, monkeypat
 def test_sentences_are_tested_on_speakers_not_trained_on(real, trained, tmp_path, monkeypatch):
     tested = {}
 
-    def run_test(recognizer, cuts):
+    def evaluate(recognizer, cuts):
         speakers = {cut.supervisions[0].speaker for cut in cuts}
         assert speakers, "nobody to test on"
         tested.setdefault(recognizer.config.decoding.head, []).append(speakers)
-        return ErrorRate(1, 2, 3, 60), ErrorRate(1, 1, 1, 300), []
+        return Evaluation(ErrorRate(1, 2, 3, 60), ErrorRate(1, 1, 1, 300), [])
 
-    monkeypatch.setattr(recipes, "test", run_test)
+    monkeypatch.setattr(recipes, "evaluate", evaluate)
     rates = recipes.train_sentences(real, tmp_path, settings=["training.max_steps=7"])
     assert list(tested) == ["transducer", "ctc"] and tested["ctc"] == tested["transducer"]
     assert set.union(*tested["ctc"]) & set(trained["speakers"]) == {"lj"}

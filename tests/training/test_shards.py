@@ -18,8 +18,9 @@ from asrlib.data.corpora import load_corpus
 from asrlib.data.shar import write_shar
 from asrlib.data.shard_sampler import ShardBatchSampler
 from asrlib.errors import InputError
-from asrlib.training import loop as train_module
+from asrlib.training import loop
 from asrlib.training.loop import train
+from asrlib.training.step import TrainingStep
 
 # lhotse leaves it to Python to close the files of a shard
 pytestmark = [
@@ -45,14 +46,14 @@ def test_a_training_from_shards_resumes_in_the_middle_of_an_epoch(tiny_shards, t
             return train(settings(), load_corpus(tiny_shards, "train"), out, show_progress=False, **keywords)
 
     run(tmp_path / "whole")
-    step = train_module._Run.step
+    perform = TrainingStep.__call__
 
-    def stop(self, *arguments):
-        if self.progress.step == 9:
+    def stop(self, batch, generator, number):
+        if number == 9:
             raise Killed
-        return step(self, *arguments)
+        return perform(self, batch, generator, number)
 
-    monkeypatch.setattr(train_module._Run, "step", stop)
+    monkeypatch.setattr(TrainingStep, "__call__", stop)
     with pytest.raises(Killed):
         run(tmp_path / "out")
     monkeypatch.undo()
@@ -93,7 +94,7 @@ def test_no_audio_is_kept_in_memory(tiny_shards, tmp_path, monkeypatch):
         made.append(cache(*arguments, **keywords))
         return made[-1]
 
-    monkeypatch.setattr(train_module, "AudioCache", remember)
+    monkeypatch.setattr(loop, "AudioCache", remember)
     with tiny.one_thread():
         train(settings(max_steps=2), load_corpus(tiny_shards, "train"), tmp_path, show_progress=False)
     assert made[-1].cached == 0

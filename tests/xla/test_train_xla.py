@@ -10,8 +10,10 @@ import torch
 from asrlib.config.schema import build_model
 from asrlib.data.corpora import load_corpus
 from asrlib.models.layers.conv import MaskedBatchNorm
-from asrlib.training import loop as module
+from asrlib.signal.augment_policy import augmented_features
+from asrlib.training import xla
 from asrlib.training.loop import train
+from asrlib.training.step import TrainingStep
 
 # of accelerate and safetensors, about older spellings in torch and torch_xla
 pytestmark = pytest.mark.filterwarnings(
@@ -79,11 +81,15 @@ def test_the_models_loss_is_the_cpus(device):
         assert difference < 1e-4 * max(least, float(a.grad.abs().max())), name
 
 
+def shape_of(batch):
+    return tuple(batch.waveforms.shape), tuple(batch.targets.shape)
+
+
 def test_one_compilation_a_bucket_and_none_after(cuts, dev, device, compilations, tmp_path, monkeypatch):
     """Literally, from torch_xla's counter, with everything in it that draws numbers, weight noise that
     starts late, and an evaluation. The update of the weights is one program more, for all buckets.
     """
-    programs, shapes, finish, step = [], [], module.xla.finish, module._Run.step
+    programs, shapes, finish, perform = [], [], xla.finish, TrainingStep.__call__
 
     def counted(*results):
         """Loss, gradients and their norm end with results, the update without."""
@@ -91,20 +97,20 @@ def test_one_compilation_a_bucket_and_none_after(cuts, dev, device, compilations
         programs[-1]["loss" if results else "update"] += compilations()
         return finished
 
-    def noted(run, batch_cuts, labels, audio, padding):
+    def noted(self, batch, *rest):
         compilations()
-        shapes.append((len(batch_cuts), padding))
+        shapes.append(shape_of(batch))
         programs.append({"loss": 0, "update": 0})
-        result = step(run, batch_cuts, labels, audio, padding)
+        outcome = perform(self, batch, *rest)
         assert compilations() == 0  # what ends a program is counted above
-        return result
+        return outcome
 
     schedule = dict(max_steps=24, warmup_steps=8, evaluate_every=20, checkpoint_every=20, log_every=4)
     noise = dict(weight_noise=0.01, weight_noise_start=18)
     config = tiny.config(batch_seconds=12, **noise, **schedule)
     with monkeypatch.context() as patch:
-        patch.setattr(module._Run, "step", noted)
-        patch.setattr(module.xla, "finish", lambda *x: counted(*x) if programs else finish(*x))
+        patch.setattr(TrainingStep, "__call__", noted)
+        patch.setattr(xla, "finish", lambda *x: counted(*x) if programs else finish(*x))
         train(config, cuts, tmp_path, dev, show_progress=False)
     first_of = {shape: shapes.index(shape) for shape in shapes}
     expected = [{"loss": int(n in first_of.values()), "update": int(n == 0)} for n in range(24)]
@@ -118,13 +124,13 @@ def test_one_compilation_a_bucket_and_none_after(cuts, dev, device, compilations
 
 def test_a_resumed_run_compiles_the_same_programs(cuts, device, tmp_path, monkeypatch):
     """Once a bucket, and the update once: the checkpoint's state is as a step leaves it."""
-    seen, step = [], module._Run.step
+    seen, perform = [], TrainingStep.__call__
 
-    def noted(run, batch_cuts, labels, audio, padding):
+    def noted(self, batch, *rest):
         before = compiled()
-        result = step(run, batch_cuts, labels, audio, padding)
-        seen.append(((len(batch_cuts), padding), compiled() - before))
-        return result
+        outcome = perform(self, batch, *rest)
+        seen.append((shape_of(batch), compiled() - before))
+        return outcome
 
     import torch_xla.debug.metrics as metrics
 
@@ -135,7 +141,7 @@ def test_a_resumed_run_compiles_the_same_programs(cuts, device, tmp_path, monkey
     config = tiny.config(max_steps=2, batch_seconds=12, evaluate_every=99, checkpoint_every=99)
     config.joint.dim = 28
     train(config, cuts, tmp_path, show_progress=False)
-    monkeypatch.setattr(module._Run, "step", noted)
+    monkeypatch.setattr(TrainingStep, "__call__", noted)
     config.training.max_steps = 8
     train(config, cuts, tmp_path, resume=True, show_progress=False)
     known = {shape for shape, _ in seen}
@@ -156,14 +162,14 @@ def test_resume_ends_where_an_uninterrupted_run_ends(cuts, dev, device, tmp_path
 
 
 def test_a_step_whose_loss_is_no_number_is_skipped(cuts, device, tmp_path, monkeypatch):
-    features_of, seen = module.augmented_features, []
+    seen = []
 
     def poisoned(*args):
-        features, counts = features_of(*args)
+        features, counts = augmented_features(*args)
         seen.append(len(seen))
         return (features * torch.nan if seen[-1] == 2 else features), counts
 
-    monkeypatch.setattr(module, "augmented_features", poisoned)
+    monkeypatch.setattr("asrlib.training.step.augmented_features", poisoned)
     config = tiny.config(max_steps=5, batch_seconds=12)
     with pytest.warns(UserWarning, match="step 2: the loss is .*; step skipped"):
         recognizer = train(config, cuts, tmp_path, show_progress=False)

@@ -7,10 +7,11 @@ import math
 import torch
 
 from asrlib.losses import ctc
-from asrlib.teaching.check import Ask, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, log_probs, normal, number
-from asrlib.teaching.checks.lesson06 import _best_text, draw_beam, draw_possible
-from asrlib.teaching.checks.lesson07 import _greedy, draw_scores
+from asrlib.teaching.checks.lesson06_decoding import best_text, draw_beam
+from asrlib.teaching.checks.lesson06_sums import draw_possible
+from asrlib.teaching.checks.lesson07_decoding import draw_scores, greedy_text
 
 LOOK = "the symptom above it, "
 
@@ -25,7 +26,7 @@ def _loss(y, l, blank):
     _loss,
     draw_possible,
 )
-def utterance_loss(ask: Ask):
+def utterance_loss(ask: Examiner):
     g = torch.Generator().manual_seed(1)
     y, l = log_probs(g, 6, 4), torch.tensor([1, 2])
     mean = "the loss of a mean: here it is that of the utterance, whatever its length"
@@ -44,11 +45,11 @@ def utterance_loss(ask: Ask):
 @task(
     "bug.greedy",
     "when the search goes on to the next frame (lesson 07, 'Decoding: greedy')",
-    _greedy,
+    greedy_text,
     draw_scores,
     60,
 )
-def greedy(ask: Ask):
+def greedy(ask: Examiner):
     def says(*rows):
         return torch.nn.functional.one_hot(torch.tensor(rows), 3).double()
 
@@ -74,8 +75,8 @@ def greedy(ask: Ask):
     )
 
 
-@task("bug.beam", "which labels a prefix may go on with (lesson 06, 'Decoding')", _best_text, draw_beam)
-def beam(ask: Ask):
+@task("bug.beam", "which labels a prefix may go on with (lesson 06, 'Decoding')", best_text, draw_beam)
+def beam(ask: Examiner):
     quiet = torch.tensor([[0.9, 0.1], [0.8, 0.2]], dtype=torch.float64).log()
     ask(quiet, 50).equals([], "a prefix may also stay as it is: blank, too, is a label to go on with")
     lasting = torch.tensor([[0.1, 0.9]] * 3, dtype=torch.float64).log()
@@ -95,7 +96,7 @@ def beam(ask: Ask):
             "a label that lasts is read twice": [1, 1],
         },
     )
-    ask(weak, 1).equals(_best_text(weak, 1), "`width` says how many prefixes are kept after each frame")
+    ask(weak, 1).equals(best_text(weak, 1), "`width` says how many prefixes are kept after each frame")
     ask(weak.flip(1), 50, blank=1).equals([0], "the blank is the argument `blank`, not always 0")
 
 
@@ -105,7 +106,7 @@ def beam(ask: Ask):
     lambda x: x.permute(2, 0, 1),
     lambda g: (normal(g, integer(g, 1, 3), integer(g, 1, 4), integer(g, 1, 5)),),
 )
-def time_major(ask: Ask):
+def time_major(ask: Examiner):
     x = torch.arange(24.0).reshape(2, 3, 4)
     ask(x).equals(
         x.permute(2, 0, 1),
@@ -131,7 +132,7 @@ def draw_padded(g):
 
 
 @task("bug.squeeze", "what the sum is divided by (lesson 03, 'Masked')", _squeeze, draw_padded)
-def squeeze(ask: Ask):
+def squeeze(ask: Examiner):
     x, lengths = torch.ones(2, 4, 3, dtype=torch.float64), torch.tensor([4, 2])
     x[1, :2], x[1, 2:] = 3, 0
     ask(x, lengths).equals(
@@ -161,10 +162,10 @@ def draw_mask(g):
 
 
 @task("bug.time_mask", "where mask_factor is used (lesson 01, 'SpecAugment')", _time_mask, draw_mask, 40)
-def time_mask(ask: Ask):
+def time_mask(ask: Examiner):
     x = torch.ones(60, 1, dtype=torch.float64)
-    came = ask(x, 0.99, 0.5).value
-    hidden = int((torch.as_tensor(came) == 0).sum())
+    got = ask(x, 0.99, 0.5).value
+    hidden = int((torch.as_tensor(got) == 0).sum())
     why = {
         3: "the start is drawn from where the band fits, T - width + 1 places",
         60: "mask_factor still does nothing: up to 60 of 60 frames vanish",
@@ -196,7 +197,7 @@ def draw_folders(g):
 
 
 @task("bug.label_map", LOOK + "and what the order of the folders depends on", _label_map, draw_folders)
-def label_map(ask: Ask):
+def label_map(ask: Examiner):
     words = ["yes", "no", "stop"]
     first, second = ask(words).value, ask(words[::-1]).value
     if not isinstance(first, dict) or set(first) != set(words):
@@ -236,7 +237,7 @@ def draw_counts(g):
     lambda e, n: 100 * sum(e) / sum(n),
     draw_counts,
 )
-def phone_error_rate(ask: Ask):
+def phone_error_rate(ask: Examiner):
     ask([0, 2], [98, 2]).equals(
         2.0,
         suspects={
@@ -265,7 +266,7 @@ def draw_step(g):
     40,
     tolerance=1e-6,
 )
-def learning_rate(ask: Ask):
+def learning_rate(ask: Examiner):
     ask(15000).equals(
         0.0025,
         suspects={
@@ -296,7 +297,7 @@ def _normalise(features, per_feature=False):
     _normalise,
     lambda g: (3 * normal(g, integer(g, 2, 9), 4) + 5 * normal(g, 4), bool(integer(g, 0, 1))),
 )
-def normalise(ask: Ask):
+def normalise(ask: Examiner):
     x = torch.tensor([[1.0, 10.0], [3.0, 30.0], [5.0, 20.0]], dtype=torch.float64)
     centred = x - x.mean(0)
     ask(x, True).equals(

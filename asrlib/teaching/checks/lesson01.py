@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 
 from asrlib.signal import features
-from asrlib.teaching.check import Ask, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, normal, number
 
 LESSON = "lesson 01, "
@@ -20,7 +20,7 @@ def draw_signal(g):
 
 
 @task("01.frame", LESSON + "'2 · Frames'", features.frame, draw_signal, 40)
-def frame(ask: Ask):
+def frame(ask: Examiner):
     x = torch.arange(10, dtype=torch.float64)
     ask(x, 4, 2).equals(
         features.frame(x, 4, 2),
@@ -45,7 +45,7 @@ def frame(ask: Ask):
     lambda n: torch.hann_window(n, dtype=torch.float64),
     lambda g: (integer(g, 2, 50),),
 )
-def hann(ask: Ask):
+def hann(ask: Examiner):
     n = torch.arange(8, dtype=torch.float64)
     expected = torch.hann_window(8, dtype=torch.float64)
     ask(8).equals(
@@ -72,7 +72,7 @@ def draw_frames(g):
 
 
 @task("01.power_spectrum", LESSON + "'3 · The Fourier transform of one frame'", _power, draw_frames)
-def power_spectrum(ask: Ask):
+def power_spectrum(ask: Examiner):
     g = torch.Generator().manual_seed(1)
     x = normal(g, 2, 6)
     ask(x, 8).equals(
@@ -124,7 +124,7 @@ def draw_filters(g):
 
 
 @task("01.mel_filters", LESSON + "'7 · Mel filters'", _filters, draw_filters, 10)
-def mel_filters(ask: Ask):
+def mel_filters(ask: Examiner):
     expected = _filters(16000, 128, 6)
     hz = torch.linspace(0, 8000, 8, dtype=torch.float64)
     f = torch.arange(65, dtype=torch.float64)[:, None] * 125
@@ -176,7 +176,7 @@ def _normalise(x):
     _normalise,
     lambda g: (3 * normal(g, integer(g, 2, 9), 3) - 5,),
 )
-def normalise(ask: Ask):
+def normalise(ask: Examiner):
     x = torch.tensor([[1.0, 10.0], [3.0, 30.0], [5.0, 20.0]], dtype=torch.float64)
     centred = x - x.mean(0)
     ask(x).equals(
@@ -235,7 +235,7 @@ def draw_tone(g):
 
 
 @task("01.pitch", LESSON + "'1 · Sampling'", _pitch, draw_tone)
-def pitch(ask: Ask):
+def pitch(ask: Examiner):
     rate = 8000
     t = torch.arange(600, dtype=torch.float64) / rate
     tone = torch.sin(2 * math.pi * 200 * t) + 0.5 * torch.sin(2 * math.pi * 400 * t)

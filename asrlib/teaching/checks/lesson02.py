@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 import torch.nn.functional as F
 
 from asrlib.models.layers import conv
-from asrlib.teaching.check import Ask, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, normal
+from asrlib.teaching.checks.timing import cpu_seconds
 
 LESSON = "lesson 02, "
 
@@ -25,7 +24,7 @@ def draw_place(g):
 
 
 @task("02.reads", LESSON + "'6 · At the edges'", _reads, draw_place, 40)
-def reads(ask: Ask):
+def reads(ask: Examiner):
     ask(4, 5, 1, "same").equals(
         [2, 6],
         suspects={
@@ -53,7 +52,7 @@ def draw_layer(g):
 
 
 @task("02.depthwise", LESSON + "'2 · Many rows at once' and '6 · At the edges'", _depthwise, draw_layer, 30)
-def depthwise(ask: Ask):
+def depthwise(ask: Examiner):
     g = torch.Generator().manual_seed(1)
     x, w = normal(g, 6, 2), normal(g, 2, 3)
     expected = _depthwise(x, w)
@@ -98,7 +97,7 @@ def _parameters(c_in, c_out, kernel):
     _parameters,
     lambda g: (integer(g, 1, 9), integer(g, 1, 9), integer(g, 1, 7)),
 )
-def parameters(ask: Ask):
+def parameters(ask: Examiner):
     ask(3, 4, 5).equals(
         [64, 31],
         suspects={
@@ -125,7 +124,7 @@ def _frames_out(frames, strides):
     _frames_out,
     lambda g: (integer(g, 0, 99), [integer(g, 1, 3) for _ in range(integer(g, 0, 4))]),
 )
-def frames_out(ask: Ask):
+def frames_out(ask: Examiner):
     ask(100, [2]).equals(50)
     ask(101, [2]).equals(
         51,
@@ -147,7 +146,7 @@ def draw_layers(g):
     lambda layers: [list(pair) for pair in conv.receptive_field(layers)],
     draw_layers,
 )
-def receptive_field(ask: Ask):
+def receptive_field(ask: Examiner):
     ask([(5, 1)]).equals(
         [[5, 1]],
         suspects={
@@ -174,7 +173,7 @@ def draw_plain(g):
 
 
 @task("02.fast_depthwise", LESSON + "'5 · Is it as much faster?'", _depthwise, draw_plain)
-def fast_depthwise(ask: Ask):
+def fast_depthwise(ask: Examiner):
     g = torch.Generator().manual_seed(2)
     x, w = normal(g, 7, 2), normal(g, 2, 3)
     ask(x, w).equals(
@@ -187,7 +186,7 @@ def fast_depthwise(ask: Ask):
     even = normal(g, 2, 4)
     ask(x, even).equals(_depthwise(x, even), "an even kernel: (k - 1) // 2 frames before, k // 2 behind")
     x, w = normal(g, 4000, 64).float(), normal(g, 64, 5).float()
-    loop, expected = _seconds(_by_frames, x, w)
+    loop, expected = cpu_seconds(_by_frames, x, w)
     ask(x, w).equals(expected, tolerance=1e-3)
     yours = min(ask(x, w).seconds for _ in range(5))
     if yours > loop / 5:
@@ -201,9 +200,3 @@ def _by_frames(x, weight):
     k = weight.shape[1]
     padded = F.pad(x, (0, 0, (k - 1) // 2, k // 2))
     return torch.stack([(padded[n : n + k] * weight.T).sum(0) for n in range(len(x))])
-
-
-def _seconds(function, *args):
-    started = time.thread_time()
-    result = function(*args)
-    return time.thread_time() - started, result

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 
 from asrlib.models.layers import se
-from asrlib.teaching.check import Ask, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, normal
 
 LESSON = "lesson 03, "
@@ -30,7 +30,7 @@ def _squeeze(x, mask):
 
 
 @task("03.squeeze", LESSON + "'Masked'", _squeeze, draw_padded)
-def squeeze(ask: Ask):
+def squeeze(ask: Examiner):
     x, mask = example()
     masked = x * mask[..., None]
     ask(x, mask).equals(
@@ -62,7 +62,7 @@ def draw_weights(g):
 
 
 @task("03.gates", LESSON + "'2 · Squeeze, excite, scale'", _gates, draw_weights)
-def gates(ask: Ask):
+def gates(ask: Examiner):
     args = draw_weights(torch.Generator().manual_seed(3))
     mean, down, down_bias, up, up_bias = args
     same = lambda x: x  # noqa: E731
@@ -87,7 +87,7 @@ def _parameters(channels):
 
 
 @task("03.parameters", LESSON + "'2 · Squeeze, excite, scale'", _parameters, lambda g: (integer(g, 8, 640),))
-def parameters(ask: Ask):
+def parameters(ask: Examiner):
     ask(128).equals(
         4240,
         suspects={
@@ -110,7 +110,7 @@ def _causal(x, mask):
 
 
 @task("03.squeeze_causal", LESSON + "'3 · How far is \"the context\"?'", _causal, draw_padded)
-def squeeze_causal(ask: Ask):
+def squeeze_causal(ask: Examiner):
     x, mask = example()
     whole = torch.ones_like(mask)
     expected = _causal(x, whole)
@@ -154,7 +154,7 @@ def draw_window(g):
 
 
 @task("03.squeeze_window", LESSON + "'3 · How far is \"the context\"?'", _window, draw_window)
-def squeeze_window(ask: Ask):
+def squeeze_window(ask: Examiner):
     x, mask = example()
     whole = torch.ones_like(mask)
     from_end = torch.cat([0 * x[:, :1], _window(x, whole, 3)[:, 1:]], 1)
@@ -179,9 +179,9 @@ def squeeze_window(ask: Ask):
     ask(x, whole, 99).equals(
         _window(x, whole, 99), "a window wider than the utterance is the whole utterance"
     )
-    came = torch.as_tensor(ask(x, mask, 3).value)
+    got = torch.as_tensor(ask(x, mask, 3).value)
     expected = _window(x, mask, 3)
-    if came.shape != expected.shape or not torch.allclose(came[mask].double(), expected[mask], atol=1e-6):
+    if got.shape != expected.shape or not torch.allclose(got[mask].double(), expected[mask], atol=1e-6):
         raise ask.because("with padding behind an utterance, its frames are not what they are without")
 
 
@@ -204,7 +204,7 @@ def draw_chunks(g):
 
 
 @task("03.squeeze_stream", LESSON + "'7 · Why it cannot stream'", _stream, draw_chunks, 30)
-def squeeze_stream(ask: Ask):
+def squeeze_stream(ask: Examiner):
     g = torch.Generator().manual_seed(4)
     chunks = [normal(g, t, 2) for t in (3, 2, 4)]
     fresh = [_stream([chunk])[0] for chunk in chunks]

@@ -9,7 +9,7 @@ import torch
 from asrlib.models.contextnet import Block, BlockConfig, ContextNetEncoder, standard_blocks
 from asrlib.models.layers.conv import MaskedBatchNorm
 from asrlib.models.transducer import count_parameters
-from asrlib.teaching.check import Ask, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, normal
 
 LESSON = "lesson 04, "
@@ -25,7 +25,7 @@ def draw_strides(g):
 
 
 @task("04.encoder_frames", LESSON + "'2 · Twenty-three of them'", _frames, draw_strides)
-def encoder_frames(ask: Ask):
+def encoder_frames(ask: Examiner):
     ask(1000, [1, 2, 1, 2, 2]).equals(
         [125, 8],
         "three halvings make one frame of eight",
@@ -58,7 +58,7 @@ def draw_block(g):
 
 
 @task("04.count_block", LESSON + "'4 · Counting to the last parameter'", _count, draw_block)
-def count_block(ask: Ask):
+def count_block(ask: Examiner):
     trained, running = _count(80, 256, 1, False, 0.5)
     ask(80, 256, 1, False, 0.5).equals(
         [trained, running],
@@ -128,7 +128,7 @@ def draw_norm(g):
 
 
 @task("04.norm", LESSON + "'1 · The block' and lesson 02, '8 · Batches'", _norm, draw_norm)
-def norm(ask: Ask):
+def norm(ask: Examiner):
     g = torch.Generator().manual_seed(1)
     x, gain, bias = 2 * normal(g, 2, 4, 3) + 1, normal(g, 3), normal(g, 3)
     whole = torch.ones(2, 4, dtype=torch.bool)
@@ -184,7 +184,7 @@ def draw_end(g):
 
 
 @task("04.end_block", LESSON + "'1 · The block'", _end, draw_end)
-def end_block(ask: Ask):
+def end_block(ask: Examiner):
     g = torch.Generator().manual_seed(2)
     y, x, weight, bias = normal(g, 4, 2), normal(g, 4, 2), normal(g, 2, 2), normal(g, 2)
     gates = torch.tensor([0.2, 0.9], dtype=torch.float64)
@@ -242,11 +242,11 @@ def draw_budget(g):
 
 
 @task("04.largest_alpha", LESSON + "'3 · α: one knob for the size' and '4 · Counting'", _alpha, draw_budget)
-def largest_alpha(ask: Ask):
+def largest_alpha(ask: Examiner):
     with torch.device("meta"):
         small = sum(count_parameters(ContextNetEncoder(80, standard_blocks(), 0.5, "paper")))
-    came = ask(small, PAPER, 80)
-    came.equals(
+    got = ask(small, PAPER, 80)
+    got.equals(
         0.5,
         suspects={
             "just too small: a network of exactly the budget fits": 0.49,
@@ -257,8 +257,8 @@ def largest_alpha(ask: Ask):
             "the size of that network; α is wanted": small,
         },
     )
-    if came.seconds > 2:
-        raise ask.because(f"right, but it took {came.seconds:.1f} s; two will do. Count, do not build")
+    if got.seconds > 2:
+        raise ask.because(f"right, but it took {got.seconds:.1f} s; two will do. Count, do not build")
     ask(small - 1, PAPER, 80).equals(
         0.49, "one number too many does not fit; batch norm's running statistics count among them"
     )

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter
 
-from asrlib.teaching.check import Ask, task
+from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, number
 
 LESSON = "lesson 05, "
@@ -23,7 +23,7 @@ def _text(g, letters="abcde ", longest=8):
     lambda text, labels: [labels.index(c) + 1 for c in text],
     lambda g: (_text(g), LABELS),
 )
-def encode(ask: Ask):
+def encode(ask: Examiner):
     ask("bad", LABELS).equals(
         [2, 1, 5],
         suspects={
@@ -33,14 +33,14 @@ def encode(ask: Ask):
     )
     ask("a a", LABELS).equals([1, 4, 1], "the space is a label like the others, if it is among them")
     ask("", LABELS).equals([], "the empty text has no labels")
-    came = ask("axe", LABELS)
-    if not came.error:
-        came.satisfies(
+    got = ask("axe", LABELS)
+    if not got.error:
+        got.satisfies(
             False, "a ValueError, for 'x' is not among the labels", "an unknown character is passed over"
         )
-    if "ValueError" not in came.error or "x" not in came.error.split("\n")[0]:
+    if "ValueError" not in got.error or "x" not in got.error.split("\n")[0]:
         raise ask.because(
-            f"an unknown character must be a ValueError that names it; came {came.error.splitlines()[0]}"
+            f"an unknown character must be a ValueError that names it, not {got.error.splitlines()[0]}"
         )
 
 
@@ -50,7 +50,7 @@ def encode(ask: Ask):
     lambda numbers, labels: "".join(["", *labels][n] for n in numbers),
     lambda g: ([integer(g, 0, 6) for _ in range(integer(g, 0, 8))], LABELS),
 )
-def decode(ask: Ask):
+def decode(ask: Examiner):
     ask([2, 1, 5], LABELS).equals(
         "bad",
         suspects={
@@ -84,7 +84,7 @@ def draw_pieces(g):
 
 
 @task("05.merge_pair", LESSON + "'Word pieces'", _merge, draw_pieces, 40)
-def merge_pair(ask: Ask):
+def merge_pair(ask: Examiner):
     ask(["x"], ("x", "y")).equals(["x"], "the last piece has no right neighbour")
     ask(list("banana"), ("a", "n")).equals(
         ["b", "an", "an", "a"],
@@ -125,7 +125,7 @@ def draw_spelled(g):
 
 
 @task("05.best_pair", LESSON + "'Word pieces'", _best_pair, draw_spelled, 40)
-def best_pair(ask: Ask):
+def best_pair(ask: Examiner):
     counts = {"low": 5, "lot": 1, "new": 3, "newt": 3}
     spelled = {word: list(word) for word in counts}
     ask(spelled, counts).equals(
@@ -158,7 +158,7 @@ def _learn(counts, merges):
 
 
 @task("05.learn_bpe", LESSON + "'Word pieces'", _learn, lambda g: (draw_counts(g), integer(g, 0, 9)))
-def learn_bpe(ask: Ask):
+def learn_bpe(ask: Examiner):
     counts = {"the": 5, "to": 2, "hen": 1}
     bare = {word: list(word) for word in counts}
     ask(counts, 1).equals(
@@ -194,7 +194,7 @@ def _frames(numbers):
     _frames,
     lambda g: ([integer(g, 1, 3) for _ in range(integer(g, 0, 9))],),
 )
-def frames_needed(ask: Ask):
+def frames_needed(ask: Examiner):
     ask([1, 2, 2, 3]).equals(
         5,
         suspects={
@@ -230,7 +230,7 @@ def draw_split(g):
 
 
 @task("05.split", LESSON + "'Word pieces'", _split, draw_split, 40)
-def split(ask: Ask):
+def split(ask: Examiner):
     log_p = {"a": -3.0, "b": -3.0, "ab": -1.0, "ba": -1.5, "aba": -5.0}
     ask("aba", log_p).equals(
         _split("aba", log_p),
@@ -247,9 +247,9 @@ def split(ask: Ask):
     )
     ask("abx", log_p).equals(None, "a text with a character that no piece has cannot be split: None")
     ask("", log_p).equals([], "the empty text is split into no pieces")
-    came = ask("ab" * 150, log_p)
-    came.equals(
+    got = ask("ab" * 150, log_p)
+    got.equals(
         ["ab"] * 150, "300 characters: not all ways can be tried; keep the best split of each beginning"
     )
-    if came.seconds > 0.5:
-        raise ask.because(f"right, but 300 characters took {came.seconds:.1f} s; half a second will do")
+    if got.seconds > 0.5:
+        raise ask.because(f"right, but 300 characters took {got.seconds:.1f} s; half a second will do")

@@ -7,9 +7,10 @@ import math
 import jiwer
 import torch
 
-from asrlib.losses import ctc
-from asrlib.teaching.check import Ask, task
-from asrlib.teaching.checks.draws import integer, log_probs, noisy_views, normal, number
+from asrlib.losses import textbook
+from asrlib.teaching.check import Examiner, task
+from asrlib.teaching.checks.draws import integer, log_probs, normal, number
+from asrlib.teaching.checks.posteriors import noisy_views
 
 LESSON = "lesson 11, "
 WORDS = "one two three".split()
@@ -27,7 +28,7 @@ def draw_texts(g):
 
 
 @task("11.edit_distance", LESSON + "'The word error rate by hand'", _edits, draw_texts, 60)
-def edit_distance(ask: Ask):
+def edit_distance(ask: Examiner):
     ask("a b c".split(), "a x c".split()).equals(
         1,
         suspects={
@@ -61,7 +62,7 @@ def draw_counts(g):
     lambda e, n: 100 * math.fsum(e) / math.fsum(n),
     draw_counts,
 )
-def corpus_wer(ask: Ask):
+def corpus_wer(ask: Examiner):
     ask([1, 0], [1, 9]).equals(
         10.0,
         suspects={
@@ -92,7 +93,7 @@ def draw_bootstrap(g):
 
 
 @task("11.bootstrap", LESSON + "'Is a difference a difference?'", _bootstrap, draw_bootstrap)
-def bootstrap(ask: Ask):
+def bootstrap(ask: Examiner):
     a, b, n = torch.tensor([3, 0, 1]), torch.tensor([1, 1, 1]), torch.tensor([10, 2, 4])
     draws = torch.tensor([[0, 1, 2], [0, 0, 1], [2, 2, 2]])
     expected = _bootstrap(a, b, n, draws)
@@ -127,7 +128,7 @@ def draw_beam(g):
 
 
 @task("11.rescore", LESSON + "'Fusion'", _rescore, draw_beam, 60)
-def rescore(ask: Ask):
+def rescore(ask: Examiner):
     ask([-3.0, -1.0, -4.0], [-0.5, -6.0, -9.0], [2, 3, 4], 0.0, 0.0).equals(
         1,
         suspects={
@@ -161,11 +162,11 @@ def draw_views(g):
 @task(
     "11.hear",
     LESSON + "'A test set', and assignment 06",
-    lambda v: ctc.collapse(v[0].argmax(-1).tolist()),
+    lambda v: textbook.collapse(v[0].argmax(-1).tolist()),
     draw_views,
     10,
 )
-def hear(ask: Ask):
+def hear(ask: Examiner):
     same = torch.full((5, 4, 3), 0.02, dtype=torch.float64)
     same[:, torch.arange(4), [1, 1, 0, 1]] = 0.96
     ask(same.log()).equals(
@@ -179,9 +180,10 @@ def hear(ask: Ask):
     ask(torch.full((5, 1, 3), 1 / 3).log()[:, :0]).equals([], "no frames, no labels")
     errors = words = alone = 0
     for views, said in noisy_views():
-        came = ask(views).value
-        errors += _edits([str(k) for k in said], [str(int(k)) for k in came])
-        alone += _edits([str(k) for k in said], [str(k) for k in ctc.collapse(views[0].argmax(-1).tolist())])
+        got = ask(views).value
+        errors += _edits([str(k) for k in said], [str(int(k)) for k in got])
+        best = textbook.collapse(views[0].argmax(-1).tolist())
+        alone += _edits([str(k) for k in said], [str(k) for k in best])
         words += len(said)
     if 100 * errors / words > 23.5:
         raise ask.because(
@@ -226,7 +228,7 @@ def draw_fused(g):
 
 
 @task("11.fused_beam", LESSON + "'Fusion' and 'Beam'", _fused, draw_fused, 40)
-def fused_beam(ask: Ask):
+def fused_beam(ask: Examiner):
     two = torch.tensor([[0.1, 0.8, 0.1], [0.45, 0.4, 0.15]], dtype=torch.float64).log()
     ask(two, torch.zeros(3, 3, dtype=torch.float64), 1.0, 10).equals(
         [1],

@@ -1,0 +1,66 @@
+"""What a search returns: labels and frames (``SearchResult``), and as text and seconds (``Hypothesis``).
+
+Lesson 11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from asrlib.text.tokenizers import Tokenizer
+
+
+@dataclass
+class SearchResult:
+    """The best labels that a search found for one utterance.
+
+    ``labels`` without blanks; ``frames``, the encoder frame at which each label was emitted;
+    ``log_probs``, the natural log of each label's probability; ``score``, that of the whole
+    alignment's, or of the sum over the alignments that a beam search found.
+    """
+
+    labels: list[int] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    score: float = 0.0
+
+    def emit(self, label: int, frame: int, log_prob: float) -> None:
+        """Append a label; ``score`` stays as it is."""
+        self.labels.append(label)
+        self.frames.append(frame)
+        self.log_probs.append(log_prob)
+
+    def extend(self, later: SearchResult, frames_before: int) -> None:
+        """Append the result of the frames that follow the first ``frames_before``."""
+        self.labels += later.labels
+        self.frames += [frames_before + frame for frame in later.frames]
+        self.log_probs += later.log_probs
+        self.score += later.score
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """The transcript of one utterance.
+
+    ``times``: the second at which each token was emitted; ``score``: the result's, a natural log;
+    ``confidences``: the probability of each token when it was emitted.
+    """
+
+    text: str
+    tokens: list[str]
+    times: list[float]
+    score: float
+    confidences: list[float]
+
+    @classmethod
+    def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_seconds: float) -> Hypothesis:
+        """Write a search's result as text; ``frame_seconds`` is the seconds per encoder frame."""
+        return cls(
+            text=tokenizer.decode(result.labels),
+            tokens=[tokenizer.labels[label - 1] for label in result.labels],
+            times=[frame * frame_seconds for frame in result.frames],
+            score=result.score,
+            confidences=[float(np.exp(log_prob)) for log_prob in result.log_probs],
+        )

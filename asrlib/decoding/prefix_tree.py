@@ -1,0 +1,195 @@
+"""The hypotheses of a beam search: scores in the slots of tensors, texts in one tree of prefixes.
+
+``beam`` has the two searches that use them. Lesson 11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from asrlib.decoding.hypothesis import SearchResult
+from asrlib.errors import InputError
+from asrlib.text.ngram import NGram
+
+LOG_ZERO = -torch.inf  # ln 0, the score of an empty slot
+
+
+@dataclass(frozen=True)
+class BeamOptions:
+    """How wide to search and how to compare texts.
+
+    ``lm_weight`` is not used without ``lm``; ``label_bonus`` is a natural log. Raises ``InputError`` for a
+    beam without slots.
+    """
+
+    beam_width: int = 5
+    norm_score: bool = True
+    lm: NGram | None = None
+    lm_weight: float = 0.3
+    label_bonus: float = 0.0
+
+    def __post_init__(self):
+        if self.beam_width < 1:
+            raise InputError(f"beam_width is {self.beam_width}; a beam holds at least one hypothesis")
+
+
+@dataclass
+class Beam:
+    """The K slots of every utterance, one hypothesis in each.
+
+    ``score`` is its ln P(labels | audio), and ``extra`` what language model and bonus add to that;
+    ``node`` and ``link`` are its text and the best way to it in the ``PrefixTree``. For CTC also: whether
+    it ``ended`` in blank, its ``last`` label, and the ``parent``, the node of the text without that label.
+    """
+
+    score: Float[Tensor, "batch K"]
+    extra: Float[Tensor, "batch K"]
+    node: Int[Tensor, "batch K"]
+    link: Int[Tensor, "batch K"]
+    ended: Bool[Tensor, "batch K"]
+    last: Int[Tensor, "batch K"]
+    parent: Int[Tensor, "batch K"]
+
+    @property
+    def total(self) -> Float[Tensor, "batch K"]:
+        """What hypotheses are compared by."""
+        return self.score + self.extra
+
+    def select(self, source: Int[Tensor, "batch K"]) -> Beam:
+        """Copy into each slot the one that ``source`` names."""
+        return Beam(**{name: values.gather(1, source) for name, values in vars(self).items()})
+
+    def where(self, condition: Tensor, other: Beam) -> Beam:
+        """Take this beam's slots where ``condition`` holds, elsewhere the other's."""
+        theirs = vars(other)
+        return Beam(**{n: torch.where(condition, mine, theirs[n]) for n, mine in vars(self).items()})
+
+    def beside(self, other: Beam) -> Beam:
+        """Return a beam with the slots of both."""
+        theirs = vars(other)
+        return Beam(**{n: torch.cat([mine, theirs[n]], dim=1) for n, mine in vars(self).items()})
+
+
+class Growth(NamedTuple):
+    """The O labels that each slot may emit next.
+
+    ``log_prob`` is a label's own; ``score`` and ``extra`` are those of the text that it makes.
+    """
+
+    label: Int[Tensor, "batch K O"]
+    log_prob: Float[Tensor, "batch K O"]
+    score: Float[Tensor, "batch K O"]
+    extra: Float[Tensor, "batch K O"]
+
+
+class PrefixTree:
+    """All texts met so far, as the nodes of a tree: two texts are equal if their nodes are.
+
+    A link is one way to a text: the link before it, the label, its frame and log-probability.
+    """
+
+    def __init__(self, batch: int, options: BeamOptions, blank: int, device: torch.device):
+        self.options, self.blank, self.device = options, blank, device
+        self.children: dict[tuple[int, int], int] = {}
+        self.lm_states = [options.lm.start() if options.lm else ()] * batch
+        self.links: list[tuple[int, int, int, float]] = [(-1, blank, -1, 0.0)]
+
+    def first_beam(self) -> Beam:
+        """Return a beam with the empty text in each utterance's first slot, and nothing in the others."""
+        batch, width = len(self.lm_states), self.options.beam_width
+        score = torch.full((batch, width), LOG_ZERO, device=self.device)
+        score[:, 0] = 0
+        zero = torch.zeros(batch, width, dtype=torch.long, device=self.device)
+        node = zero + torch.arange(batch, device=self.device)[:, None]
+        return Beam(score, zero.float(), node, zero, zero == 0, zero + self.blank, zero - 1)
+
+    def gains(self, nodes: Int[Tensor, "n"], V: int) -> Float[Tensor, "n V"]:
+        """Return what language model and bonus add to a text for each label that may follow."""
+        lm, bonus = self.options.lm, self.options.label_bonus
+        if lm is None:
+            return torch.full((1, 1), bonus, device=self.device).expand(len(nodes), V)
+        rows = [lm.scores(self.lm_states[node]) for node in nodes.tolist()]
+        return bonus + self.options.lm_weight * torch.stack(rows).to(self.device)
+
+    def prune(
+        self, stays: Beam, beam: Beam, growth: Growth, t: int, most: int
+    ) -> tuple[Beam, Tensor, Tensor, Tensor]:
+        """Keep the best of the texts that stay as they are and of ``beam``'s grown by a label at frame ``t``.
+
+        At most ``most`` grown ones are kept. Returns also, for each slot, (batch, K): whether it has
+        grown, from which slot it comes, and its new label.
+        """
+        count, options = stays.score.shape[1], growth.label.shape[2]
+        best, option = (growth.score + growth.extra).flatten(1).topk(most)
+        ranking, choice = torch.cat([stays.total, best], dim=1).topk(self.options.beam_width)
+        grown = (choice >= count) & (ranking > LOG_ZERO)
+        option = option.gather(1, (choice - count).clamp(min=0))
+        origin = option // options
+        before = beam.select(origin)
+        label, log_prob, score, extra = (values.flatten(1).gather(1, option) for values in growth)
+        after = replace(
+            before, score=score, extra=extra, ended=torch.zeros_like(grown), last=label, parent=before.node
+        )
+        pruned = after.where(grown, stays.select(choice.clamp(max=count - 1)))
+        pruned.score.masked_fill_(ranking == LOG_ZERO, LOG_ZERO)
+        self._extend(pruned, grown, before.link, log_prob, t)
+        return pruned, grown, torch.where(grown, origin, choice.clamp(max=count - 1)), label
+
+    def _extend(self, beam: Beam, grown: Tensor, links: Tensor, log_prob: Tensor, t: int) -> None:
+        """Set node and link of the slots that have grown."""
+        nodes, first_link, lm = [], len(self.links), self.options.lm
+        columns = (beam.parent, links, beam.last, log_prob)
+        for node, link, label, value in zip(*(c[grown].tolist() for c in columns), strict=True):
+            if (node, label) not in self.children:
+                self.children[node, label] = len(self.lm_states)
+                self.lm_states.append(lm.advance(self.lm_states[node], label) if lm else ())
+            nodes.append(self.children[node, label])
+            self.links.append((link, label, t, value))
+        beam.node[grown] = torch.tensor(nodes, dtype=torch.long, device=self.device)
+        beam.link[grown] = torch.arange(first_link, len(self.links), device=self.device)
+
+    def ranked(self, beam: Beam) -> list[list[SearchResult]]:
+        """Return the texts of each utterance, the best first."""
+        lm, options, ranked = self.options.lm, self.options, []
+        slots = zip(
+            beam.score.tolist(), beam.extra.tolist(), beam.node.tolist(), beam.link.tolist(), strict=True
+        )
+        for utterance in slots:
+            keyed = []
+            for score, extra, node, link in zip(*utterance, strict=True):
+                if score > LOG_ZERO:
+                    result = self._result(link, score)
+                    if lm:
+                        extra += options.lm_weight * float(lm.scores(self.lm_states[node])[0])
+                    length = len(result.labels) + 1 if options.norm_score else 1
+                    keyed.append(((score + extra) / length, result))
+            ranked.append([result for _, result in sorted(keyed, key=lambda pair: -pair[0])])
+        return ranked
+
+    def _result(self, link: int, score: float) -> SearchResult:
+        """Follow the links back to the empty text."""
+        steps = []
+        while link > 0:
+            link, *step = self.links[link]
+            steps.append(step)
+        labels, frames, log_probs = ([step[i] for step in reversed(steps)] for i in range(3))
+        return SearchResult(labels, frames, log_probs, score)
+
+
+def same_pairs(mine: Tensor, theirs: Tensor, mask: Tensor, their_mask: Tensor) -> Bool[Tensor, "batch K K"]:
+    """Return where the numbers in slots i and j are the same, and both masks hold."""
+    same = mine[:, :, None] == theirs[:, None]
+    return same & mask[:, :, None] & their_mask[:, None]
+
+
+def merge(beam: Beam, pairs: Bool[Tensor, "batch K K"]) -> Beam:
+    """Add slot j to slot i and empty it, for all pairs (i, j); keep the more probable one's link."""
+    theirs, slot = torch.where(pairs, beam.score[:, None], LOG_ZERO).max(2)
+    link = torch.where(theirs > beam.score, beam.link.gather(1, slot), beam.link)
+    score = torch.logaddexp(beam.score, theirs).masked_fill(pairs.any(1), LOG_ZERO)
+    return replace(beam, score=score, link=link)

@@ -1,0 +1,60 @@
+"""Where the kit's own data lies, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def assets() -> Path:
+    """Return the folder of the kit's own clips and models: ASRLIB_DATA, or ``data`` in the checkout."""
+    return Path(os.environ.get("ASRLIB_DATA") or Path(__file__).resolve().parents[1] / "data")
+
+
+@contextlib.contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty draft folder, whose files replace those of ``folder`` once all are written.
+
+    An ``OSError`` names the folder if it does not name a file, and leaves the old files in place.
+    """
+    draft = folder / "draft.partial"
+    try:
+        shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+        draft.mkdir(parents=True)
+        yield draft
+        for file in sorted(draft.iterdir()):
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+        for file in sorted(draft.iterdir()):
+            os.replace(file, folder / file.name)
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a failed write does not say where
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, whose old content stays until the new one is complete.
+
+    An ``OSError`` names ``path``.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        # /dev/stdout, a pipe, a link: written to, never replaced
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_bytes(content)
+            return
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        error.filename = str(path)
+        raise

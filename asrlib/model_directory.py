@@ -1,0 +1,96 @@
+"""The files of a trained model, read and written.
+
+A model directory holds ``config.yml``, ``model.safetensors``, the tokenizer and ``metrics.json``; and,
+for an ensemble, the other networks' directories in ``members``. Lesson 00.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import nn
+
+from asrlib.config.schema import Config, build_model, check_vocabulary, load_config
+from asrlib.errors import InputError
+from asrlib.files import assets
+from asrlib.text.tokenizers import Tokenizer, load_tokenizer
+
+
+def shipped_model(name: str = "digits-model") -> Path:
+    """Return the folder of a model that comes with the kit.
+
+    ``digits-model``, or ``lessons-model``, a single network whose weights never change, so that what the
+    lessons print stays what it was.
+    """
+    return assets() / name
+
+
+def find_model(model_dir: str | Path | None) -> Path:
+    """Return the folder of a model: None is ``digits-model``, ``"lessons-model"`` the one in the kit.
+
+    Raises ``InputError`` if there is no such folder.
+    """
+    folder = shipped_model() if model_dir is None else Path(model_dir)
+    if model_dir == "lessons-model" and not folder.is_dir():
+        folder = shipped_model(model_dir)
+    if not folder.is_dir():
+        raise InputError(f"there is no model directory {folder}")
+    return folder
+
+
+def member_folders(folder: Path) -> list[Path]:
+    """Return the model directories of an ensemble's other networks."""
+    return sorted(config.parent for config in folder.glob("members/*/config.yml"))
+
+
+def read_model(folder: Path) -> tuple[Config, nn.Module, Tokenizer]:
+    """Read one network, without its ensemble's members; the weights in float32.
+
+    Raises ``InputError``, naming the file, if one is missing or damaged or does not fit the others.
+    """
+    for name in ("config.yml", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name} is missing: {folder} is not a complete model directory")
+    config = load_config(folder / "config.yml")
+    tokenizer = load_tokenizer(folder)
+    check_vocabulary(config, tokenizer.vocabulary, str(folder / "config.yml"))
+    model = build_model(config, tokenizer.vocabulary)
+    try:
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        model.load_state_dict(
+            {
+                name: weight.float() if weight.is_floating_point() else weight
+                for name, weight in weights.items()
+            }
+        )
+    except SafetensorError as error:
+        raise InputError(f"{folder / 'model.safetensors'} is damaged: {error}") from None
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{folder / 'model.safetensors'} does not fit {folder / 'config.yml'}: {reason}"
+        ) from None
+    return config, model, tokenizer
+
+
+def write_model(
+    folder: Path,
+    config: Config,
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    metrics: dict[str, Any],
+    half: bool = False,
+) -> None:
+    """Write one network's files into an existing folder; ``half`` stores the weights in 16 bits."""
+    weights = {
+        name: (weight.half() if half and weight.is_floating_point() else weight).detach().cpu().contiguous()
+        for name, weight in model.state_dict().items()
+    }
+    tokenizer.save(folder)
+    (folder / "model.safetensors").write_bytes(safetensors.torch.save(weights))
+    config.save(folder / "config.yml")
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")

@@ -1,0 +1,136 @@
+"""A task, the call of a student's function, and what is asked of the value that it returned."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from asrlib.teaching.check.comparison import difference, first_difference, fits, is_unchanged
+from asrlib.teaching.check.display import describe_error, show, show_arguments
+from asrlib.teaching.check.hints import find_hints
+from asrlib.teaching.check.verdicts import Unfinished, WrongAnswer
+
+
+@dataclass(frozen=True)
+class Task:
+    """``reference(*draw(generator))`` is right; ``probes`` asks for the cases that tell mistakes apart."""
+
+    name: str
+    probes: Callable[[Examiner], None]
+    reference: Callable | None
+    draw: Callable[[torch.Generator], tuple] | None
+    look: str
+    times: int
+    tolerance: float
+
+    @property
+    def function(self) -> str:
+        return self.name.split(".", 1)[1]
+
+
+class Examiner:
+    """Calls a student's function on copies of the arguments; ``generator`` draws the random cases."""
+
+    def __init__(self, task: Task, function: Any, seed: int = 0):
+        self.task, self.function = task, function
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Answer:
+        """Call the function. ``WrongAnswer`` if it changes its arguments, ``Unfinished`` if it is a stub."""
+        given = copy.deepcopy((args, kwargs))
+        call = f"{self.task.function}({show_arguments(args, kwargs)})"
+        started = time.thread_time()
+        try:
+            value = self.function(*given[0], **given[1])
+        except WrongAnswer:
+            raise
+        except NotImplementedError:  # what stands there before there is an answer
+            raise Unfinished(f"not done yet ({self.task.look}).") from None
+        except Exception as error:
+            return Answer(self.task, call, None, describe_error(error))
+        if not is_unchanged(given, (args, kwargs)):
+            raise WrongAnswer(
+                f"  called    {call}\n  got       a changed argument: the function writes into what it was"
+                " given.\n  look at   where it assigns in place, and work on a copy (clone) there"
+            )
+        seconds = getattr(self.function, "seconds", None) or time.thread_time() - started
+        return Answer(self.task, call, value, seconds=seconds)
+
+    def because(self, message: str) -> WrongAnswer:
+        """Return a verdict in a checker's own words, to be raised."""
+        return WrongAnswer(f"  {message}\n  look at   {self.task.look}")
+
+
+class Answer:
+    """What the function returned for one call. An exception waits until it is known what was expected.
+
+    ``seconds`` are the calling thread's own, so that a busy machine makes no answer slow.
+    """
+
+    def __init__(self, task: Task, call: str, value: Any, error: str = "", seconds: float = 0.0):
+        self.task, self.call, self._value, self.error, self.seconds = task, call, value, error, seconds
+
+    @property
+    def value(self) -> Any:
+        """The value; ``WrongAnswer`` for an exception."""
+        if self.error:
+            self._reject(f"  got       {self.error}")
+        return self._value
+
+    def items(self, count: int, otherwise: str) -> list:
+        """Return the value as a list; ``WrongAnswer(otherwise)`` unless it is a sequence of ``count``."""
+        value = self.value.tolist() if hasattr(self.value, "tolist") else self.value
+        if not isinstance(value, tuple | list) or len(value) != count:
+            raise WrongAnswer(f"  {otherwise}\n  look at   {self.task.look}")
+        return list(value)
+
+    def entry(self, key: str, otherwise: str) -> Answer:
+        """Return the answer under ``key``; ``WrongAnswer(otherwise)`` unless it is in a dictionary."""
+        value = self.value
+        if not isinstance(value, dict) or key not in value:
+            raise WrongAnswer(f"  {otherwise}\n  look at   {self.task.look}")
+        return Answer(self.task, self.call, value[key])
+
+    def equals(
+        self,
+        expected: Any,
+        because: str = "",
+        suspects: dict[str, Any] | None = None,
+        tolerance: float | None = None,
+    ) -> Any:
+        """Return the value; ``WrongAnswer`` unless it is ``expected``, numbers up to a tolerance.
+
+        ``because`` is what a wrong answer to just this case means; ``suspects`` are values that known
+        mistakes give. Without either, or beside them, the values themselves are compared for hints.
+        """
+        tolerance = tolerance or self.task.tolerance
+        if self.error:
+            self._reject(
+                f"  expected  {show(expected)}",
+                f"  got       {self.error}",
+                because=[because] * bool(because),
+            )
+        if (lines := difference(self._value, expected, tolerance)) is None:
+            return self._value
+        why = [text for text, value in (suspects or {}).items() if fits(self._value, value, tolerance)]
+        why = why or [because] * bool(because)
+        why = why or find_hints(*first_difference(self._value, expected, tolerance), tolerance)
+        self._reject(*lines, because=why)
+
+    def satisfies(self, true: bool, expected: str, because: str = "") -> Any:
+        """Return the value; ``WrongAnswer`` unless ``true``. ``expected`` says in words what was expected."""
+        if not true:
+            got = f"  got       {show(self.value)}"
+            self._reject(f"  expected  {expected}", got, because=[because] * bool(because))
+        return self.value
+
+    def _reject(self, *lines: str, because: Iterable[str] = ()) -> None:
+        about = [f"  why       {text}" for text in because]
+        raise WrongAnswer(
+            "\n".join([f"  called    {self.call}", *lines, *about, f"  look at   {self.task.look}"])
+        )

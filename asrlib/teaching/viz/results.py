@@ -1,0 +1,72 @@
+"""Plots of a training run and of a recognizer's errors. Lessons 09 and 11."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE, axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_history(history: Sequence[dict[str, float]], axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    """Plot a run's loss, learning rate and dev WER over steps (``metrics.json``'s ``history``). Lesson 09."""
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        _, axes = plt.subplots(1, 3, figsize=(11, 2.8), layout="constrained")
+    panels = (
+        ("loss", "training loss (nats per utterance)", BLUE),
+        ("lr", "learning rate", GREY),
+        ("dev_wer", "dev WER (%)", ORANGE),
+    )
+    for ax, (key, label, color) in zip(axes, panels, strict=True):
+        points = [(entry["step"], entry[key]) for entry in history if key in entry]
+        ax.plot(*zip(*points, strict=True), color=color, marker="o", markersize=3) if points else None
+        ax.set(xlabel="step", ylabel=label)
+        ax.grid(alpha=0.3)
+    axes[0].set_yscale("log")
+    return axes
+
+
+def plot_confusions(counts: Any, labels: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Show how often label i was spoken (rows) and label j recognized (columns). Lesson 11.
+
+    The diagonal, what was recognized correctly, is numbered but not colored: it would outshine the rest.
+    """
+    counts = np.asarray(counts)
+    ax = axes_or_new(ax, width=5.4, height=4.4)
+    errors = counts * (1 - np.eye(len(counts)))
+    image = ax.imshow(errors, cmap="Oranges", vmin=0, vmax=max(errors.max(), 1))
+    ax.figure.colorbar(image, ax=ax, label="errors", pad=0.01)
+    dark = 0.6 * image.get_clim()[1]
+    for (i, j), count in np.ndenumerate(counts):
+        if count:
+            color = GREY if i == j else "white" if count > dark else "black"
+            ax.text(j, i, f"{count:g}", ha="center", va="center", fontsize=8, color=color)
+    ax.set(xlabel="heard", ylabel="said", xticks=range(len(labels)), yticks=range(len(labels)))
+    ax.set_xticklabels(labels, rotation=45, ha="right", fontsize=8)
+    ax.set_yticklabels(labels, fontsize=8)
+    return ax
+
+
+def plot_calibration(confidence: Any, correct: Any, bins: int = 8, ax: Axes | None = None) -> Axes:
+    """Plot the share of words that are right over the recognizer's confidence in them. Lesson 11.
+
+    ``bins`` of equally many words each; the error bars are two standard errors. On the dashed
+    line the confidence equals the share.
+    """
+    confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
+    ax = axes_or_new(ax, width=4.0, height=3.2)
+    ax.plot([0, 1], [0, 1], linestyle="--", color=GREY)
+    parts = [part for part in np.array_split(np.argsort(confidence, kind="stable"), bins) if len(part)]
+    x, y = ([float(values[part].mean()) for part in parts] for values in (confidence, correct))
+    spread = [2 * (p * (1 - p) / len(part)) ** 0.5 for p, part in zip(y, parts, strict=True)]
+    ax.errorbar(x, y, yerr=spread, color=BLUE, marker="o", markersize=4, capsize=2)
+    ax.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.05))
+    ax.grid(alpha=0.3)
+    return ax

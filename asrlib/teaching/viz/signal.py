@@ -1,0 +1,111 @@
+"""Plots of sound and features over time, and marks on any plot over time. Lessons 00 and 01."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE, axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_waveform(samples: Any, sample_rate: int, ax: Axes | None = None) -> Axes:
+    """Plot the amplitude over seconds. Lesson 00."""
+    samples = np.asarray(samples)
+    ax = axes_or_new(ax, height=1.8)
+    ax.plot(np.arange(len(samples)) / sample_rate, samples, color=BLUE, linewidth=0.5)
+    ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(0, len(samples) / sample_rate))
+    return ax
+
+
+def plot_log_mel(features: Any, hop_ms: float = 10.0, ax: Axes | None = None) -> Axes:
+    """Show (frames, mels) features as an image: time to the right, mel bins upwards. Lesson 00."""
+    features = np.asarray(features)
+    ax = axes_or_new(ax)
+    seconds = features.shape[0] * hop_ms / 1000
+    image = ax.imshow(
+        features.T,
+        origin="lower",
+        aspect="auto",
+        extent=(0, seconds, 0, features.shape[1]),
+        cmap="magma",
+        interpolation="nearest",
+    )
+    ax.figure.colorbar(image, ax=ax, label="log energy", pad=0.01)
+    ax.set(xlabel="time (s)", ylabel="mel bin")
+    return ax
+
+
+def plot_spectrogram(power: Any, sample_rate: int, hop_ms: float = 10.0, ax: Axes | None = None) -> Axes:
+    """Show (frames, bins) power spectra in decibels below the strongest bin. Lesson 01.
+
+    Time goes to the right, frequency in Hz upwards; what is more than 60 dB below is black.
+    """
+    power = np.asarray(power)
+    ax = axes_or_new(ax)
+    decibels = 10 * np.log10(np.maximum(power / max(power.max(), 1e-30), 1e-12))
+    image = ax.imshow(
+        decibels.T,
+        origin="lower",
+        aspect="auto",
+        extent=(0, power.shape[0] * hop_ms / 1000, 0, sample_rate / 2),
+        cmap="magma",
+        interpolation="nearest",
+        vmin=-60,
+        vmax=0,
+    )
+    ax.figure.colorbar(image, ax=ax, label="power (dB)", pad=0.01)
+    ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
+    return ax
+
+
+def plot_mel_filters(filters: Any, sample_rate: int, every: int = 1, ax: Axes | None = None) -> Axes:
+    """Plot every ``every``-th of the (bins, mels) triangular filters over frequency. Lesson 01."""
+    filters = np.asarray(filters)
+    ax = axes_or_new(ax, height=2.2)
+    hz = np.linspace(0, sample_rate / 2, filters.shape[0])
+    for m in range(0, filters.shape[1], every):
+        ax.plot(hz, filters[:, m], color=(BLUE, ORANGE)[m // every % 2], linewidth=0.9)
+    ax.set(xlabel="frequency (Hz)", ylabel="weight", xlim=(0, sample_rate / 2), ylim=(0, 1.05))
+    return ax
+
+
+def mark_words(words: Iterable[tuple[str, float, float]], ax: Axes, y: float = 1.02) -> Axes:
+    """Mark spans of (word, start, end), in seconds, on a plot over time, each named above it."""
+    for word, start, end in words:
+        ax.axvspan(start, end, color=GREY, alpha=0.12)
+        ax.axvline(start, color=GREY, linewidth=0.8)
+        ax.axvline(end, color=GREY, linewidth=0.8, linestyle=":")
+        ax.text(
+            (start + end) / 2,
+            y,
+            word,
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            va="bottom",
+            fontsize=9,
+        )
+    return ax
+
+
+def mark_tokens(tokens: Sequence[str], times: Sequence[float], ax: Axes, y: float = 0.86) -> Axes:
+    """Mark each token that a recognizer emitted: a line at its time in seconds, with its name."""
+    for token, time in zip(tokens, times, strict=True):
+        ax.axvline(time, color="white", linewidth=3)
+        ax.axvline(time, color=ORANGE, linewidth=1.5)
+        ax.text(
+            time,
+            y,
+            token,
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            color=ORANGE,
+            fontsize=9,
+            fontweight="bold",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        )
+    return ax

@@ -1,0 +1,59 @@
+"""Widgets: sliders over a plot. Each is a plain drawing function first, so that a figure can
+stand before the widget and a test can call it over the slider's whole range.
+"""
+
+from asrlib.teaching.widgets.controls import explorer, stepper
+from asrlib.teaching.widgets.decoding import (
+    beam_after,
+    decoder_stepper,
+    draw_beam_step,
+    draw_greedy_step,
+    draw_hypotheses,
+    draw_models,
+)
+from asrlib.teaching.widgets.lattice import ctc_explorer, draw_ctc_frame, draw_rnnt_path, lattice_explorer
+from asrlib.teaching.widgets.network import (
+    block_profile,
+    contextnet_explorer,
+    draw_contextnet,
+    draw_gates,
+    draw_receptive_field,
+    gate_viewer,
+    receptive_field_explorer,
+    se_gates,
+)
+from asrlib.teaching.widgets.sound import (
+    draw_noisy,
+    draw_spectrogram,
+    noise_explorer,
+    spectrogram_explorer,
+    with_white_noise,
+)
+
+__all__ = [
+    "beam_after",
+    "block_profile",
+    "contextnet_explorer",
+    "ctc_explorer",
+    "decoder_stepper",
+    "draw_beam_step",
+    "draw_contextnet",
+    "draw_ctc_frame",
+    "draw_gates",
+    "draw_greedy_step",
+    "draw_hypotheses",
+    "draw_models",
+    "draw_noisy",
+    "draw_receptive_field",
+    "draw_rnnt_path",
+    "draw_spectrogram",
+    "explorer",
+    "gate_viewer",
+    "lattice_explorer",
+    "noise_explorer",
+    "receptive_field_explorer",
+    "se_gates",
+    "spectrogram_explorer",
+    "stepper",
+    "with_white_noise",
+]

@@ -1,0 +1,156 @@
+"""Explorers of the encoder: receptive field, gates, and ContextNet block by block. Lessons 02, 03, 04."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torchaudio.functional
+
+from asrlib.models.contextnet import DOWNSAMPLING, ContextNetEncoder, standard_blocks
+from asrlib.models.layers.conv import PADDINGS, pad_amounts, receptive_field
+from asrlib.models.layers.se import SqueezeExcite
+from asrlib.models.transducer import count_parameters
+from asrlib.teaching import viz
+from asrlib.teaching.widgets.controls import choice, explorer, slider
+
+if TYPE_CHECKING:
+    import ipywidgets
+    from matplotlib.figure import Figure
+
+    from asrlib.recognizer import Recognizer
+
+
+def draw_receptive_field(kernel: int, layers: int, strided: int, padding: str) -> Figure:
+    """Draw what one output frame sees through ``layers`` of one kernel. Lesson 02.
+
+    The first ``strided`` layers have stride 2.
+    """
+    stack = [(kernel, 2 if layer < strided else 1) for layer in range(layers)]
+    field, step = receptive_field(stack)[-1]
+    ax = viz.plot_receptive_field(stack, padding)
+    steps = [1, *(step for _, step in receptive_field(stack))]
+    ahead = pad_amounts(kernel, padding)[1] * sum(steps[:-1])
+    ax.set_title(
+        f"sees {field} frames, {ahead} of them in the future; strides multiply to {step}", loc="left"
+    )
+    return ax.figure
+
+
+def receptive_field_explorer() -> ipywidgets.VBox:
+    """Return kernel, layers, strides and padding over ``draw_receptive_field``. Lesson 02."""
+    controls = [
+        slider("kernel", 5, 1, 9, 2),
+        slider("layers", 3, 1, 6),
+        slider("of stride 2", 0, 0, 3),
+        choice("padding", PADDINGS),
+    ]
+    return explorer(controls, draw_receptive_field)
+
+
+@torch.no_grad()
+def se_gates(recognizer: Recognizer, samples: Any, sample_rate: int) -> list[torch.Tensor]:
+    """The gates of each squeeze-and-excitation module on one utterance, (channels,) each. Lesson 03.
+
+    Where the context is not the whole utterance, the mean over its frames.
+    """
+    samples = torch.as_tensor(np.asarray(samples, dtype=np.float32))
+    samples = torchaudio.functional.resample(samples, sample_rate, recognizer.front_end.sample_rate)
+    modules = [m for m in recognizer.model.encoder.modules() if isinstance(m, SqueezeExcite)]
+    found: list[torch.Tensor] = []
+
+    def record(module: SqueezeExcite, inputs: tuple[Any, ...]) -> None:
+        found.append(module.gates(*inputs)[0].mean(0))
+
+    hooks = [module.register_forward_pre_hook(record) for module in modules]
+    try:
+        recognizer.model.encoder(*recognizer.front_end(samples[None], torch.tensor([len(samples)])))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def draw_gates(block: int, *utterances: tuple[str, list[torch.Tensor]]) -> Figure:
+    """Draw one block's gates on some utterances, given as (name, ``se_gates``). Lesson 03."""
+    ax = viz.plot_gates([(name, gates[block]) for name, gates in utterances])
+    (_, first), *others = utterances
+    distances = ", ".join(f"{(first[block] - other[block]).abs().mean():.3f}" for _, other in others)
+    ax.set_title(f"block C{block}, mean difference {distances}", loc="left")
+    return ax.figure
+
+
+def gate_viewer(recognizer: Recognizer, utterances: dict[str, tuple[Any, int]]) -> ipywidgets.VBox:
+    """Return a choice of two utterances and a block over ``draw_gates``. Lesson 03.
+
+    ``utterances`` are {name: (samples, sample rate)}.
+    """
+    import ipywidgets
+
+    gates = {name: se_gates(recognizer, *sound) for name, sound in utterances.items()}
+    names = list(gates)
+
+    def draw(first: str, second: str, block: int) -> Figure:
+        return draw_gates(block, *((name, gates[name]) for name in (first, second)))
+
+    controls = [
+        ipywidgets.Dropdown(options=names, value=names[0], description="line"),
+        ipywidgets.Dropdown(options=names, value=names[-1], description="dots"),
+        slider("block", 0, 0, len(gates[names[0]]) - 1),
+    ]
+    return explorer(controls, draw)
+
+
+def block_profile(encoder: ContextNetEncoder) -> dict[str, list[float]]:
+    """For each block: ``parameters``; ``work``, multiplications of its convolutions for a second of sound
+    at 100 frames a second; ``field``, the receptive field up to there in input frames; ``rate``, how many
+    input frames a frame of its output spans. Lesson 04.
+    """
+    profile: dict[str, list[float]] = {"parameters": [], "work": [], "field": [], "rate": []}
+    rate, stack = 1, []
+    for block in encoder.blocks:
+        work = 0.0
+        for layer in block.layers:
+            rate *= layer.conv.stride
+            work += 100 / rate * (layer.conv.depthwise.numel() + layer.conv.pointwise.weight.numel())
+            stack.append((layer.conv.depthwise.shape[1], layer.conv.stride))
+        if block.shortcut is not None:
+            weights = sum(weight.numel() for weight in block.shortcut.parameters() if weight.dim() > 1)
+            work += 100 / rate * weights
+        values = sum(count_parameters(block)), work, receptive_field(stack)[-1][0], rate
+        for key, value in zip(profile, values, strict=True):
+            profile[key].append(value)
+    return profile
+
+
+def draw_contextnet(variant: str, alpha: float, kernel: int, downsampling: str) -> Figure:
+    """Draw parameters, work and receptive field of C0 to C22, block by block. Lesson 04."""
+    import matplotlib.pyplot as plt
+
+    with torch.device("meta"):  # shapes alone
+        blocks = standard_blocks(kernel, downsampling=downsampling)
+        profile = block_profile(ContextNetEncoder(80, blocks, alpha, variant))
+    figure, axes = plt.subplots(1, 3, figsize=(12, 2.9), layout="constrained")
+    panels = (
+        ("parameters", 1e6, "parameters (millions)"),
+        ("work", 1e6, "multiplications (millions a second)"),
+        ("field", 100, "receptive field (s)"),
+    )
+    for ax, (key, unit, label) in zip(axes, panels, strict=True):
+        viz.plot_blocks([value / unit for value in profile[key]], profile["rate"], label, ax)
+    axes[0].set_title(f"{sum(profile['parameters']) / 1e6:.1f} million")
+    axes[1].set_title(f"{sum(profile['work']) / 1e6:,.0f} million a second of sound")
+    axes[2].set_title(f"{profile['field'][-1] / 100:.1f} s by convolution alone")
+    return figure
+
+
+def contextnet_explorer() -> ipywidgets.VBox:
+    """Return variant, alpha, kernel and down-sampling over ``draw_contextnet``. Lesson 04."""
+    controls = [
+        choice("variant", ["paper", "tensorflowasr"]),
+        slider("alpha", 0.5, 0.25, 2.0, 0.25),
+        slider("kernel", 5, 3, 21, 2),
+        choice("reduction", list(DOWNSAMPLING)),
+    ]
+    return explorer(controls, draw_contextnet)

@@ -1,0 +1,191 @@
+"""One step of training: batch, features, loss, backward, clipping, guard, optimizer, average. Lesson 09.
+
+A step is an object that performs one batch after another, so that a device can have its own way:
+``TrainingStep`` serves CPUs and GPUs, ``training.xla.XlaStep`` TPUs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from asrlib.config.schema import Config, TrainingConfig
+from asrlib.data.batches import Batch
+from asrlib.losses.arguments import values_unchecked
+from asrlib.signal.augment_policy import augmented_features
+from asrlib.signal.features import FrontEnd
+from asrlib.training.average import WeightAverage
+from asrlib.training.noise import noisy_weights
+from asrlib.training.processes import share_of_mean
+from asrlib.training.schedules import learning_rate
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class Outcome(NamedTuple):
+    """What one batch did. ``loss`` is detached, or None if ``problem`` says why the batch was skipped;
+    ``completed``: whether the weights were updated with it (not while gradients accumulate).
+    """
+
+    loss: Float[Tensor, ""] | None
+    problem: str | None
+    completed: bool
+
+
+class TrainingStep:
+    """Performs training steps on a CPU or a GPU, of one process or of several.
+
+    ``model`` and ``optimizer`` are those that ``accelerator.prepare`` returned; ``average`` follows the
+    weights. ``total_steps`` is the length of the learning rate's schedule. Subclasses for other devices
+    override the methods below ``__call__``.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        accelerator: Accelerator,
+        model: nn.Module,
+        optimizer: Any,
+        average: WeightAverage | None,
+        total_steps: int,
+    ):
+        self.config, self.settings, self.accelerator = config, config.training, accelerator
+        self.model, self.optimizer, self.average = model, optimizer, average
+        self.total_steps = total_steps
+        self.network = accelerator.unwrap_model(model)
+        self.width = config.prediction.units if config.prediction else self.network.encoder.dim
+        self.front_end = FrontEnd(**vars(config.features)).to(self.eager_device)
+
+    def __call__(self, batch: Batch, generator: torch.Generator, number: int) -> Outcome:
+        """Train on one batch as a part of step ``number``, from 0.
+
+        ``generator`` draws the augmentation; dropout and weight noise are seeded with its seed. A batch whose
+        loss or gradient is not finite changes nothing.
+        """
+        self.seed(generator.initial_seed())
+        features, lengths = self.features(batch, generator)
+        self.set_learning_rate(number)
+        self.model.train()
+        statistics = [buffer.clone() for buffer in self.model.buffers()]
+        with self.accelerator.accumulate(self.model), self.weight_noise(number):
+            loss = self.loss(features, lengths, batch)
+            problem = self.problem_before_backward(loss)
+            if problem is None:
+                self.accelerator.backward(loss)
+        norm = self.clip() if problem is None else None
+        loss, norm = self.end_program(loss.detach(), norm)
+        problem = problem or self.problem_after_backward(loss, norm)
+        if problem is None:
+            self.update(number)
+        else:
+            self.discard(statistics)
+        self.end_program()
+        return Outcome(loss if problem is None else None, problem, self.accelerator.sync_gradients)
+
+    @property
+    def eager_device(self) -> torch.device:
+        """Where features are computed and speech is decoded, which have no fixed shapes."""
+        return self.accelerator.device
+
+    def seed(self, seed: int) -> None:
+        """Seed dropout and weight noise."""
+        torch.manual_seed(seed)
+
+    @torch.no_grad()
+    def features(
+        self, batch: Batch, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
+        """Return augmented features and their lengths in frames, on the model's device."""
+        waveforms, lengths = batch.waveforms.to(self.eager_device), batch.lengths.to(self.eager_device)
+        found = augmented_features(waveforms, lengths, self.front_end, self.config.augment, generator)
+        features, counts = (x.to(self.accelerator.device) for x in found)
+        return features, counts
+
+    def set_learning_rate(self, number: int) -> None:
+        rate = learning_rate(self.settings, number, self.total_steps, self.width)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def weight_noise(self, number: int) -> contextlib.AbstractContextManager[None]:
+        """Return the block within which the prediction network's weights are noisy."""
+        started = number >= self.settings.weight_noise_start
+        amount = self.settings.weight_noise if started else 0.0
+        if self.network.prediction is None or not self.adds_noise(amount):
+            return contextlib.nullcontext()
+        return noisy_weights(self.network.prediction, torch.tensor([amount]).to(self.accelerator.device))
+
+    def adds_noise(self, amount: float) -> bool:
+        return amount != 0
+
+    def loss(self, features: Tensor, lengths: Tensor, batch: Batch) -> Float[Tensor, ""]:
+        """Return the loss in nats per utterance, weighted by this process' share of the utterances."""
+        device = self.accelerator.device
+        with values_unchecked():  # whether they are finite is asked below
+            loss = self.model(features, lengths, batch.targets.to(device), batch.target_lengths.to(device))
+        return loss * share_of_mean(self.accelerator, len(batch.ids))
+
+    def problem_before_backward(self, loss: Tensor) -> str | None:
+        """Say what is wrong if any process' loss is not finite."""
+        finite = self.accelerator.gather(torch.isfinite(loss.detach()).reshape(1)).all()
+        return None if finite else f"the loss is {float(loss.detach())}"
+
+    def clip(self) -> Tensor | None:
+        """Clip the gradient to ``clip_norm``; returns its norm before, or None while it accumulates."""
+        if not self.accelerator.sync_gradients:
+            return None
+        return self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+
+    def end_program(self, *results: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return ``results`` once they can be looked at without harm, here at once."""
+        return results
+
+    def problem_after_backward(self, loss: Tensor, norm: Tensor | None) -> str | None:
+        """Say what is wrong if the gradient's norm is not finite."""
+        # in fp16 the scaler skips such a step by itself, and lowers its scale
+        if norm is None or self.accelerator.scaler is not None or torch.isfinite(norm):
+            return None
+        return f"the gradient's norm is {float(norm)}"
+
+    def update(self, number: int) -> None:
+        """Move the weights and their average, unless gradients still accumulate."""
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average is not None and self.accelerator.sync_gradients:
+            self.average.update(self.network, number)
+
+    def discard(self, statistics: list[Tensor]) -> None:
+        """Drop the gradient, and give batch norm back the running statistics from before the batch."""
+        for buffer, value in zip(self.model.buffers(), statistics, strict=True):
+            buffer.copy_(value)
+        self.optimizer.zero_grad()
+
+    def network_to_decode(self) -> nn.Module:
+        """Return the network, on ``eager_device``, for a moment's use."""
+        return self.network
+
+
+def batch_seed(seed: int, epoch: int, batch: int, process: int) -> int:
+    """Return the seed, of 63 bits, of all that ``process`` draws for a batch of a run with ``seed``."""
+    # of a negative seed, the two's complement: numpy takes none
+    sequence = np.random.SeedSequence(seed % 2**64, spawn_key=(epoch, batch, process))
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
+def adam(model: nn.Module, settings: TrainingConfig) -> torch.optim.Adam:
+    """Return the optimizer that ``settings`` describe; each step sets its learning rate."""
+    on_xla = next(model.parameters()).device.type == "xla"
+    return torch.optim.Adam(
+        model.parameters(),
+        lr=0.0,
+        betas=tuple(settings.betas),
+        eps=settings.eps,
+        weight_decay=settings.l2,
+        fused=not on_xla,
+        capturable=on_xla,  # the step count is a number on the device, and not part of the program
+    )

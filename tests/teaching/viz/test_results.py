@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from asrlib.teaching import viz
+
+
+def test_history_separates_loss_rate_and_wer():
+    history = [
+        {"step": 1, "loss": 2.0, "lr": 0.1},
+        {"step": 2, "loss": 1.0, "lr": 0.2},
+        {"step": 2, "dev_wer": 50.0},
+    ]
+    loss, rate, wer = viz.plot_history(history)
+    assert loss.lines[0].get_xydata().tolist() == [[1, 2.0], [2, 1.0]]
+    assert rate.lines[0].get_xydata().tolist() == [[1, 0.1], [2, 0.2]]
+    assert wer.lines[0].get_xydata().tolist() == [[2, 50.0]]
+
+
+def test_an_empty_history_is_no_error():
+    assert len(viz.plot_history([])) == 3
+
+
+def test_confusions_color_only_what_went_wrong():
+    ax = viz.plot_confusions([[9, 2], [0, 4]], ["five", "nine"])
+    assert ax.images[0].get_array().tolist() == [[0, 2], [0, 0]]
+    found = {text.get_position(): text.get_text() for text in ax.texts}
+    assert found == {(0, 0): "9", (1, 0): "2", (1, 1): "4"}  # (column, row): five was heard as nine
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("heard", "said")
+
+
+def test_calibration_bins_hold_equally_many():
+    confidence = np.array([0.9, 0.1, 0.2, 0.8, 0.3, 0.7])
+    ax = viz.plot_calibration(confidence, confidence > 0.5, bins=3)
+    line = ax.lines[1]
+    assert line.get_xdata() == pytest.approx([0.15, 0.5, 0.85])
+    assert line.get_ydata() == pytest.approx([0, 0.5, 1])
+    few = viz.plot_calibration([0.4], [True], bins=5)
+    assert few.lines[1].get_xdata().tolist() == [0.4]
