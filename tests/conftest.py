@@ -17,7 +17,7 @@ import pytest  # noqa: E402
 import tiny  # noqa: E402
 
 # files of few tests that take long: begun last, they would leave the other process without work
-SLOW = {"test_grade", "test_loop", "test_processes", "test_shards", "test_losses", "test_convert"}
+SLOW = {"test_points", "test_loop", "test_processes", "test_shards", "test_losses", "test_convert"}
 
 
 def pytest_collection_modifyitems(items):

@@ -237,7 +237,7 @@ class CapturedStep(TrainingStep):
 
 @contextlib.contextmanager
 def _reading(adam: torch.optim.Adam, rate: Tensor, skip: Tensor) -> Iterator[None]:
-    """Let a step of ``adam`` within the block read the learning rate, and whether to skip, from the device."""
+    """Let steps of ``adam`` in the block read the learning rate, and whether to skip, from the device."""
     own = [(group["lr"], group["capturable"]) for group in adam.param_groups]
     adam.found_inf = skip.float()
     for group in adam.param_groups:
