@@ -12,7 +12,6 @@ import torch
 
 from asrlib.data.corpora import cut_audio, load_corpus
 from asrlib.errors import InputError
-from asrlib.evaluate import evaluate
 from asrlib.recognizer import Recognizer
 from asrlib.text.ngram import train_ngram
 
@@ -208,33 +207,6 @@ def test_batches_hold_no_more_seconds_than_asked_for(recognizer, tiny_corpus, mo
     monkeypatch.setattr(recognizer, "transcribe_batch", watch)
     list(recognizer.transcribe_cuts(load_corpus(tiny_corpus, "test"), batch_seconds=4.0))
     assert max(sizes) <= 4.0 and len(sizes) < 6
-
-
-def test_the_whole_corpus_is_scored_in_its_order(recognizer, tiny_corpus):
-    cuts = load_corpus(tiny_corpus, "test")
-    words, characters, rows = evaluate(recognizer, cuts)
-    assert [(name, reference) for name, reference, _ in rows] == [
-        (cut.id, cut.supervisions[0].text) for cut in cuts
-    ]
-    assert words.rate == characters.rate == 0
-    assert words.length == sum(len(cut.supervisions[0].text.split()) for cut in cuts)
-    wrong = cuts.map_supervisions(lambda s: setattr(s, "text", "Mid, LOW") or s)
-    rate, _, rows = evaluate(recognizer, wrong)
-    assert rate.rate > 50 and rows[0][1] == "mid low"
-
-
-@pytest.mark.parametrize("text", ["...", ""])
-def test_a_reference_without_words_is_named(recognizer, tiny_corpus, text):
-    cuts = load_corpus(tiny_corpus, "test").to_eager()
-    cuts[3].supervisions[0].text = text
-    with pytest.raises(InputError, match=f"utterance {cuts[3].id}: its transcript"):
-        evaluate(recognizer, cuts)
-
-
-def test_two_utterances_of_one_name_are_refused(recognizer, tiny_corpus):
-    cuts = load_corpus(tiny_corpus, "test")
-    with pytest.raises(InputError, match=f"two utterances have the id {cuts[0].id}"):
-        evaluate(recognizer, cuts + cuts)
 
 
 # ---------------------------------------------------------------------------- several networks
