@@ -82,7 +82,7 @@ def model(tiny_model, tmp_path):
     return shutil.copytree(tiny_model, tmp_path / "model")
 
 
-def spoilt(path, kind):
+def spoiled(path, kind):
     if kind == "missing":
         return
     soundfile.write(path, np.tile(tiny.tones("low mid high", 16000), 4), 16000)

@@ -7,7 +7,7 @@ import pytest
 import tiny
 import torch
 import yaml
-from commandline import one_line, program, spoilt
+from commandline import one_line, program, spoiled
 
 from asrlib import cli, recognizer
 from asrlib.decoding import beam
@@ -47,7 +47,7 @@ def test_warnings_of_every_asrlib_package_are_shown_and_no_others(asrlib, model,
 def test_the_mp3_library_does_not_chatter(model, tmp_path, kind, cause):
     """libmpg123 prints its own remarks about damaged files, from C."""
     path = tmp_path / "speech.mp3"
-    spoilt(path, kind)
+    spoiled(path, kind)
     done = program("transcribe", model, path)
     one_line(done.returncode, done.stderr, [path, cause])
     assert done.stdout == ""

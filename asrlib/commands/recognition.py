@@ -104,7 +104,7 @@ def _configure_search(
         if value is not None:
             setattr(decoding, key, value)
     if lm is not None and not decoding.beam_width:
-        raise InputError("--lm is for beam search: add --beam 5, say")
+        raise InputError("--lm is for beam search: add for instance --beam 5")
     recognizer.lm = load_arpa(lm, recognizer.tokenizer.labels) if lm is not None else None
 
 

@@ -6,10 +6,10 @@ import pytest
 import soundfile
 import streams
 import tiny
-from commandline import edit, spoilt
+from commandline import edit, spoiled
 
 
-def test_test_prints_rates_and_writes_a_row_an_utterance(asrlib, model, corpus, tmp_path):
+def test_test_prints_rates_and_writes_a_row_per_utterance(asrlib, model, corpus, tmp_path):
     manifest = corpus / "manifest.tsv"
     lines = manifest.read_text().splitlines()
     soundfile.write(corpus / "test-0.wav", tiny.tones("low mid high"), tiny.RATE)
@@ -66,7 +66,7 @@ def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):
 
 
 def test_transcribe_a_stream(asrlib, fails, model, tmp_path):
-    """The network has random weights: what it says is of no interest, but that it comes bit by bit."""
+    """The network has random weights: its text does not matter, only that it grows bit by bit."""
     streams.recognizer(0).save(tmp_path / "causal", {})
     soundfile.write(tmp_path / "a.wav", tiny.tones("low high mid low high", 8000), 8000)
     offline = asrlib("transcribe", tmp_path / "causal", tmp_path / "a.wav")[1]
@@ -101,7 +101,7 @@ def test_transcribe_without_a_model_uses_the_one_that_ships(asrlib, model, tmp_p
 @pytest.mark.parametrize("kind", ["missing", "empty", "truncated", "header only", "text"])
 def test_audio_that_cannot_be_used(fails, model, tmp_path, kind, ending):
     path = tmp_path / f"speech.{ending}"
-    spoilt(path, kind)
+    spoiled(path, kind)
     fails("transcribe", model, path, naming=[path])
 
 
