@@ -8,9 +8,10 @@ from asrlib.config.schema import Config, build_model, load_config
 from asrlib.data.corpora import clips, connected_digits, cut_audio, load_corpus, read_audio
 from asrlib.decoding.hypothesis import Hypothesis
 from asrlib.errors import InputError
-from asrlib.losses.ctc import ctc_align, ctc_loss
+from asrlib.losses.alignment import ctc_align, rnnt_align
+from asrlib.losses.ctc import ctc_loss
 from asrlib.losses.joint import joint_rnnt_loss
-from asrlib.losses.rnnt import rnnt_align, rnnt_loss
+from asrlib.losses.rnnt import rnnt_loss
 from asrlib.metrics import char_error_rate, phone_error_rate, word_error_rate
 from asrlib.models.transducer import count_parameters
 from asrlib.recognizer import Recognizer

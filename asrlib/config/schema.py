@@ -200,7 +200,8 @@ class TrainingConfig:
     A batch holds up to ``batch_seconds`` of speech, or exactly ``batch_utterances`` if that is given.
 
     ``checkpoint_blocks`` keeps each block's input alone and runs the block again in the backward pass:
-    less memory, more time. ``workers`` threads read and decode the next batches while one is computed; 0:
+    less memory, more time. ``capture`` "auto" makes CUDA graphs of a step where that can be done, "off" never
+    does. ``workers`` threads read and decode the next batches while one is computed; 0:
     each is read when it is wanted.
     docs/training.md says when each pays. Lesson 09.
     """
@@ -225,6 +226,7 @@ class TrainingConfig:
     clip_norm: float = 5.0
     precision: str = "no"
     checkpoint_blocks: bool = False
+    capture: str = "auto"
     workers: int = 0
     evaluate_every: int = 1000
     checkpoint_every: int = 500
@@ -263,6 +265,7 @@ class TrainingConfig:
         )
         _choice(where, "training", self, "schedule", SCHEDULES)
         _choice(where, "training", self, "precision", ("no", "bf16", "fp16"))
+        _choice(where, "training", self, "capture", ("auto", "off"))
         if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
             raise InputError(
                 f"{where}: key training.betas is {self.betas}; expected two numbers from 0 to below 1"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torchaudio.functional
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from asrlib.config.schema import AugmentConfig
@@ -314,6 +314,21 @@ def augmented_features(
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
     """Channel, room, noise; features with a warped frequency axis; SpecAugment."""
+    waveforms = augment_waveforms(waveforms, lengths, front_end.sample_rate, config, generator)
+    warp = draw_warp(config, len(waveforms), generator)
+    features, counts = front_end(waveforms, lengths, None if warp is None else warp.to(waveforms.device))
+    times, bins = draw_spec_masks(config, counts.cpu(), features.shape[1], features.shape[2], generator)
+    return augment.hide(features, times.to(features.device), bins.to(features.device)), counts
+
+
+def augment_waveforms(
+    waveforms: Float[Tensor, "batch samples"],
+    lengths: Int[Tensor, "batch"],
+    sample_rate: int,
+    config: AugmentConfig,
+    generator: torch.Generator,
+) -> Float[Tensor, "batch samples"]:
+    """The first part of ``augmented_features``: channel, room, noise, gate."""
     batch = waveforms.shape[0]
 
     def some(probability: float) -> Tensor:
@@ -326,7 +341,7 @@ def augmented_features(
     if config.room_probability:
         decay = augment.uniform(0.1, 0.5, (batch,), generator)
         wet = augment.uniform(0.05, 0.6, (batch,), generator) * some(config.room_probability)
-        waveforms = augment.reverberate(waveforms, front_end.sample_rate, decay, wet, generator)
+        waveforms = augment.reverberate(waveforms, sample_rate, decay, wet, generator)
     clean = waveforms
     if config.noise_probability:
         snr = augment.uniform(*config.noise_snr_db, (batch,), generator)
@@ -335,14 +350,25 @@ def augmented_features(
         waveforms = augment.add_noise(waveforms, lengths, snr, colour, generator)
     if config.gate_probability:
         gated = some(config.gate_probability)
-        waveforms = augment.gate_noise(waveforms, clean, front_end.sample_rate, gated)
-    warp = None
-    if config.warp is not None:
-        warp = augment.uniform(*config.warp, (batch,), generator).to(waveforms.device)
-    features, counts = front_end(waveforms, lengths, warp)
-    features = augment.spec_augment(
-        features,
-        counts,
+        waveforms = augment.gate_noise(waveforms, clean, sample_rate, gated)
+    return waveforms
+
+
+def draw_warp(
+    config: AugmentConfig, count: int, generator: torch.Generator
+) -> Float[Tensor, "batch"] | None:
+    """A factor for each of ``count`` utterances' frequency axis, on the CPU; None if no axis is warped."""
+    return None if config.warp is None else augment.uniform(*config.warp, (count,), generator)
+
+
+def draw_spec_masks(
+    config: AugmentConfig, lengths: Int[Tensor, "batch"], frames: int, mels: int, generator: torch.Generator
+) -> tuple[Bool[Tensor, "batch frames"], Bool[Tensor, "batch mels"]]:
+    """SpecAugment's masks of time and frequency, on the CPU, where ``lengths`` (in frames) are, too."""
+    return augment.draw_masks(
+        lengths,
+        frames,
+        mels,
         generator,
         config.time_masks,
         config.time_fraction,
@@ -350,4 +376,3 @@ def augmented_features(
         config.freq_masks,
         config.freq_width,
     )
-    return features, counts

@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from asrlib.backend import in_processes, on_xla
+from asrlib.backend import asks_nothing, in_processes
 from asrlib.errors import InputError
 from asrlib.models.contextnet_fused import can_fuse, fused_forward
 from asrlib.models.layers.conv import (
@@ -238,6 +238,6 @@ class ContextNetEncoder(nn.Module):
 
     def _mask(self, lengths: Tensor, frames: int) -> Tensor:
         mask = frame_mask(lengths, frames)
-        if self.training and not on_xla(mask) and not in_processes():
+        if self.training and not asks_nothing(mask) and not in_processes():
             note_valid_rows(mask)
         return mask

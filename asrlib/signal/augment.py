@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from asrlib.errors import InputError
@@ -39,21 +39,40 @@ def spec_augment(
     ``fill``: 0 is the mean of normalised features.
     """
     batch, frames, mels = features.shape
-    counts = lengths.cpu().float()[:, None]
-    longest = counts * time_fraction if time_width is None else (counts * time_fraction).clamp(max=time_width)
-    hidden = _bands(batch, time_masks, longest, counts, frames, generator)[:, :, None]
-    hidden = (
-        hidden
-        | _bands(
-            batch,
-            freq_masks,
-            torch.full((batch, 1), float(min(freq_width, mels))),
-            torch.full((batch, 1), float(mels)),
-            mels,
-            generator,
-        )[:, None, :]
+    times, bins = draw_masks(
+        lengths.cpu(), frames, mels, generator, time_masks, time_fraction, time_width, freq_masks, freq_width
     )
-    return features.masked_fill(hidden.to(features.device), fill)
+    return hide(features, times.to(features.device), bins.to(features.device), fill)
+
+
+def draw_masks(
+    lengths: Int[Tensor, "batch"],
+    frames: int,
+    mels: int,
+    generator: torch.Generator,
+    time_masks: int = 10,
+    time_fraction: float = 0.05,
+    time_width: int | None = None,
+    freq_masks: int = 1,
+    freq_width: int = 27,
+) -> tuple[Bool[Tensor, "batch frames"], Bool[Tensor, "batch mels"]]:
+    """Draw which frames and which mel bins ``spec_augment`` masks; ``lengths`` (in frames) on the CPU."""
+    batch = len(lengths)
+    counts = lengths.float()[:, None]
+    longest = counts * time_fraction if time_width is None else (counts * time_fraction).clamp(max=time_width)
+    times = _bands(batch, time_masks, longest, counts, frames, generator)
+    widest, all_bins = (torch.full((batch, 1), float(n)) for n in (min(freq_width, mels), mels))
+    return times, _bands(batch, freq_masks, widest, all_bins, mels, generator)
+
+
+def hide(
+    features: Float[Tensor, "batch frames mels"],
+    times: Bool[Tensor, "batch frames"],
+    bins: Bool[Tensor, "batch mels"],
+    fill: float = 0.0,
+) -> Float[Tensor, "batch frames mels"]:
+    """Put ``fill`` wherever ``times`` or ``bins`` is True."""
+    return features.masked_fill(times[:, :, None] | bins[:, None, :], fill)
 
 
 def _bands(

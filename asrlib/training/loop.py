@@ -46,7 +46,7 @@ from asrlib.training.setup import (
     make_sampler,
     prepare_cpu,
 )
-from asrlib.training.step import Outcome, TrainingStep, adam
+from asrlib.training.step import Outcome, TrainingStep, adam, batch_seed
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -215,9 +215,9 @@ class _Run:
     ) -> Outcome:
         """Perform a step on ``cuts``; warn of a batch that was skipped, and end the run after several."""
         progress = self.progress
-        generator = torch.Generator().manual_seed(
-            hash((self.settings.seed, progress.epoch, progress.batch, self.accelerator.process_index)) % 2**63
-        )
+        process = self.accelerator.process_index
+        seed = batch_seed(self.settings.seed, progress.epoch, progress.batch, process)
+        generator = torch.Generator().manual_seed(seed)
         speed = draw_speed(self.config.augment, len(cuts), generator)
         batch = collate(cuts, audio, labels, speed, padding)
         outcome = self.step(batch, generator, progress.step)

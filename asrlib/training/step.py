@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from asrlib.config.schema import Config, TrainingConfig
 from asrlib.data.batches import Batch, augmented_features
-from asrlib.losses.ctc import values_unchecked
+from asrlib.losses.arguments import values_unchecked
 from asrlib.signal.features import FrontEnd
 from asrlib.training.average import WeightAverage
 from asrlib.training.noise import noisy_weights
@@ -166,6 +167,13 @@ class TrainingStep:
     def network_to_decode(self) -> nn.Module:
         """Return the network, on ``eager_device``, for a moment's use."""
         return self.network
+
+
+def batch_seed(seed: int, epoch: int, batch: int, process: int) -> int:
+    """Return the seed, of 63 bits, of all that ``process`` draws for a batch of a run with ``seed``."""
+    # of a negative seed, the two's complement: numpy takes none
+    sequence = np.random.SeedSequence(seed % 2**64, spawn_key=(epoch, batch, process))
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 def adam(model: nn.Module, settings: TrainingConfig) -> torch.optim.Adam:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from asrlib import backend
-from asrlib.backend import in_processes, on_xla, over_processes
+from asrlib.backend import asks_nothing, in_processes, over_processes
 from asrlib.errors import InputError
 
 PADDINGS = ("same", "causal")
@@ -153,7 +153,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
             return activation(
                 torch.addcmul(self.bias - self.running_mean * scale, x, scale) * mask[..., None]
             )
-        if mask is None or on_xla(x) or in_processes():
+        if mask is None or asks_nothing(x) or in_processes():
             return self._normed(x, mask, activation)
         rows, flat = valid_rows(mask), x.flatten(0, 1)
         picked = _Picked.apply(flat, rows)

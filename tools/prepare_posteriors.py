@@ -1,6 +1,6 @@
-"""What the lessons' model hears of the course's clips, for the checkers of assignments 06 and 11.
+"""Record the lessons' model's outputs on the course's clips, for the checkers of assignments 06 and 11.
 
-    python tools/prepare_heard.py [FILE]        # default: asrlib/checks/heard.safetensors
+    python tools/prepare_posteriors.py [FILE]   # default: asrlib/teaching/checks/posteriors.safetensors
 
 Run it only to set new thresholds: the assignments' figures (06.word_times, 11.hear) belong to the file.
 """
@@ -17,20 +17,21 @@ from safetensors.torch import save_file
 from asrlib.data.corpora import clips, cut_audio
 from asrlib.recognizer import Recognizer
 from asrlib.signal.augment import add_noise
-from asrlib.teaching.checks.draws import HEARD
+from asrlib.teaching.checks.posteriors import POSTERIORS
 
 WARPS = torch.tensor([0.88, 0.94, 1.0, 1.06, 1.12])
 
 
 @torch.no_grad()
-def heard() -> dict[str, torch.Tensor]:
-    """The CTC head's natural log probabilities in 16 bits: clean (T, V); noisy (6, 5, T, V), six noises heard
-    with five lengths of throat; and the labels said, (U,).
+def posteriors() -> dict[str, torch.Tensor]:
+    """Return the CTC head's natural log probabilities in 16 bits, and the spoken labels (U,), of each clip.
+
+    Clean ones are (T, V); noisy ones (6, 5, T, V), six noises by five lengths of the vocal tract.
     """
     recognizer, found = Recognizer.load("lessons-model"), {}
     rate = recognizer.config.features.sample_rate
 
-    def listen(waves, warps=None):
+    def log_probs(waves, warps=None):
         features, lengths = recognizer.front_end(waves, torch.tensor([waves.shape[1]] * len(waves)), warps)
         encoder_out, _ = recognizer.model.encoder(features, lengths)
         return recognizer.model.ctc_head(encoder_out).log_softmax(-1).half()
@@ -43,12 +44,12 @@ def heard() -> dict[str, torch.Tensor]:
         for seed in range(6):
             g = torch.Generator().manual_seed(seed)
             noisy.append(add_noise(wave, length, torch.tensor([-4.0]), torch.zeros(1), g))
-        found[f"{cut.id} clean"] = listen(wave)[0]
-        found[f"{cut.id} noisy"] = torch.stack([listen(x.expand(5, -1), WARPS) for x in noisy])
+        found[f"{cut.id} clean"] = log_probs(wave)[0]
+        found[f"{cut.id} noisy"] = torch.stack([log_probs(x.expand(5, -1), WARPS) for x in noisy])
         found[f"{cut.id} labels"] = torch.tensor(recognizer.tokenizer.encode(cut.supervisions[0].text))
     found["frame seconds"] = torch.tensor(recognizer.frame_seconds, dtype=torch.float64)
     return found
 
 
 if __name__ == "__main__":
-    save_file(heard(), Path(sys.argv[1]) if len(sys.argv) > 1 else HEARD)
+    save_file(posteriors(), Path(sys.argv[1]) if len(sys.argv) > 1 else POSTERIORS)

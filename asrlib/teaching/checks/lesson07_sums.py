@@ -1,10 +1,10 @@
-"""Checkers of assignment 07: RNN-T."""
+"""Checkers of assignment 07, RNN-T: sums over all paths, loss and gradient."""
 
 from __future__ import annotations
 
 import torch
 
-from asrlib.losses import rnnt
+from asrlib.losses import rnnt, textbook
 from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, labels, normal
 from asrlib.teaching.checks.timing import cpu_seconds
@@ -22,14 +22,14 @@ def draw_logits(g):
 
 
 def draw_lattice(g):
-    return rnnt.rnnt_scores(*draw_logits(g))
+    return textbook.rnnt_scores(*draw_logits(g))
 
 
-@task("07.rnnt_scores", LESSON + "'The lattice'", lambda *a: list(rnnt.rnnt_scores(*a)), draw_logits)
+@task("07.rnnt_scores", LESSON + "'The lattice'", lambda *a: list(textbook.rnnt_scores(*a)), draw_logits)
 def rnnt_scores(ask: Examiner):
     g = torch.Generator().manual_seed(1)
     z, l = normal(g, 3, 3, 4), torch.tensor([1, 3])
-    blank, label = rnnt.rnnt_scores(z, l, blank=0)
+    blank, label = textbook.rnnt_scores(z, l, blank=0)
     ask(z, l).items(2, "two tables must be returned: log_blank, log_label")
     p = z.softmax(-1)
     u = torch.arange(2)
@@ -51,13 +51,13 @@ def rnnt_scores(ask: Examiner):
         },
     )
     ask(z, l - 1, blank=3).equals(
-        list(rnnt.rnnt_scores(z, l - 1, blank=3)), "the blank is the argument `blank`, not always 0"
+        list(textbook.rnnt_scores(z, l - 1, blank=3)), "the blank is the argument `blank`, not always 0"
     )
 
 
-@task("07.rnnt_alphas", LESSON + "'α: all ways here'", rnnt.rnnt_alphas, draw_lattice)
+@task("07.rnnt_alphas", LESSON + "'α: all ways here'", textbook.rnnt_alphas, draw_lattice)
 def rnnt_alphas(ask: Examiner):
-    expected = rnnt.rnnt_alphas(BLANK, LABEL)
+    expected = textbook.rnnt_alphas(BLANK, LABEL)
     _expect_alphas(ask, expected)
 
 
@@ -65,7 +65,7 @@ def _expect_alphas(ask, expected):
     ask(BLANK, LABEL).equals(
         expected,
         suspects={
-            "α and β are exchanged": rnnt.rnnt_betas(BLANK, LABEL),
+            "α and β are exchanged": textbook.rnnt_betas(BLANK, LABEL),
             "the last blank is counted: α ends at (t, u), before anything leaves it": expected + BLANK,
             "blanks read at the frame they lead to, not the one they leave": _alphas(
                 BLANK.roll(-1, 0), LABEL
@@ -84,14 +84,15 @@ def _expect_alphas(ask, expected):
         },
     )
     ask(BLANK[:, :1], NONE).equals(
-        rnnt.rnnt_alphas(BLANK[:, :1], NONE), "an empty target: the only way is from frame to frame"
+        textbook.rnnt_alphas(BLANK[:, :1], NONE), "an empty target: the only way is from frame to frame"
     )
     ask(BLANK[:1], LABEL[:1]).equals(
-        rnnt.rnnt_alphas(BLANK[:1], LABEL[:1]), "one frame: all labels come out at frame 0, without a blank"
+        textbook.rnnt_alphas(BLANK[:1], LABEL[:1]),
+        "one frame: all labels come out at frame 0, without a blank",
     )
     far = torch.full((300, 3), -5.0, dtype=torch.float64)
     ask(far, far[:, 1:]).equals(
-        rnnt.rnnt_alphas(far, far[:, 1:]), "300 frames: products vanish to 0; stay in the logarithm"
+        textbook.rnnt_alphas(far, far[:, 1:]), "300 frames: products vanish to 0; stay in the logarithm"
     )
 
 
@@ -108,13 +109,13 @@ def _alphas(blank, label, combine=torch.logaddexp):
     return alpha
 
 
-@task("07.rnnt_betas", LESSON + "'β: all ways on'", rnnt.rnnt_betas, draw_lattice)
+@task("07.rnnt_betas", LESSON + "'β: all ways on'", textbook.rnnt_betas, draw_lattice)
 def rnnt_betas(ask: Examiner):
-    expected = rnnt.rnnt_betas(BLANK, LABEL)
+    expected = textbook.rnnt_betas(BLANK, LABEL)
     ask(BLANK, LABEL).equals(
         expected,
         suspects={
-            "α: β sums the ways on, not the ways here": rnnt.rnnt_alphas(BLANK, LABEL),
+            "α: β sums the ways on, not the ways here": textbook.rnnt_alphas(BLANK, LABEL),
             "the last blank, which leaves (T - 1, U), is missing": expected - BLANK[-1, -1],
             "turned around in both directions": expected.flip(0, 1),
             "a step's score is read at the node it leads to, not at the one it leaves": _betas_at_end(),
@@ -125,10 +126,10 @@ def rnnt_betas(ask: Examiner):
         },
     )
     ask(BLANK[:, :1], NONE).equals(
-        rnnt.rnnt_betas(BLANK[:, :1], NONE), "an empty target: the only way is from frame to frame"
+        textbook.rnnt_betas(BLANK[:, :1], NONE), "an empty target: the only way is from frame to frame"
     )
     ask(BLANK[:1], LABEL[:1]).equals(
-        rnnt.rnnt_betas(BLANK[:1], LABEL[:1]), "one frame: the labels that are left, then the last blank"
+        textbook.rnnt_betas(BLANK[:1], LABEL[:1]), "one frame: the labels that are left, then the last blank"
     )
 
 
@@ -165,7 +166,10 @@ def loss(ask: Examiner):
     full = torch.tensor([4, 4]), torch.tensor([2, 2])
     expected = _loss(z, l, *full)
     alpha = torch.stack(
-        [(a := rnnt.rnnt_scores(z[b], l[b], blank=0)) and rnnt.rnnt_alphas(*a)[-1, -1] for b in range(2)]
+        [
+            (a := textbook.rnnt_scores(z[b], l[b], blank=0)) and textbook.rnnt_alphas(*a)[-1, -1]
+            for b in range(2)
+        ]
     )
     ask(z, l, *full).equals(
         expected,
@@ -210,7 +214,7 @@ def gradient(ask: Examiner):
     expected = _gradient(z, l)
     gamma = rnnt.rnnt_posteriors(z[None], l[None], blank=0)[0].to(z.dtype)
     through = z.softmax(-1) * gamma[..., None]
-    p = float(rnnt.rnnt_brute_force(*rnnt.rnnt_scores(z, l, blank=0)).exp())
+    p = float(textbook.rnnt_brute_force(*textbook.rnnt_scores(z, l, blank=0)).exp())
     last = expected.clone()
     last[-1, -1, 0] += gamma[-1, -1]
     late = expected.clone()
@@ -235,105 +239,12 @@ def gradient(ask: Examiner):
     )
 
 
-def _frames(log_blank, log_label):
-    """The best path by trying all: the witness of the search."""
-    T, U = log_label.shape
-    best = torch.full((T, U + 1), -torch.inf, dtype=log_blank.dtype)
-    best[0, 0], ways = 0, {(0, 0): []}
-    for t in range(T):
-        for u in range(U + 1):
-            by_blank = best[t - 1, u] + log_blank[t - 1, u] if t else -torch.inf
-            by_label = best[t, u - 1] + log_label[t, u - 1] if u else -torch.inf
-            if t == u == 0:
-                continue
-            if by_blank >= by_label:
-                best[t, u], ways[t, u] = by_blank, ways[t - 1, u]
-            else:
-                best[t, u], ways[t, u] = by_label, [*ways[t, u - 1], t]
-    return ways[T - 1, U]
-
-
-@task("07.emission_frames", LESSON + "'A trained transducer's paths'", _frames, draw_lattice, 40)
-def emission_frames(ask: Examiner):
-    sure = torch.tensor([[0.1, 0.9, 0.9], [0.9, 0.9, 0.9], [0.9, 0.1, 0.9], [0.9, 0.9, 0.9]]).double()
-    ask(sure.log(), (1 - sure[:, :2]).log()).equals(
-        [0, 2],
-        suspects={
-            "the frames of the labels in the reverse order": [2, 0],
-            "frames counted from 1": [1, 3],
-            "the best frame of each label by itself; a path must go forwards": [0, 0],
-            "frames counted from the end": [3, 1],
-        },
-    )
-    crossing = torch.tensor([[0.5, 0.9], [0.4, 0.1], [0.9, 0.1]], dtype=torch.float64)
-    stay = torch.tensor([[0.4, 0.1, 0.5], [0.5, 0.8, 0.5], [0.1, 0.8, 0.5]], dtype=torch.float64)
-    ask(stay.log(), crossing.log()).equals(
-        _frames(stay.log(), crossing.log()),
-        "not a path: labels come out in order, so no frame may lie before the last one's",
-    )
-    apart = torch.tensor([[0.45, 0.5], [0.01, 0.9], [0.9, 0.5]], dtype=torch.float64)
-    label = torch.tensor([[0.5], [0.99], [0.1]], dtype=torch.float64)
-    ask(apart.log(), label.log()).equals(
-        _frames(apart.log(), label.log()),
-        "the greedy way; the best whole path may begin with a step that is not the best",
-    )
-    ask(BLANK[:, :1], NONE).equals([], "an empty target has no label")
-    ask(BLANK[:1], LABEL[:1]).equals([0, 0], "one frame: both labels come out at frame 0")
-
-
-def greedy_text(scores, blank=0, max_symbols=3):
-    text, t, here = [], 0, 0
-    while t < len(scores):
-        label = int(scores[t, text[-1] if text else blank].argmax())
-        if label == blank or here == max_symbols:
-            t, here = t + 1, 0
-        else:
-            text, here = [*text, label], here + 1
-    return text
-
-
-def draw_scores(g):
-    T, V = integer(g, 0, 6), integer(g, 2, 4)
-    return normal(g, T, V, V), integer(g, 0, V - 1), integer(g, 1, 4)
-
-
-@task("07.greedy", LESSON + "'Decoding: greedy'", greedy_text, draw_scores, 60)
-def greedy(ask: Examiner):
-    def says(*rows):
-        return torch.nn.functional.one_hot(torch.tensor(rows), 3).double()
-
-    two = says([1, 2, 0], [1, 0, 0])
-    ask(two).equals(
-        [1, 2],
-        suspects={
-            "one label a frame: after a label the search stays at its frame and asks again": [1],
-            "the last label is not asked about: scores[t] depends on it": [1, 1, 1, 1, 1, 1],
-            "blank is part of the text": [1, 2, 0],
-        },
-    )
-    endless = says([1, 1, 1])
-    ask(endless).equals(
-        [1, 1, 1], "after max_symbols labels at one frame the search goes on to the next, as if blank had won"
-    )
-    ask(endless, max_symbols=5).equals([1] * 5, "`max_symbols` says how many labels a frame may have")
-    ask(says([1, 0, 1], [2, 1, 0]), max_symbols=2).equals(
-        [1, 1, 1],
-        suspects={
-            "after a label the search moves on: a frame is skipped after each": [1],
-            "the first label of each frame starts from blank again: the last label is forgotten": [1, 2],
-        },
-    )
-    ask(says([1, 0, 2], [0, 1, 2]), blank=2).equals(
-        [], "the search starts from `blank`, and blank is not always 0"
-    )
-
-
-@task("07.fast_alphas", LESSON + "'Batches'", rnnt.rnnt_alphas, draw_lattice)
+@task("07.fast_alphas", LESSON + "'Batches'", textbook.rnnt_alphas, draw_lattice)
 def fast_alphas(ask: Examiner):
-    _expect_alphas(ask, rnnt.rnnt_alphas(BLANK, LABEL))
+    _expect_alphas(ask, textbook.rnnt_alphas(BLANK, LABEL))
     g = torch.Generator().manual_seed(4)
     blank, label = -normal(g, 200, 61).abs(), -normal(g, 200, 60).abs()
-    loops, expected = cpu_seconds(rnnt.rnnt_alphas, blank, label)
+    loops, expected = cpu_seconds(textbook.rnnt_alphas, blank, label)
     ask(blank, label).equals(expected)
     yours = min(ask(blank, label).seconds for _ in range(5))
     if yours > loops / 5:
