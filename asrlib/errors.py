@@ -8,3 +8,8 @@ argument, says what is wrong with it, and what to do.
 
 class InputError(ValueError):
     """A file, argument or configuration key that asrlib cannot use."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type's name if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -10,7 +10,8 @@ import soundfile
 import tiny
 import torch
 
-from asrlib.data.corpora import cut_audio, load_corpus
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.recognizer import Recognizer
 from asrlib.text.ngram import train_ngram

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from asrlib.commands.corpus import named_corpora
 from asrlib.commands.options import SplitOption, check_output
 from asrlib.errors import InputError
 
@@ -31,7 +30,7 @@ def export(
     split: SplitOption = "test",
 ) -> None:
     """Write one file that runs without PyTorch, signal in and labels out; compare it with eager."""
-    from asrlib.data.corpora import clips
+    from asrlib.data.corpora import clips, load_corpora
     from asrlib.export import convert
     from asrlib.export.comparison import compare, table
     from asrlib.export.formats import check_format
@@ -41,7 +40,7 @@ def export(
     path = output or model_dir / f"model{'-stream' * stream}{'-int8' * int8}.{format}"
     check_output(path)
     recognizer = Recognizer.load(model_dir)
-    cuts = named_corpora(corpus, None if split == "all" else split) if corpus else clips()
+    cuts = load_corpora(corpus, None if split == "all" else split) if corpus else clips()
     lengths, longest = seconds or convert.SECONDS, max(cut.duration for cut in cuts)
     if format == "tflite" and not stream and longest > max(lengths):
         raise InputError(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asrlib.commands.corpus import named_corpora
 from asrlib.commands.options import (
     BeamOption,
     BonusOption,
@@ -35,6 +34,7 @@ def test(
     label_bonus: BonusOption = None,
 ) -> None:
     """Transcribe a split; print WER and CER in per cent, write one row per utterance."""
+    from asrlib.data.corpora import load_corpora
     from asrlib.evaluate import evaluate
     from asrlib.files import write_atomically
     from asrlib.recognizer import Recognizer
@@ -42,7 +42,7 @@ def test(
     check_output(output)
     recognizer = Recognizer.load(model_dir)
     _configure_search(recognizer, beam, lm, lm_weight, label_bonus)
-    cuts = named_corpora(corpus, None if split == "all" else split)
+    cuts = load_corpora(corpus, None if split == "all" else split)
     words, characters, rows = evaluate(recognizer, cuts)
     table = ["id\treference\thypothesis\tscore"]
     table += [
@@ -110,7 +110,7 @@ def _configure_search(
 
 def _transcribe_stream(recognizer: Recognizer, file: str) -> Hypothesis:
     """Print each new hypothesis with the second of the file at which it was made; return the final one."""
-    from asrlib.data.corpora import read_audio
+    from asrlib.data.audio import read_audio
 
     samples, rate = read_audio(file)
     stream, text, chunk = recognizer.stream(rate), "", max(1, rate // 10)

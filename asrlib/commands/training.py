@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from asrlib.commands.corpus import named_corpora
 from asrlib.commands.options import CorpusOption, SetOption
 
 
@@ -22,14 +21,15 @@ def train(
 ) -> None:
     """Train on the corpora's train splits; the best weights by dev WER are kept."""
     from asrlib.config.schema import load_config, override
+    from asrlib.data.corpora import load_corpora
     from asrlib.training import loop
 
     settings = override(load_config(config), set_ or [])
     recognizer = loop.train(
         settings,
-        named_corpora(corpus, "train"),
+        load_corpora(corpus, "train"),
         out,
-        named_corpora(corpus, "dev", optional=True),
+        load_corpora(corpus, "dev", optional=True),
         resume,
         init,
     )
@@ -45,12 +45,13 @@ def language_model(
     order: Annotated[int, typer.Option(help="Labels per n-gram: 3 is a trigram model.")] = 3,
 ) -> None:
     """Train an n-gram language model on the corpora's train transcripts, for --lm."""
+    from asrlib.data.corpora import load_corpora
     from asrlib.files import write_atomically
     from asrlib.text.ngram import train_ngram
     from asrlib.text.tokenizers import load_tokenizer
 
     tokenizer = load_tokenizer(model_dir)
-    splits = [named_corpora(corpus, "train"), named_corpora(corpus, "dev", optional=True)]
+    splits = [load_corpora(corpus, "train"), load_corpora(corpus, "dev", optional=True)]
     texts, unseen = ([tokenizer.encode(c.supervisions[0].text) for c in cuts or []] for cuts in splits)
     model = train_ngram(texts, tokenizer.labels, order)
     write_atomically(output, model.arpa().encode())

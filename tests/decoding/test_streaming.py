@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from streams import assert_same, chunks, recognizer, streamed
 
 from asrlib.config.schema import build_model, load_config
-from asrlib.data.corpora import clips, cut_audio
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import clips
 from asrlib.decoding.streaming import StreamingEncoder
 from asrlib.errors import InputError
 from asrlib.recognizer import Recognizer

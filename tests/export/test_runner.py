@@ -6,7 +6,8 @@ import streams
 import tiny
 from exports import INSTALLED, assert_same, export, speech, thorough
 
-from asrlib.data.corpora import clips, cut_audio
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import clips
 from asrlib.errors import InputError
 from asrlib.export.runner import Runner
 
