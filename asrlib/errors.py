@@ -1,4 +1,4 @@
-"""The one exception that means "the input is at fault, not the program".
+"""The exception for an input at fault: a file, an argument or a configuration key.
 
 The command line prints its message as a single line and exits with code 2; in
 Python it is an ordinary ``ValueError``. A message names the file, key or

@@ -16,6 +16,8 @@ import published  # noqa: E402 (after the hook)
 import pytest  # noqa: E402
 import tiny  # noqa: E402
 
+pytest_plugins = ["commandline"]  # its fixtures: a command line, and files that a test may spoil
+
 # files of few tests that take long: begun last, they would leave the other process without work
 SLOW = {"test_points", "test_loop", "test_processes", "test_shards", "test_losses", "test_convert"}
 
