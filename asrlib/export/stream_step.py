@@ -17,7 +17,7 @@ from asrlib.signal.features import FrontEnd, running_mean
 class StreamStep(nn.Module):
     """The next encoder frame of a causal model: samples and states to labels and states.
 
-    ``signal`` are ``overlap`` samples that came before (the first time: a zero and the
+    ``signal`` are the ``overlap`` samples before (the first time: a zero and the
     first samples of the utterance) and ``chunk`` new ones, so many that one more encoder
     frame can be made. Behind the end of an utterance come zeros: the frame that began inside
     it does not see them. The states begin as ``start``, zeros all of them.

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from asrlib.backend import asking_nothing
 from asrlib.config.schema import Config
-from asrlib.data.batches import Batch, augment_waveforms, draw_spec_masks, draw_warp
+from asrlib.data.batches import Batch
 from asrlib.signal.augment import hide
+from asrlib.signal.augment_policy import augment_waveforms, draw_spec_masks, draw_warp
 from asrlib.signal.features import frame_count
 from asrlib.training.graphs import Packed, Recorder, aligned_views
 from asrlib.training.noise import noisy_weights
@@ -236,7 +237,7 @@ class CapturedStep(TrainingStep):
 
 @contextlib.contextmanager
 def _reading(adam: torch.optim.Adam, rate: Tensor, skip: Tensor) -> Iterator[None]:
-    """Let a step of ``adam`` within the block read the learning rate, and whether to skip, from the device."""
+    """Let steps of ``adam`` in the block read the learning rate, and whether to skip, from the device."""
     own = [(group["lr"], group["capturable"]) for group in adam.param_groups]
     adam.found_inf = skip.float()
     for group in adam.param_groups:
