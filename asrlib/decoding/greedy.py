@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from asrlib.decoding.hypothesis import SearchResult
-from asrlib.models.transducer import State, Transducer
+from asrlib.models.prediction import State
+from asrlib.models.transducer import Transducer
 
 
 def greedy_ctc(

@@ -6,8 +6,10 @@ import pytest
 import torch
 import yaml
 
-from asrlib.config.schema import Config, build_model, load_config, override, parse_config, shipped_configs
+from asrlib.config.parse import load_config, override, parse_config, shipped_configs
+from asrlib.config.schema import Config
 from asrlib.errors import InputError
+from asrlib.models.build import build_model
 from asrlib.models.parameters import count_parameters
 
 TINY = """

@@ -5,14 +5,16 @@ import copy
 import pytest
 import torch
 
-from asrlib.config.schema import build_model, load_config
+from asrlib.config.parse import load_config
 from asrlib.errors import InputError
+from asrlib.models.build import build_model
 from asrlib.models.contextnet import VARIANTS, Block, BlockConfig, ContextNetEncoder, standard_blocks
+from asrlib.models.joint import JointNetwork
 from asrlib.models.layers.batch_norm import MaskedBatchNorm
 from asrlib.models.layers.conv import output_length, receptive_field
 from asrlib.models.layers.mask import frame_mask
 from asrlib.models.parameters import count_parameters
-from asrlib.models.transducer import JointNetwork, PredictionNetwork
+from asrlib.models.prediction import PredictionNetwork
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,13 @@ import yaml
 from torch import nn
 
 from asrlib import validate
-from asrlib.config.schema import Config, build_model, load_config, override, parse_config
-from asrlib.data.corpora import cut_audio, load_corpus
+from asrlib.config.parse import load_config, override, parse_config
+from asrlib.config.schema import Config
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.evaluate import evaluate
+from asrlib.models.build import build_model
 from asrlib.models.encoder import Encoder, EncoderConfig
 from asrlib.models.layers.conv import output_length
 from asrlib.models.layers.mask import frame_mask
