@@ -3,7 +3,7 @@
 The committed files are what counts: espeak-ng's noise differs a little at every rendering, and notebooks show
 numbers computed from these very samples. Run this only to change the set, and then run the notebooks again.
 
-All voices belong to the test split of the synthetic corpora, so no model was trained on them.
+All voices belong to the test split of the synthetic corpora, so no training split has them.
 """
 
 import shutil
