@@ -5,7 +5,9 @@ export, bench and teaching. What notebooks call is gathered here.
 """
 
 from asrlib.config.schema import Config, build_model, load_config
-from asrlib.data.corpora import clips, connected_digits, cut_audio, load_corpus, read_audio
+from asrlib.data.audio import cut_audio, read_audio
+from asrlib.data.connected import connected_digits
+from asrlib.data.corpora import clips, load_corpus
 from asrlib.decoding.hypothesis import Hypothesis
 from asrlib.errors import InputError
 from asrlib.losses.alignment import ctc_align, rnnt_align

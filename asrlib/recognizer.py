@@ -17,7 +17,7 @@ import torchaudio.functional
 from torch import Tensor, nn
 
 from asrlib.config.schema import Config
-from asrlib.data.corpora import cut_audio, read_audio
+from asrlib.data.audio import cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult

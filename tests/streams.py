@@ -71,8 +71,8 @@ def assert_same(found, expected):
     assert found.score == pytest.approx(expected.score, rel=1e-5, abs=1e-4)
 
 
-def streamed(listener, samples, rate, sizes):
-    stream = listener.stream(rate)
+def streamed(causal, samples, rate, sizes):
+    stream = causal.stream(rate)
     for chunk in chunks(samples, sizes):
         partial = stream.feed(chunk)
     found = stream.finish()

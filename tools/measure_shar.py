@@ -4,7 +4,7 @@
     python tools/measure_shar.py --utterances 5000
     python tools/measure_shar.py --folder shards        keeps them, or takes what is there
 
-The utterances are the synthesised digits' shorter ones, each some thirty times, under an id and at a level of
+The utterances are the synthetic digits' shorter ones, each some thirty times, under an id and at a level of
 its own; noise comes in training. They are written by a process of its own, so that it does not count. The
 network is tiny, and one epoch goes through all of them: the table has the resident memory of each thousand's
 steps, and the exit code is 1 where one is more than a tenth away from the first.

@@ -28,6 +28,7 @@ from asrlib.errors import InputError
 from asrlib.models.contextnet import DOWNSAMPLING, VARIANTS, BlockConfig, ContextNetEncoder, standard_blocks
 from asrlib.models.layers.conv import ACTIVATIONS, PADDINGS
 from asrlib.models.transducer import ENCODINGS, JOINT_MODES, RNNS, JointNetwork, PredictionNetwork, Transducer
+from asrlib.signal.augment_policy import AugmentPolicy
 from asrlib.signal.features import FrontEnd
 from asrlib.text.tokenizers import KINDS
 
@@ -55,21 +56,8 @@ class FeatureConfig:
 
 
 @dataclass
-class AugmentConfig:
-    """What is done to training utterances. Ranges are [low, high], drawn for each utterance."""
-
-    time_masks: int = 10
-    time_fraction: float = 0.05
-    time_width: int | None = None
-    freq_masks: int = 1
-    freq_width: int = 27
-    speed: list[float] | None = None
-    warp: list[float] | None = None
-    noise_probability: float = 0.0
-    noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 40.0])
-    gate_probability: float = 0.0
-    channel_db: float = 0.0
-    room_probability: float = 0.0
+class AugmentConfig(AugmentPolicy):
+    """The policy, as a section of the configuration."""
 
     def check(self, where: str) -> None:
         _not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")

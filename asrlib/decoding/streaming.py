@@ -1,6 +1,6 @@
 """Speech recognized while it is spoken: every stage carries on where the last chunk left it.
 
-A network can stream if no output depends on the future: features that are not normalised
+A network can stream if no output depends on the future: features that are not normalized
 over the utterance, causal convolutions, causal squeeze-and-excitation (lesson 03). Then what
 has to be carried from chunk to chunk is small, and the result is exactly the offline one:
 

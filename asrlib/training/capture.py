@@ -20,8 +20,9 @@ from torch import Tensor
 
 from asrlib.backend import asking_nothing
 from asrlib.config.schema import Config
-from asrlib.data.batches import Batch, augment_waveforms, draw_spec_masks, draw_warp
+from asrlib.data.batches import Batch
 from asrlib.signal.augment import hide
+from asrlib.signal.augment_policy import augment_waveforms, draw_spec_masks, draw_warp
 from asrlib.signal.features import frame_count
 from asrlib.training.graphs import Packed, Recorder, aligned_views
 from asrlib.training.noise import noisy_weights

@@ -13,7 +13,8 @@ from accelerate import Accelerator
 from runs import Killed, run, settings, weights
 
 from asrlib.config.schema import build_model, override
-from asrlib.data.batches import AudioCache, collate, encode_corpus
+from asrlib.data.audio_cache import AudioCache
+from asrlib.data.batches import collate, encode_corpus
 from asrlib.text.tokenizers import train_tokenizer
 from asrlib.training import graphs, loop
 from asrlib.training.average import WeightAverage

@@ -12,8 +12,8 @@ import torch
 import yaml
 from launch import finish, start
 
-from asrlib.data.batches import BatchSampler
 from asrlib.data.corpora import load_corpus
+from asrlib.data.samplers import BatchSampler
 from asrlib.errors import InputError
 from asrlib.training.loop import train
 from asrlib.training.processes import check_same_checkpoint

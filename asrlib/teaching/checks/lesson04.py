@@ -257,7 +257,7 @@ def largest_alpha(ask: Examiner):
             "the size of that network; α is wanted": small,
         },
     )
-    if got.seconds > 2:
+    if got.longer_than(2):
         raise ask.because(f"right, but it took {got.seconds:.1f} s; two will do. Count, do not build")
     ask(small - 1, PAPER, 80).equals(
         0.49, "one number too many does not fit; batch norm's running statistics count among them"
