@@ -16,7 +16,6 @@ Lengths = Int[Tensor, "..."] | Sequence[int] | int
 REDUCTIONS = ("none", "mean", "sum")
 
 _VALUES_CHECKED = contextvars.ContextVar("values_checked", default=True)
-_DEVICE_ASKED = contextvars.ContextVar("device_asked", default=True)
 
 
 @contextlib.contextmanager
@@ -32,29 +31,9 @@ def values_unchecked() -> Iterator[None]:
         _VALUES_CHECKED.reset(token)
 
 
-@contextlib.contextmanager
-def device_unasked() -> Iterator[None]:
-    """Let the losses wait for nothing on a GPU: lengths, labels and values there are taken as they are.
-
-    For the capture of a CUDA graph, whose caller checks on the host. Only losses that run as kernels can;
-    they replace bad lengths and labels by such as exist.
-    """
-    tokens = _DEVICE_ASKED.set(False), _VALUES_CHECKED.set(False)
-    try:
-        yield
-    finally:
-        _DEVICE_ASKED.reset(tokens[0])
-        _VALUES_CHECKED.reset(tokens[1])
-
-
-def device_asked() -> bool:
-    """Return whether a loss may wait for what a GPU found in its arguments."""
-    return _DEVICE_ASKED.get()
-
-
 def values_checked(x: Tensor) -> bool:
-    """Return whether a loss looks at its numbers: never on XLA, where nothing is asked of the device."""
-    return _VALUES_CHECKED.get() and not backend.on_xla(x)
+    """Return whether a loss looks at its numbers: never where nothing is asked of the device, as on XLA."""
+    return _VALUES_CHECKED.get() and not backend.asks_nothing(x)
 
 
 def as_lengths(name: str, lengths: Lengths, B: int) -> Int[Tensor, "B"]:

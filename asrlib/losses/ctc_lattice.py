@@ -70,7 +70,7 @@ class CTCTargets(NamedTuple):
         """
         log_probs, targets, T_b, U_b = in_one_form(log_probs, targets, input_lengths, target_lengths, blank)
         (T, _, V), device = log_probs.shape, log_probs.device
-        if not backend.on_xla(log_probs):
+        if not backend.asks_nothing(log_probs):
             _, lengths = check_lengths_and_labels("input_lengths", T_b, T, U_b, targets, V, blank)
             targets = targets[:, : max(lengths, default=0)]
         T_b, U_b, targets = (x.to(device, torch.long) for x in (T_b, U_b, targets))
@@ -149,7 +149,7 @@ def in_one_form(
     if any(x.device.type != "cpu" for x in (targets, T_b, U_b)):
         targets, T_b, U_b = (x.to(log_probs.device) for x in (targets, T_b, U_b))
     if targets.ndim == 1:
-        if backend.on_xla(log_probs):
+        if backend.asks_nothing(log_probs):
             raise ValueError(f"targets is {tuple(targets.shape)}, but on XLA it must be (B, U)")
         targets = _padded(targets, U_b)
     return log_probs, targets, T_b, U_b
@@ -167,7 +167,7 @@ def forward_backward(
         skip = torch.cat([skip, shift(skip.flip(0), 2, 0)], 1)
         ends = torch.arange(S, device=over.device)[:, None] == S - 1 - over
         start = torch.cat([start, torch.where(ends, 0.0, NEG_INF).to(start)], 1)
-    static = backend.on_xla(emission)
+    static = backend.asks_nothing(emission)
     if static:
         before, taken = _scaled_sweep(emission, skip, start)
     else:

@@ -87,7 +87,7 @@ def joint_rnnt_loss(
             _check_values(parts, checked)
             budget = CPU_BUDGET if kind == "cpu" else GPU_BUDGET
             rows = nodes or max(1, budget // (12 * sum(weight.shape)))
-            loss = StaticJointRNNTLoss if backend.on_xla(encoder_out) else _JointRNNTLoss
+            loss = StaticJointRNNTLoss if backend.asks_nothing(encoder_out) else _JointRNNTLoss
             losses = loss.apply(*parts, checked, _Joint(activation, rows, compute, keep=nodes is None))
     return reduce_losses(losses, reduction)
 

@@ -58,7 +58,7 @@ class RNNTTargets(NamedTuple):
         _, T, U1, V = shape
         T_b, U_b = (lengths.to(targets.device, torch.long) for lengths in (T_b, U_b))
         spans = None
-        if not backend.on_xla(targets):
+        if not backend.asks_nothing(targets):
             spans = check_lengths_and_labels(length_name, T_b, T, U_b, targets, V, blank)
         elif T == 0:
             raise ValueError(f"{name} has no frames")
@@ -135,13 +135,13 @@ def forward_backward(
     gradient needs (eq. 20): with k the label or blank that is taken, they are α(t, u) Pr(k | t, u) β(next
     node) / Pr(y | x); together they are γ(t, u), for what comes into a node leaves it.
     """
-    if backend.on_xla(log_blank):
-        return rnnt_xla.forward_backward(log_blank, log_label, T_b, flows)
     B, T1, U1 = log_blank.shape
     if choice.runs_kernels(log_blank, U1):
         from asrlib.losses.kernels.diagonals import forward_backward as by_diagonals
 
         return by_diagonals(log_blank[:, :-1], log_label[:, :-1], T_b, U_b, flows)
+    if backend.asks_nothing(log_blank):
+        return rnnt_xla.forward_backward(log_blank, log_label, T_b, flows)
     # β is α of the lattice turned around: both go in one sweep, as 2B utterances
     nodes = sweep(log_blank, log_label, torch.logaddexp, turned=flows)
     log_p = nodes[:B, -1, -1]

@@ -49,7 +49,7 @@ def read(logits: Tensor, targets: RNNTTargets, fused: bool) -> tuple[Tensor, Ten
     The logsumexp (B, T, U+1) is returned on XLA, whose gradient needs it. Raises ValueError for a logit that
     is NaN or infinite (a log probability: NaN or +inf).
     """
-    if backend.on_xla(logits):
+    if backend.asks_nothing(logits):
         *scores, lse = rnnt_xla.read(logits, targets, fused)
         return *targets.fill(*scores), lse
     log_blank, log_label = _read_blocks(logits, targets, fused)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from asrlib.config.schema import Config, TrainingConfig
-from asrlib.data.batches import Batch, augmented_features
+from asrlib.data.batches import Batch
 from asrlib.losses.arguments import values_unchecked
+from asrlib.signal.augment_policy import augmented_features
 from asrlib.signal.features import FrontEnd
 from asrlib.training.average import WeightAverage
 from asrlib.training.noise import noisy_weights
@@ -43,6 +45,11 @@ class TrainingStep:
     weights. ``total_steps`` is the length of the learning rate's schedule. Subclasses for other devices
     override the methods below ``__call__``.
     """
+
+    # whether batches must come in few shapes
+    few_shapes = False
+    # outcomes that need not be looked at yet, so that the device computes while the host prepares a batch
+    lag = 0
 
     def __init__(
         self,
@@ -166,6 +173,13 @@ class TrainingStep:
     def network_to_decode(self) -> nn.Module:
         """Return the network, on ``eager_device``, for a moment's use."""
         return self.network
+
+
+def batch_seed(seed: int, epoch: int, batch: int, process: int) -> int:
+    """Return the seed, of 63 bits, of all that ``process`` draws for a batch of a run with ``seed``."""
+    # of a negative seed, the two's complement: numpy takes none
+    sequence = np.random.SeedSequence(seed % 2**64, spawn_key=(epoch, batch, process))
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 def adam(model: nn.Module, settings: TrainingConfig) -> torch.optim.Adam:

@@ -12,8 +12,8 @@ import torch
 import yaml
 from launch import finish, start
 
-from asrlib.data.batches import BatchSampler, _shareable
 from asrlib.data.corpora import load_corpus
+from asrlib.data.samplers import BatchSampler
 from asrlib.errors import InputError
 from asrlib.training.loop import train
 from asrlib.training.processes import check_same_checkpoint
@@ -54,7 +54,7 @@ def losses(out):
 
 def test_two_processes_with_half_the_batch_are_one_with_the_whole(corpus, two, tmp_path):
     """Loss curves within 1e-5 (relative) over 24 steps, weights within 1e-5: sums in another order."""
-    from asrlib.config.schema import parse_config
+    from asrlib.config.parse import parse_config
 
     config = parse_config(yaml.safe_dump(settings(batch_seconds=6)), "whole.yml")
     with tiny.one_thread():
@@ -132,10 +132,15 @@ def test_each_utterance_once_an_epoch_in_equally_many_batches(corpus, processes)
         assert sorted(cut.id for share in together for cut in share) == sorted(cut.id for cut in batch)
 
 
-def test_small_batches_join_others():
-    assert list(_shareable(iter([[1, 2], [3], [4, 5, 6], [7]]), 2)) == [[1, 2, 3], [4, 5, 6, 7]]
-    assert list(_shareable(iter([[1], [2], [3, 4]]), 2)) == [[1, 2], [3, 4]]
-    assert list(_shareable(iter([[1], [2, 3]]), 1)) == [[1], [2, 3]]
+@pytest.mark.parametrize("utterances", [5, 7, 9])
+def test_a_batch_too_small_to_share_joins_another(corpus, utterances):
+    """Of an odd number of utterances in pairs, at least one is alone."""
+    cuts = load_corpus(corpus, "train").subset(first=utterances)
+    shares = [list(BatchSampler(cuts, 9.0, 0, rank, 2, batch_utterances=1).epoch(0)) for rank in (0, 1)]
+    sizes = [len(mine) + len(other) for mine, other in zip(*shares, strict=True)]
+    assert sum(sizes) == utterances and min(sizes) == 2 and max(sizes) > 2
+    alone = list(BatchSampler(cuts, 9.0, 0, batch_utterances=2).epoch(0))
+    assert min(map(len, alone)) == 1  # one process shares nothing
 
 
 def test_more_processes_than_utterances_are_refused(corpus):

@@ -9,7 +9,8 @@ import torch
 
 from asrlib.losses import textbook
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, log_probs, noisy_views, normal, number
+from asrlib.teaching.checks.draws import integer, log_probs, normal, number
+from asrlib.teaching.checks.posteriors import noisy_views
 
 LESSON = "lesson 11, "
 WORDS = "one two three".split()
