@@ -21,19 +21,23 @@ NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-saniti
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-xla test-export unit lint notebooks exercises grade bench clean
+.PHONY: lab test test-slow test-xla test-export unit lint notebooks exercises grade bench clean
 
 lab: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LABFLAGS)
 
 test: $(READY) lint
-	$(PYTEST) tests
+	$(PYTEST) tests -m "not slow"
 	$(NBVAL) --nbval $(filter-out $(TRAINED),$(LESSONS))
 	LESSON_STEPS=30 $(NBVAL) --nbval-lax $(filter $(TRAINED),$(LESSONS))
 
 unit: $(READY)
-	$(PYTEST) tests -m "not browser and not processes"
+	$(PYTEST) tests -m "not browser and not processes and not slow"
+
+# What takes too long for every change: the official solutions, graded with ten other seeds.
+test-slow: $(READY)
+	$(PYTEST) tests -m slow
 
 # The TPU's path, on the CPU: torch_xla wants a torch of its own, hence an environment of its own.
 test-xla: $(READY_XLA)
@@ -56,9 +60,11 @@ exercises: $(READY)
 	$(BIN)/python tools/make_exercises.py
 
 # Points and feedback for a folder of notebooks: make grade SUBMITTED=folder [GRADED=folder]
-GRADED ?= graded
+# (by the shell's variables, for a folder may have spaces, parentheses and quotes in its name)
+export GRADED ?= graded
+export SUBMITTED
 grade: $(READY)
-	$(BIN)/python tools/grade.py $(SUBMITTED) --out $(GRADED)
+	$(BIN)/python tools/grade.py --out="$$GRADED" -- "$${SUBMITTED:?make grade SUBMITTED=folder}"
 
 bench: $(READY)
 	$(BIN)/asrlib bench losses

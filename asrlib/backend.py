@@ -2,6 +2,8 @@
 
     linear, linear_weight_grad       a matrix product by whichever library is faster on this CPU
     on_xla                           whether a tensor lives on a TPU, where shapes must not depend on numbers
+    is_traced                        whether a graph is being recorded, where tensors have no values yet
+    asking_nothing, asks_nothing     whether code may look at numbers on the device, or must do without
     in_processes, over_processes     whether several processes train the same weights, and sums over them
     runs_triton                      whether Triton's kernels run on a device
 
@@ -10,11 +12,12 @@ Nothing here changes a result beyond rounding.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +33,36 @@ ONEDNN_DILATION = (2, 1)
 def on_xla(x: Tensor) -> bool:
     """Whether ``x`` lives on an XLA device (a TPU, or its stand-in on the CPU)."""
     return x.device.type == "xla"
+
+
+def is_traced() -> bool:
+    """Whether operations are recorded (export, ``torch.compile``), so that no tensor has a value yet."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+# not a context variable: the backward pass runs in threads of its own
+_may_ask = True
+
+
+@contextlib.contextmanager
+def asking_nothing() -> Iterator[None]:
+    """Within the block nothing may be read from a device: a CUDA graph is recorded, or the host should not
+    wait. Arguments have been checked before.
+    """
+    global _may_ask
+    before, _may_ask = _may_ask, False
+    try:
+        yield
+    finally:
+        _may_ask = before
+
+
+def asks_nothing(x: Tensor) -> bool:
+    """Whether code must do without the numbers in ``x``: no shape and no branch may depend on them.
+
+    So on XLA, and within ``asking_nothing``.
+    """
+    return not _may_ask or on_xla(x)
 
 
 def in_processes() -> bool:

@@ -40,9 +40,9 @@ def joint_parts(D=5, B=4, T=6, U=4, V=7, blank=0, dtype=torch.float64):
 
 
 def plain_joint(encoder, prediction, weight, bias, activation="tanh"):
-    from asrlib.losses.joint import ACTIVATIONS
+    from asrlib.losses.joint import SLOPES
 
-    hidden = ACTIVATIONS[activation][0](encoder[:, :, None] + prediction[:, None])
+    hidden = SLOPES[activation][0](encoder[:, :, None] + prediction[:, None])
     return torch.nn.functional.linear(hidden, weight, bias)
 
 

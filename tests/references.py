@@ -3,7 +3,7 @@
 import kernels
 import torch
 
-from asrlib.models.layers.conv import MaskedBatchNorm
+from asrlib.models.layers.batch_norm import MaskedBatchNorm
 
 EXACT = dict(rtol=1e-9, atol=1e-11)
 
@@ -27,3 +27,25 @@ def masked_norm(x, mask, norm, activation):
         return x * 0
     y = norm(x[mask][None], None, activation)[0]
     return torch.zeros_like(x).masked_scatter(mask[..., None], y)
+
+
+def norm_and_end(rank=None):
+    """A norm and a block's end in training, of all utterances or of those of one of two processes.
+
+    Returns output, gradients of both inputs, gradients of the weights, and running statistics.
+    """
+    from asrlib.models.kernels.block_end import block_end
+    from asrlib.models.kernels.norm import masked_norm
+
+    torch.manual_seed(0)
+    first, last = norms(6)[0], norms(6)[0]
+    x, s, grad = (draw(4, 9, 6) for _ in range(3))
+    lengths = torch.tensor([9, 4, 0, 7], device=kernels.DEVICE)
+    x, s, grad, lengths = (v if rank is None else v[rank::2] for v in (x, s, grad, lengths))
+    x, s = x.requires_grad_(), s.requires_grad_()
+    y = masked_norm(x, lengths, first, "swish")
+    y = block_end(y, s, lengths, None, [], last, "relu")
+    weights = [p for norm in (first, last) for p in norm.parameters()]
+    d_x, d_s, *d_weights = torch.autograd.grad(y, (x, s, *weights), grad)
+    buffers = [b for norm in (first, last) for b in norm.buffers()]
+    return [y.detach(), d_x, d_s], d_weights, buffers

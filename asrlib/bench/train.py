@@ -19,18 +19,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asrlib.bench.measure import (
-    default_device,
-    describe_machine,
-    timed,
-    torchaudio_rnnt_loss,
-)
+from asrlib.bench.measure import default_device, describe_machine, timed, torchaudio_rnnt_loss
 from asrlib.bench.turns import take_turns
-from asrlib.config.schema import Config, build_model, load_config
-from asrlib.data.batches import augmented_features
+from asrlib.config.parse import load_config
+from asrlib.config.schema import Config
 from asrlib.errors import InputError
 from asrlib.losses.rnnt import rnnt_loss
+from asrlib.models.build import build_model
 from asrlib.models.contextnet import BlockConfig, standard_blocks
+from asrlib.signal.augment_policy import augmented_features
 from asrlib.signal.features import FrontEnd
 from asrlib.training.setup import prepare_cpu
 from asrlib.training.step import adam

@@ -16,19 +16,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asrlib import backend
-from asrlib.backend import on_xla
-from asrlib.losses import rnnt_xla
-from asrlib.losses.ctc import values_checked
-from asrlib.losses.rnnt import (
-    GPU_BUDGET,
-    NEG_INF,
-    Batch,
-    check_finite,
-    forward_backward,
-    new_lattice,
-    reduce_losses,
-    within,
-)
+from asrlib.losses.arguments import check_finite, check_reduction, reduce_losses, values_checked, within
+from asrlib.losses.joint_xla import StaticJointRNNTLoss
+from asrlib.losses.recursion import NEG_INF, loss_dtype
+from asrlib.losses.rnnt_lattice import RNNTTargets, forward_backward, new_lattice
+from asrlib.losses.rnnt_logits import GPU_BUDGET
 
 # Bytes a chunk may take on a CPU, where larger chunks were not faster.
 CPU_BUDGET = 64 << 20
@@ -49,7 +41,7 @@ def joint_rnnt_loss(
     activation: str = "tanh",
     chunk_frames: int | None = None,
 ) -> Float[Tensor, "*reduced"]:
-    """`rnnt_loss` of activation(encoder_out + prediction_out) @ weight.T + bias, part by part (Lesson 07).
+    """Return `rnnt_loss` of activation(encoder_out + prediction_out) @ weight.T + bias (Lesson 07).
 
     encoder_out     (B, T, D) projected encoder frames
     prediction_out  (B, U+1, D) projected prediction network, one row for each number of labels out
@@ -65,15 +57,37 @@ def joint_rnnt_loss(
     The (B, T, U+1, V) logits are made chunk by chunk, and again in the backward pass, so that memory does
     not grow with T (below `KEEP_BUDGET`, and without `chunk_frames`, they are kept). The second time only
     nodes are visited that paths go through: one with an occupancy below eps / 128 (1e-9 in float32) changes
-    no digit of the gradient. Under autocast the matrix products
-    run in the lower precision; softmax, recursion and the sums over nodes stay in float32 or wider.
+    no digit of the gradient. Under autocast the matrix products run in the lower precision; softmax,
+    recursion and the sums over nodes stay in float32 or wider.
 
     On XLA every node is computed, both times, so that shapes do not depend on lengths.
 
     Raises ValueError as `rnnt_loss` does, and for an unknown activation.
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation is {activation!r}; use one of {', '.join(sorted(ACTIVATIONS))}")
+    checked = _check(
+        encoder_out, prediction_out, weight, bias, targets, (frame_lengths, target_lengths), blank
+    )
+    if activation not in SLOPES:
+        raise ValueError(f"activation is {activation!r}; use one of {', '.join(sorted(SLOPES))}")
+    if chunk_frames is not None and chunk_frames < 1:
+        raise ValueError(f"chunk_frames is {chunk_frames}; it must be at least 1, or None")
+    check_reduction(reduction)
+    kind = encoder_out.device.type
+    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else encoder_out.dtype
+    if chunk_frames is None:
+        budget = CPU_BUDGET if kind == "cpu" else GPU_BUDGET
+        rows = max(1, budget // (12 * sum(weight.shape)))
+    else:
+        rows = chunk_frames * prediction_out.shape[1]
+    joint = _Joint(activation, rows, compute, keep=chunk_frames is None)
+    loss = StaticJointRNNTLoss if backend.on_xla(encoder_out) else _JointRNNTLoss
+    with torch.autocast(kind, enabled=False):
+        losses = loss.apply(encoder_out, prediction_out, weight, bias, checked, joint)
+    return reduce_losses(losses, reduction)
+
+
+def _check(encoder_out, prediction_out, weight, bias, targets, lengths, blank) -> RNNTTargets:
+    """Return the checked targets; raise what `joint_rnnt_loss` raises for shapes, lengths and values."""
     (B, T, D), (V, weight_D) = encoder_out.shape, weight.shape
     if prediction_out.shape[::2] != (B, D):
         shapes = tuple(prediction_out.shape), tuple(encoder_out.shape)
@@ -81,29 +95,15 @@ def joint_rnnt_loss(
     if weight_D != D or (bias is not None and bias.shape != (V,)):
         bias_shape = None if bias is None else tuple(bias.shape)
         raise ValueError(f"weight is {(V, weight_D)} and bias {bias_shape}, but encoder_out has D = {D}")
-    if chunk_frames is not None and chunk_frames < 1:
-        raise ValueError(f"chunk_frames is {chunk_frames}; it must be at least 1, or None")
     U1 = prediction_out.shape[1]
     shape = (B, T, U1, V)
-    lengths = frame_lengths, target_lengths
-    batch = Batch.check("prediction_out", shape, "frame_lengths", *lengths, targets, blank)
-    check_finite("encoder_out", encoder_out, within(batch.T_b, T))
-    check_finite("prediction_out", prediction_out, within(batch.U_b + 1, U1))
+    checked = RNNTTargets.check("prediction_out", shape, "frame_lengths", *lengths, targets, blank)
+    check_finite("encoder_out", encoder_out, within(checked.T_b, T))
+    check_finite("prediction_out", prediction_out, within(checked.U_b + 1, U1))
     check_finite("weight", weight)
     if bias is not None:
         check_finite("bias", bias)
-    if chunk_frames is None:
-        budget = CPU_BUDGET if encoder_out.device.type == "cpu" else GPU_BUDGET
-        rows = max(1, budget // (12 * (V + D)))
-    else:
-        rows = chunk_frames * U1
-    kind = encoder_out.device.type
-    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else encoder_out.dtype
-    loss = _StaticJointRNNTLoss if on_xla(encoder_out) else _JointRNNTLoss
-    joint = _Joint(activation, rows, compute, keep=chunk_frames is None)
-    with torch.autocast(kind, enabled=False):
-        losses = loss.apply(encoder_out, prediction_out, weight, bias, batch, joint)
-    return reduce_losses(losses, reduction)
+    return checked
 
 
 def _swish_slope(z: Tensor, h: Tensor) -> Tensor:
@@ -111,8 +111,8 @@ def _swish_slope(z: Tensor, h: Tensor) -> Tensor:
     return s + h * (1 - s)
 
 
-# each with its derivative at z, where it is h
-ACTIVATIONS = {
+# activation functions h(z), each with its slope at z, where it is h
+SLOPES = {
     "tanh": (torch.tanh, lambda z, h: 1 - h * h),
     "relu": (torch.relu, lambda z, h: (h > 0).to(h.dtype)),
     "swish": (F.silu, _swish_slope),
@@ -130,13 +130,13 @@ class _Joint(NamedTuple):
     keep: bool
 
     def activate(self, z):
-        return ACTIVATIONS[self.activation][0](z)
+        return SLOPES[self.activation][0](z)
 
     def slope(self, z, h):
-        return ACTIVATIONS[self.activation][1](z, h)
+        return SLOPES[self.activation][1](z, h)
 
     def hidden(self, encoder, prediction, nodes):
-        """For nodes (N, 3) of b, t, u: what goes into the activation and what comes out, (N, D) each."""
+        """Return the activation's input and output at nodes (N, 3) of b, t, u: (N, D) each."""
         b, t, u = nodes.unbind(1)
         (_, T, D), (_, U1, _) = encoder.shape, prediction.shape
         # index_select copies whole rows, which indexing with two index tensors does not do as fast
@@ -146,18 +146,22 @@ class _Joint(NamedTuple):
 
     def logits(self, h, weight, bias):
         out = backend.linear(h.to(self.compute), weight, bias)
-        return out.to(torch.promote_types(self.compute, torch.float32))
+        return out.to(loss_dtype(out))
+
+    def cast(self, weight, bias):
+        """Return the last layer in the dtype of the matrix products."""
+        return weight.to(self.compute), None if bias is None else bias.to(self.compute)
 
 
 class _JointRNNTLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, encoder, prediction, weight, bias, batch, joint):
+    def forward(ctx, encoder, prediction, weight, bias, targets, joint):
         T, U1 = encoder.shape[1], prediction.shape[1]
-        low_weight, low_bias = _cast(weight, bias, joint.compute)
-        dtype = torch.promote_types(encoder.dtype, torch.float32)
-        log_blank, log_label = new_lattice(batch.T_b, batch.U_b, T, U1, dtype)
+        low_weight, low_bias = joint.cast(weight, bias)
+        dtype = loss_dtype(encoder)
+        log_blank, log_label = new_lattice(targets.T_b, targets.U_b, T, U1, dtype)
         wanted = any(ctx.needs_input_grad)
-        inside = batch.inside(T).nonzero()
+        inside = targets.inside(T).nonzero()
         shape = len(inside), len(weight)
         keep = wanted and joint.keep and math.prod(shape) * dtype.itemsize <= KEEP_BUDGET
         kept = encoder.new_empty(shape, dtype=dtype) if keep else None
@@ -167,30 +171,30 @@ class _JointRNNTLoss(torch.autograd.Function):
             if keep:
                 kept[number * joint.rows :][: len(nodes)] = log_p
             here = b, t, u = nodes.unbind(1)
-            log_blank[here] = log_p[:, batch.blank].to(dtype)
-            y = log_p.gather(1, batch.labels[b, u, None])[:, 0].to(dtype)
-            log_label[here] = torch.where(u < batch.U_b[b], y, NEG_INF)
+            log_blank[here] = log_p[:, targets.blank].to(dtype)
+            y = log_p.gather(1, targets.labels[b, u, None])[:, 0].to(dtype)
+            log_label[here] = torch.where(u < targets.U_b[b], y, NEG_INF)
         if values_checked(encoder) and not ((log_blank < math.inf) & (log_label < math.inf)).all():
             raise ValueError("encoder_out, prediction_out and weight are finite, but their logits overflow")
-        log_p, blank_flow, label_flow = forward_backward(log_blank, log_label, batch.T_b, wanted)
+        log_p, blank_flow, label_flow = forward_backward(log_blank, log_label, targets.T_b, wanted)
         if wanted:
             flows = blank_flow.to(dtype), label_flow.to(dtype)
             ctx.save_for_backward(encoder, prediction, weight, bias, kept, *flows)
-            ctx.arguments = batch, joint
+            ctx.arguments = targets, joint
         return -log_p.to(dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_losses):
         encoder, prediction, weight, bias, kept, blank_flow, label_flow = ctx.saved_tensors
-        batch, joint = ctx.arguments
+        targets, joint = ctx.arguments
         (B, T, D), U1 = encoder.shape, prediction.shape[1]
         dtype = blank_flow.dtype
         occupancy = blank_flow + label_flow
-        inside = batch.inside(T)
+        inside = targets.inside(T)
         visited = (occupancy[inside] > torch.finfo(dtype).eps / 128).nonzero()[:, 0]
         inside = inside.nonzero()
-        low_weight, low_bias = _cast(weight, bias, joint.compute)
+        low_weight, low_bias = joint.cast(weight, bias)
         d_encoder = encoder.new_zeros(B * T, D, dtype=dtype)
         d_prediction = encoder.new_zeros(B * U1, D, dtype=dtype)
         d_weight = torch.zeros_like(weight, dtype=dtype)
@@ -205,8 +209,8 @@ class _JointRNNTLoss(torch.autograd.Function):
             else:
                 d_logits = kept.index_select(0, rows).exp_()
             d_logits *= (occupancy[here] * scale)[:, None]
-            d_logits[:, batch.blank] -= blank_flow[here] * scale
-            d_logits.scatter_add_(1, batch.labels[b, u, None], -(label_flow[here] * scale)[:, None])
+            d_logits[:, targets.blank] -= blank_flow[here] * scale
+            d_logits.scatter_add_(1, targets.labels[b, u, None], -(label_flow[here] * scale)[:, None])
             d_bias += d_logits.sum(0)
             d_logits = d_logits.to(joint.compute)
             if ctx.needs_input_grad[2]:
@@ -222,39 +226,3 @@ class _JointRNNTLoss(torch.autograd.Function):
             None,
             None,
         )
-
-
-class _StaticJointRNNTLoss(torch.autograd.Function):
-    """The same where shapes must not depend on numbers."""
-
-    @staticmethod
-    def forward(ctx, encoder, prediction, weight, bias, batch, joint):
-        T, U1 = encoder.shape[1], prediction.shape[1]
-        # masked: a NaN of the padding would reach the sums
-        encoder = torch.where(within(batch.T_b, T)[..., None], encoder, 0.0)
-        prediction = torch.where(within(batch.U_b + 1, U1)[..., None], prediction, 0.0)
-        dtype = torch.promote_types(encoder.dtype, torch.float32)
-        some_bias = weight.new_zeros(len(weight)) if bias is None else bias
-        low_weight, low_bias = _cast(weight, some_bias, joint.compute)
-        scores = rnnt_xla.read_joint(encoder, prediction, low_weight, low_bias, batch, joint)
-        wanted = any(ctx.needs_input_grad)
-        log_p, blank_flow, label_flow = rnnt_xla.forward_backward(*batch.fill(*scores), batch.T_b, wanted)
-        if wanted:
-            flows = blank_flow.to(dtype), label_flow.to(dtype)
-            ctx.save_for_backward(encoder, prediction, weight, bias, low_weight, low_bias, *flows)
-            ctx.arguments = batch, joint
-        return -log_p.to(dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad_losses):
-        encoder, prediction, weight, bias, low_weight, low_bias, *flows = ctx.saved_tensors
-        given = encoder, prediction, low_weight, low_bias
-        scale = grad_losses.to(flows[0].dtype)
-        found = rnnt_xla.joint_gradient(*given, *flows, scale, *ctx.arguments)
-        wanted = encoder, prediction, weight, bias
-        return *(None if x is None else d.to(x.dtype) for x, d in zip(wanted, found, strict=True)), None, None
-
-
-def _cast(weight, bias, dtype):
-    return weight.to(dtype), None if bias is None else bias.to(dtype)

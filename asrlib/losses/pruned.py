@@ -15,16 +15,14 @@ no more memory and leaves no path out, but computes the whole lattice once.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from asrlib.losses.rnnt import Batch, check_finite, forward_backward, reduce_losses, within
-
-NEG_INF = -math.inf
+from asrlib.losses.arguments import check_finite, reduce_losses, within
+from asrlib.losses.recursion import NEG_INF, loss_dtype
+from asrlib.losses.rnnt_lattice import RNNTTargets, forward_backward
 
 
 def simple_rnnt_loss(
@@ -36,7 +34,7 @@ def simple_rnnt_loss(
     blank: int = 0,
     reduction: str = "mean",
 ) -> tuple[Float[Tensor, "*reduced"], Float[Tensor, "B T U1"]]:
-    """The transducer loss of encoder_logits[t] + prediction_logits[u], and its γ(t, u) (Lesson 07).
+    """Return the transducer loss of encoder_logits[t] + prediction_logits[u], and its γ(t, u) (Lesson 07).
 
     The vocabulary is never spread over the lattice: its softmax needs log Σ_v e^(x[t, v]) e^(y[u, v]),
     which is one matrix product. Lengths, `blank` and `reduction` as `joint_rnnt_loss`. Returns the loss and
@@ -47,20 +45,20 @@ def simple_rnnt_loss(
     (B, T, V), U1 = encoder_logits.shape, prediction_logits.shape[1]
     shape = (B, T, U1, V)
     lengths = frame_lengths, target_lengths
-    batch = Batch.check("encoder_logits", shape, "frame_lengths", *lengths, targets, blank)
-    dtype = torch.promote_types(encoder_logits.dtype, torch.float32)
-    x = _cleared("encoder_logits", encoder_logits, within(batch.T_b, T)).to(dtype)
-    y = _cleared("prediction_logits", prediction_logits, within(batch.U_b + 1, U1)).to(dtype)
+    checked = RNNTTargets.check("encoder_logits", shape, "frame_lengths", *lengths, targets, blank)
+    dtype = loss_dtype(encoder_logits)
+    x = _cleared("encoder_logits", encoder_logits, within(checked.T_b, T)).to(dtype)
+    y = _cleared("prediction_logits", prediction_logits, within(checked.U_b + 1, U1)).to(dtype)
     x_largest, y_largest = x.amax(2, keepdim=True).detach(), y.amax(2, keepdim=True).detach()
     with torch.autocast(x.device.type, enabled=False):
         product = (x - x_largest).exp() @ (y - y_largest).exp().transpose(1, 2)
     # where the two largest are far apart in the vocabulary, all products may underflow: keep the log finite
     norm = (product + torch.finfo(dtype).tiny).log() + x_largest + y_largest.transpose(1, 2)
-    log_blank = x[:, :, None, batch.blank] + y[:, None, :, batch.blank] - norm
+    log_blank = x[:, :, None, checked.blank] + y[:, None, :, checked.blank] - norm
     # y(t, u) for label u+1: (B, T, U+1) from the encoder, (B, 1, U+1) from the predictor
-    at_label = x.gather(2, batch.labels[:, None].expand(-1, T, -1))
-    at_label = at_label + y.gather(2, batch.labels[..., None]).transpose(1, 2)
-    losses, occupancy = _PathSum.apply(*batch.fill(log_blank, at_label - norm), batch.T_b)
+    at_label = x.gather(2, checked.labels[:, None].expand(-1, T, -1))
+    at_label = at_label + y.gather(2, checked.labels[..., None]).transpose(1, 2)
+    losses, occupancy = _PathSum.apply(*checked.fill(log_blank, at_label - norm), checked.T_b)
     return reduce_losses(losses, reduction), occupancy
 
 
@@ -70,10 +68,10 @@ def pruning_bounds(
     target_lengths: Int[Tensor, "B"],
     width: int = 5,
 ) -> Int[Tensor, "B T"]:
-    """For each frame the first label p(t) of a window p(t) .. p(t)+width-1, from γ(t, u) (Lesson 07).
+    """Return for each frame the first label p(t) of a window p(t) .. p(t)+width-1, from γ(t, u) (Lesson 07).
 
     Each window is the one with the largest sum of γ, then moved as little as needed for paths to get
-    through: from p(0) = 0 to a last window that holds target_lengths, never back, and by width - 1 a frame
+    through: from p(0) = 0 to a last window that holds target_lengths, never back, and by width - 1 per frame
     at most, so that two neighbours share a label. In the padding p(t) goes on as it was.
 
     Raises ValueError where no such windows exist: width must be at least 2 and
@@ -107,7 +105,7 @@ def pruning_bounds(
 def prune_prediction(
     prediction_out: Float[Tensor, "B U1 D"], bounds: Int[Tensor, "B T"], width: int = 5
 ) -> Float[Tensor, "B T width D"]:
-    """The rows p(t) .. p(t)+width-1 of each frame: what the joint adds to encoder_out[:, :, None].
+    """Return the rows p(t) .. p(t)+width-1 of each frame: what the joint adds to encoder_out[:, :, None].
 
     Windows over the end of the target repeat its last row; `pruned_rnnt_loss` does not look at it.
     """
@@ -125,7 +123,9 @@ def pruned_rnnt_loss(
     blank: int = 0,
     reduction: str = "mean",
 ) -> Float[Tensor, "*reduced"]:
-    """-ln of the sum over all paths inside the band; never less than the whole lattice's loss (Lesson 07).
+    """Return -ln of the sum over all paths inside the band (Lesson 07).
+
+    It is never less than the loss of the whole lattice.
 
     logits  (B, T, S, V): of the joint at (t, p(t) + s), made from `prune_prediction`
     bounds  (B, T): p(t), from `pruning_bounds` with width S
@@ -135,24 +135,25 @@ def pruned_rnnt_loss(
     """
     (B, T, S, V), U1 = logits.shape, targets.shape[1] + 1
     shape = (B, T, U1, V)
-    batch = Batch.check("logits", shape, "frame_lengths", frame_lengths, target_lengths, targets, blank)
+    lengths = frame_lengths, target_lengths
+    checked = RNNTTargets.check("logits", shape, "frame_lengths", *lengths, targets, blank)
     if bounds.shape != (B, T):
         raise ValueError(f"bounds is {tuple(bounds.shape)}, but logits asks for (B, T) = {(B, T)}")
     if (bounds < 0).any():
         b, t = (bounds < 0).nonzero()[0].tolist()
         raise ValueError(f"bounds[{b}, {t}] is {int(bounds[b, t])}")
     u = _labels_out(bounds, S)
-    logits = _cleared("logits", logits, within(batch.T_b, T)[..., None] & (u <= batch.U_b[:, None, None]))
-    log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+    logits = _cleared("logits", logits, within(checked.T_b, T)[..., None] & (u <= checked.U_b[:, None, None]))
+    log_p = logits.to(loss_dtype(logits)).log_softmax(-1)
     beyond = u >= U1
     u = u.clamp(max=U1 - 1)
-    label = batch.labels.gather(1, u.flatten(1)).view(B, T, S, 1)
+    label = checked.labels.gather(1, u.flatten(1)).view(B, T, S, 1)
     outside = log_p.new_full((B, T, U1 + 1), NEG_INF)
     # labels beyond the target are written to one column more, which is cut off
     column = torch.where(beyond, U1, u)
-    log_blank = outside.scatter(2, column, log_p[..., batch.blank])[..., :U1]
+    log_blank = outside.scatter(2, column, log_p[..., checked.blank])[..., :U1]
     log_label = outside.scatter(2, column, log_p.gather(3, label)[..., 0])[..., :U1]
-    losses, _ = _PathSum.apply(*batch.fill(log_blank, log_label), batch.T_b)
+    losses, _ = _PathSum.apply(*checked.fill(log_blank, log_label), checked.T_b)
     return reduce_losses(losses, reduction)
 
 
@@ -177,11 +178,14 @@ class _PathSum(torch.autograd.Function):
 
 
 def _labels_out(bounds: Tensor, width: int) -> Tensor:
-    """(B, T, width): u of each place in the band."""
+    """Return (B, T, width): u of each place in the band."""
     return bounds.long()[..., None] + torch.arange(width, device=bounds.device)
 
 
 def _cleared(name: str, x: Tensor, inside: Tensor) -> Tensor:
-    """`x` with zeros in the padding, where a NaN would reach the gradients; ValueError for NaN elsewhere."""
+    """Return `x` with zeros in the padding, where a NaN would reach the gradients.
+
+    Raises ValueError for NaN elsewhere.
+    """
     check_finite(name, x, inside)
     return torch.where(inside[(...,) + (None,) * (x.ndim - inside.ndim)], x, 0.0)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asrlib import backend
+from asrlib.backend import on_xla
 
 NEG_INF = -math.inf
 
@@ -40,7 +40,7 @@ def scan(step: Callable, start: tuple, xs: tuple) -> tuple[tuple, tuple]:
     the loop that it stands for. ``step`` must take all tensors it uses from its arguments, and gradients do
     not flow through.
     """
-    if backend.on_xla(xs[0]):
+    if on_xla(xs[0]):
         # The inner half of torch_xla.experimental.scan.scan. The outer half would record what its own
         # backward pass needs, of every step; the losses here bring theirs.
         from torch_xla.experimental.scan import _scan_impl_pytree
@@ -62,7 +62,7 @@ def add_logs(a: Tensor, b: Tensor) -> Tensor:
 
 
 def rescale(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Return ``x`` less its largest entry along ``dim``, and that entry (0 where all are -inf), the axis gone."""
+    """Return ``x`` less its largest entry along ``dim``, and that entry; 0 where all are -inf."""
     largest = x.amax(dim)
     largest = torch.where(largest == NEG_INF, 0.0, largest)
     return x - largest.unsqueeze(dim), largest

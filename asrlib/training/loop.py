@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from asrlib.config.schema import Config, build_model
-from asrlib.data.batches import AudioCache, collate, draw_speed, encode_corpus
+from asrlib.config.schema import Config
+from asrlib.data.audio_cache import AudioCache
+from asrlib.data.batches import collate, encode_corpus
 from asrlib.errors import InputError
 from asrlib.evaluate import check_references, evaluate
 from asrlib.files import replacing
+from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
+from asrlib.signal.augment_policy import draw_speed
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 from asrlib.training import xla
 from asrlib.training.average import WeightAverage

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from asrlib.config.schema import load_config, override
-from asrlib.data.corpora import connected_digits, load_corpus
-from asrlib.data.espeak import DIGITS
+from asrlib.config.parse import load_config, override
+from asrlib.data.connected import connected_digits
+from asrlib.data.corpora import load_corpus
+from asrlib.data.grammar import DIGITS
 from asrlib.errors import InputError
 from asrlib.evaluate import evaluate
 from asrlib.recognizer import Recognizer

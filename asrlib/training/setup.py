@@ -14,8 +14,9 @@ from torch import nn
 
 from asrlib.config.schema import Config, check_vocabulary
 from asrlib.data import shar
-from asrlib.data.batches import BatchSampler, StaticBatchSampler, encode_corpus
-from asrlib.data.shar import ShardBatchSampler
+from asrlib.data.batches import encode_corpus
+from asrlib.data.samplers import BatchSampler, StaticBatchSampler
+from asrlib.data.shard_sampler import ShardBatchSampler
 from asrlib.errors import InputError
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer, read_tokenizer, train_tokenizer
 

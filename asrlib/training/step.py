@@ -15,8 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from asrlib.config.schema import Config, TrainingConfig
-from asrlib.data.batches import Batch, augmented_features
-from asrlib.losses.ctc import values_unchecked
+from asrlib.data.batches import Batch
+from asrlib.losses.arguments import values_unchecked
+from asrlib.signal.augment_policy import augmented_features
 from asrlib.signal.features import FrontEnd
 from asrlib.training.average import WeightAverage
 from asrlib.training.noise import noisy_weights

@@ -1,7 +1,6 @@
 """Three witnesses for the CTC loss: all paths by brute force, finite differences, PyTorch."""
 
 import math
-import warnings
 
 import pytest
 import torch
@@ -9,15 +8,8 @@ import torch.nn.functional as F
 from lattices import draw_ctc as draw
 from lattices import feasible
 
-from asrlib.losses.ctc import (
-    collapse,
-    ctc_align,
-    ctc_alphas,
-    ctc_betas,
-    ctc_brute_force,
-    ctc_loss,
-    ctc_posteriors,
-)
+from asrlib.losses.ctc import ctc_loss, ctc_posteriors
+from asrlib.losses.textbook import ctc_brute_force
 
 pytestmark = pytest.mark.usefixtures("seed")
 
@@ -39,27 +31,6 @@ def test_loss_and_gradient_are_the_sum_over_all_paths(blank):
     (a,) = torch.autograd.grad((ours * weights)[possible].sum(), log_probs)
     (b,) = torch.autograd.grad((theirs * weights)[possible].sum(), log_probs)
     torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize("target", [[], [1], [1, 1], [1, 2, 1], [2, 2, 2]])
-def test_alphas_and_betas_are_the_papers(target):
-    log_probs = torch.randn(5, 3, dtype=torch.float64).log_softmax(-1)
-    target = torch.tensor(target, dtype=torch.long)
-    total = ctc_brute_force(log_probs, target)
-    alpha, beta = ctc_alphas(log_probs, target), ctc_betas(log_probs, target)
-    # eq. 8
-    torch.testing.assert_close(alpha[-1, -2:].logsumexp(0), total)
-    shown = torch.zeros(2 * len(target) + 1, dtype=torch.long)
-    shown[1::2] = target
-    gamma = (alpha + beta - log_probs[:, shown] - total).exp()
-    # eq. 14: at every frame the states share one probability
-    torch.testing.assert_close(gamma.sum(1), torch.ones(5, dtype=torch.float64))
-    torch.testing.assert_close(ctc_posteriors(log_probs, target), gamma)
-
-
-def test_collapse():
-    assert collapse([0, 1, 1, 0, 1, 2, 2, 0]) == [1, 1, 2]
-    assert collapse([3, 3, 3], blank=3) == []
 
 
 # ---- the second witness: finite differences --------------------------------------------------------------
@@ -193,54 +164,6 @@ def test_an_impossible_label_stays_impossible():
     loss = ctc_loss(log_probs, torch.tensor([[1, 2]]), (4,), (2,))
     torch.testing.assert_close(loss * 2, -ctc_brute_force(log_probs[:, 0], torch.tensor([1, 2])))
     assert torch.autograd.grad(loss, log_probs)[0].isfinite().all()
-
-
-# ---- alignment -------------------------------------------------------------------------------------------
-
-
-def test_align_finds_the_best_of_all_paths():
-    logits, targets, T_b, U_b = draw(B=8)
-    T_b = feasible(targets, T_b, U_b)
-    log_probs = logits.log_softmax(-1)
-    for b, best in enumerate(ctc_align(log_probs, targets, T_b, U_b)):
-        T, U = int(T_b[b]), int(U_b[b])
-        target = targets[b, :U]
-        # at a low temperature the sum over all paths is its largest term
-        cold = ctc_brute_force(log_probs[:T, b] * 1e4, target) / 1e4
-        assert best.score == pytest.approx(float(cold), abs=1e-3)
-        shown = torch.zeros(2 * U + 1, dtype=torch.long)
-        shown[1::2] = target
-        symbols = shown[best.path]
-        assert collapse(symbols.tolist()) == target.tolist()
-        assert float(log_probs[torch.arange(T), b, symbols].sum()) == pytest.approx(best.score)
-        for u, (start, end) in enumerate(zip(best.starts.tolist(), best.ends.tolist(), strict=True)):
-            assert (best.path[start:end] == 2 * u + 1).all()
-            assert float(best.scores[u]) == pytest.approx(float(log_probs[start:end, b, target[u]].mean()))
-
-
-def test_align_is_torchaudios():
-    log_probs = torch.randn(50, 12).log_softmax(-1)
-    target = torch.randint(1, 12, (15,))
-    with warnings.catch_warnings():
-        # torchaudio announces the end of its aligner; as a witness it still serves
-        warnings.filterwarnings("ignore", module="torchaudio")
-        from torchaudio.functional import forced_align
-
-        symbols, scores = forced_align(log_probs[None], target[None], blank=0)
-    best = ctc_align(log_probs, target)
-    assert best.score == pytest.approx(float(scores.sum()), rel=1e-5)
-    shown = torch.zeros(31, dtype=torch.long)
-    shown[1::2] = target
-    assert shown[best.path].tolist() == symbols[0].tolist()
-
-
-def test_align_without_a_path_and_without_labels():
-    log_probs = torch.randn(2, 4).log_softmax(-1)
-    none = ctc_align(log_probs, torch.tensor([1, 1]))
-    assert none.score == -math.inf and len(none.path) == 0 and none.starts.tolist() == [-1, -1]
-    empty = ctc_align(log_probs, torch.empty(0, dtype=torch.long))
-    assert empty.path.tolist() == [0, 0] and len(empty.starts) == 0
-    assert empty.score == pytest.approx(float(log_probs[:, 0].sum()))
 
 
 # ---- errors ----------------------------------------------------------------------------------------------

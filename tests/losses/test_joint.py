@@ -6,13 +6,13 @@ import pytest
 import torch
 from lattices import gradients, joint_parts, plain_joint
 
-from asrlib.losses.joint import ACTIVATIONS, joint_rnnt_loss
+from asrlib.losses.joint import SLOPES, joint_rnnt_loss
 from asrlib.losses.rnnt import rnnt_loss
 
 pytestmark = pytest.mark.usefixtures("seed")
 
 
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(SLOPES))
 @pytest.mark.parametrize("chunk_frames", [None, 1, 3, 100])
 def test_joint_is_the_plain_joint(activation, chunk_frames):
     parts, *rest = joint_parts(blank=2)

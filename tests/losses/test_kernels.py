@@ -25,9 +25,10 @@ def draw(B=3, T=5, U=4, V=7, **kwargs):
 
 
 def without_kernels(monkeypatch):
-    from asrlib.losses import rnnt
+    from asrlib.losses import rnnt_lattice, rnnt_logits
 
-    monkeypatch.setattr(rnnt, "_kernels", lambda x: None)
+    for module in rnnt_lattice, rnnt_logits:
+        monkeypatch.setattr(module, "transducer_kernels", lambda x: None)
 
 
 def both_ways(monkeypatch, logits, *rest, **kwargs):

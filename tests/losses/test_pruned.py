@@ -7,7 +7,8 @@ import torch
 from lattices import draw_targets
 
 from asrlib.losses.pruned import prune_prediction, pruned_rnnt_loss, pruning_bounds, simple_rnnt_loss
-from asrlib.losses.rnnt import rnnt_brute_force, rnnt_loss, rnnt_posteriors, rnnt_scores
+from asrlib.losses.rnnt import rnnt_loss, rnnt_posteriors
+from asrlib.losses.textbook import rnnt_brute_force, rnnt_scores
 
 pytestmark = pytest.mark.usefixtures("seed")
 

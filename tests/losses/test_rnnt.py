@@ -1,27 +1,13 @@
 """Three witnesses for the transducer loss: all paths by brute force, finite differences, torchaudio."""
 
 import math
-import types
 
 import pytest
 import torch
-from lattices import draw, gradients, joint_parts, torchaudio_loss
+from lattices import draw, gradients, torchaudio_loss
 
-import asrlib.losses.kernels
-from asrlib.losses.ctc import ctc_loss, values_unchecked
-from asrlib.losses.joint import joint_rnnt_loss
-from asrlib.losses.rnnt import (
-    _kernels_work,
-    forward_backward,
-    new_lattice,
-    rnnt_align,
-    rnnt_alphas,
-    rnnt_betas,
-    rnnt_brute_force,
-    rnnt_loss,
-    rnnt_posteriors,
-    rnnt_scores,
-)
+from asrlib.losses.rnnt import rnnt_loss, rnnt_posteriors
+from asrlib.losses.textbook import rnnt_brute_force, rnnt_scores
 
 pytestmark = pytest.mark.usefixtures("seed")
 
@@ -33,45 +19,6 @@ def one_by_one(logits, targets, T_b, U_b, blank):
         T, U = int(T_b[b]), int(U_b[b])
         losses.append(-rnnt_brute_force(*rnnt_scores(logits[b, :T, : U + 1], targets[b, :U], blank)))
     return torch.stack(losses)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_unchecked_values_make_a_loss_that_is_no_number(value):
-    logits, targets, T_b, U_b = draw()
-    logits[0, 2, 1, 3] = value
-    log_probs = logits[:, :, 1].transpose(0, 1).log_softmax(-1)
-    (encoder, *joint), *rest = joint_parts()
-    with torch.no_grad():
-        encoder[0, 2, 1] = math.nan  # the tangent of infinity is 1
-    losses = (
-        lambda: rnnt_loss(logits, targets, T_b, U_b, blank=0, reduction="none"),
-        lambda: joint_rnnt_loss(encoder, *joint, *rest, reduction="none"),
-        lambda: ctc_loss(log_probs, targets[:, :1], T_b, U_b.clamp(max=1), 0, "none", zero_infinity=True),
-    )
-    for loss in losses:
-        with pytest.raises(ValueError, match="is (nan|inf)"):
-            loss()
-        with values_unchecked():
-            found = loss()
-        assert not found[0].isfinite() and found[1:].isfinite().all()
-
-
-@pytest.mark.parametrize("error", [RuntimeError("Failed to find C compiler."), OSError("no gcc")])
-def test_without_a_compiler_triton_is_left_out_with_a_warning(monkeypatch, error):
-    logits, *rest = draw()
-    expected = rnnt_loss(logits, *rest, blank=0)
-
-    def sweep(*_, **__):
-        raise error
-
-    kernels = types.ModuleType("asrlib.losses.kernels.rnnt")
-    kernels.sweep = sweep
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.setattr(asrlib.losses.kernels, "rnnt", kernels, raising=False)
-    _kernels_work.cache_clear()
-    with pytest.warns(UserWarning, match=f"Triton cannot compile .* \\({error}\\): a slower way is taken"):
-        torch.testing.assert_close(rnnt_loss(logits, *rest, blank=0), expected)
-    assert rnnt_loss(logits, *rest, blank=0) == expected  # said once
 
 
 # ---- the first witness: all paths ------------------------------------------------------------------------
@@ -94,21 +41,6 @@ def test_small_lattices(T, U):
     T_b, U_b = torch.full((2,), T), torch.full((2,), U)
     ours = rnnt_loss(logits, targets, T_b, U_b, blank=0, reduction="none")
     torch.testing.assert_close(ours, one_by_one(logits, targets, T_b, U_b, 0), rtol=0, atol=1e-10)
-
-
-def test_alphas_and_betas_meet_on_every_diagonal():
-    logits, targets, _, _ = draw(B=1)
-    log_blank, log_label = rnnt_scores(logits[0], targets[0], blank=0)
-    alpha, beta = rnnt_alphas(log_blank, log_label), rnnt_betas(log_blank, log_label)
-    total = rnnt_brute_force(log_blank, log_label)
-    torch.testing.assert_close(alpha[-1, -1] + log_blank[-1, -1], total)
-    torch.testing.assert_close(beta[0, 0], total)
-    T, U1 = alpha.shape
-    for n in range(T):
-        diagonal = [alpha[n - u, u] + beta[n - u, u] for u in range(min(n + 1, U1))]
-        torch.testing.assert_close(torch.stack(diagonal).logsumexp(0), total)
-    gamma = rnnt_posteriors(logits, targets, blank=0)[0]
-    torch.testing.assert_close(gamma, (alpha + beta - total).exp())
 
 
 def test_posteriors_ignore_the_padding():
@@ -242,57 +174,6 @@ def test_no_gradient_no_beta():
     with torch.no_grad():
         quiet = rnnt_loss(logits, *rest, blank=0)
     torch.testing.assert_close(quiet, rnnt_loss(logits.requires_grad_(), *rest, blank=0))
-
-
-def test_flows_through_the_lattices_extension():
-    T_b, U_b = torch.tensor([2, 3]), torch.tensor([1, 2])
-    log_blank, log_label = new_lattice(T_b, U_b, 3, 3, torch.float64)
-    for b in range(2):
-        log_blank[b, : T_b[b], : U_b[b] + 1] = -0.5
-        log_label[b, : T_b[b], : U_b[b]] = -1.0
-    log_p, blank_flow, label_flow = forward_backward(log_blank, log_label, T_b)
-    # paths × (T blanks, U labels): 2 × (2, 1) and 6 × (3, 2)
-    expected = torch.tensor([math.log(2) - 2.0, math.log(6) - 3.5], dtype=torch.float64)
-    torch.testing.assert_close(log_p, expected)
-    torch.testing.assert_close(blank_flow.sum((1, 2)), T_b.double())
-    torch.testing.assert_close(label_flow.sum((1, 2)), U_b.double())
-
-
-# ---- alignment -------------------------------------------------------------------------------------------
-
-
-def test_align_finds_the_best_of_all_paths():
-    logits, targets, T_b, U_b = draw(B=6)
-    for b, best in enumerate(rnnt_align(logits, targets, T_b, U_b, blank=0)):
-        T, U = int(T_b[b]), int(U_b[b])
-        log_blank, log_label = rnnt_scores(logits[b, :T, : U + 1], targets[b, :U], 0)
-        # at a low temperature the sum over all paths is its largest term
-        cold = rnnt_brute_force(log_blank * 1e4, log_label * 1e4) / 1e4
-        assert best.score == pytest.approx(float(cold), abs=1e-3)
-        u = torch.arange(U)
-        torch.testing.assert_close(best.scores, log_label[best.starts, u])
-        assert best.tokens.tolist() == targets[b, :U].tolist()
-        assert best.path[0].tolist() == [0, 0] and best.path[-1].tolist() == [T, U]
-        steps = best.path[:-1][best.path[1:, 0] > best.path[:-1, 0]]
-        on_blank = log_blank[steps[:, 0], steps[:, 1]].sum()
-        assert float(best.scores.sum() + on_blank) == pytest.approx(best.score)
-        assert (best.starts.diff() >= 0).all() and (best.ends == best.starts + 1).all()
-
-
-def test_align_follows_a_planted_path():
-    V, frames, targets = 5, [1, 1, 4], torch.tensor([[2, 3, 2]])
-    logits = torch.zeros(1, 6, 4, V)
-    logits[..., 0] = 5
-    for u, t in enumerate(frames):
-        logits[0, t, u, targets[0, u]] = 10
-    (found,) = rnnt_align(logits, targets, blank=0)
-    assert found.starts.tolist() == frames
-
-
-def test_align_without_a_path():
-    logits, targets, T_b, U_b = draw(B=1)
-    (found,) = rnnt_align(logits, targets, T_b * 0, U_b, blank=0)
-    assert found.score == -math.inf and len(found.path) == 0 and found.starts.tolist() == [-1] * 4
 
 
 # ---- errors ----------------------------------------------------------------------------------------------

@@ -9,11 +9,14 @@ import pytest
 import torch
 from lattices import draw, draw_ctc, gradients, joint_parts
 
-from asrlib.losses import ctc, joint, recursion, rnnt, rnnt_xla
+from asrlib import backend
+from asrlib.losses import ctc_lattice, rnnt_lattice
 from asrlib.losses.ctc import ctc_loss, ctc_posteriors
-from asrlib.losses.joint import ACTIVATIONS, joint_rnnt_loss
+from asrlib.losses.joint import SLOPES, joint_rnnt_loss
 from asrlib.losses.pruned import simple_rnnt_loss
 from asrlib.losses.rnnt import rnnt_loss, rnnt_posteriors
+from asrlib.losses.rnnt_logits import read_lattice
+from asrlib.losses.rnnt_xla import forward_backward
 
 pytestmark = pytest.mark.usefixtures("seed")
 
@@ -25,8 +28,7 @@ def both(monkeypatch):
     def call(function, *args, **kwargs):
         plain = function(*args, **kwargs)
         with monkeypatch.context() as patch:
-            for module in ctc, joint, rnnt:
-                patch.setattr(module, "on_xla", lambda x: True)
+            patch.setattr(backend, "on_xla", lambda x: True)
             return plain, function(*args, **kwargs)
 
     return call
@@ -55,7 +57,7 @@ def test_rnnt_loss_with_options(both, kwargs):
     torch.testing.assert_close(static, plain, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", sorted(SLOPES))
 @pytest.mark.parametrize("chunk_frames", [None, 1, 9, 100])
 def test_joint_rnnt_loss(both, activation, chunk_frames):
     parts, *rest = joint_parts(blank=2)
@@ -147,15 +149,14 @@ def test_float32_is_enough_where_nothing_grows_with_the_frames(monkeypatch):
     logits, targets, _, _ = draw(B=2, T=600, U=150, V=20, dtype=torch.float32)
     lengths = torch.tensor([600, 500]), torch.tensor([150, 20])
     exact = rnnt_posteriors(logits.double(), targets, *lengths, blank=0)
-    batch = rnnt.Batch.check("logits", logits.shape, "T_b", *lengths, targets, 0)
-    lattices = rnnt._read(logits, batch, True)[:2]
+    checked, *lattices = read_lattice(logits, targets, *lengths, blank=0)
     assert lattices[0].dtype == torch.float32
-    log_p, *flows = rnnt_xla.forward_backward(*lattices, batch.T_b)
+    log_p, *flows = forward_backward(*lattices, checked.T_b)
     losses = rnnt_loss(logits.double(), targets, *lengths, blank=0, reduction="none")
     torch.testing.assert_close(-log_p.double(), losses, rtol=1e-6, atol=0)
     assert (sum(flows) - exact).abs().max() < 1e-5
     # the recursion as it stands loses two digits more
-    monkeypatch.setattr(rnnt, "recursion_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(rnnt_lattice, "recursion_dtype", lambda device: torch.float32)
     assert (rnnt_posteriors(logits, targets, *lengths, blank=0) - exact).abs().max() > 1e-4
 
 
@@ -163,28 +164,17 @@ def test_float32_is_enough_for_ctc(monkeypatch):
     log_probs = torch.randn(600, 3, 20).log_softmax(-1)
     arguments = torch.randint(1, 20, (3, 100)), torch.tensor([600, 400, 300]), torch.tensor([100, 30, 100])
     exact = ctc_posteriors(log_probs.double(), *arguments)
-    monkeypatch.setattr(ctc, "recursion_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(ctc_lattice, "recursion_dtype", lambda device: torch.float32)
     plain = ctc_posteriors(log_probs, *arguments)
-    monkeypatch.setattr(ctc, "on_xla", lambda x: True)
+    monkeypatch.setattr(backend, "on_xla", lambda x: True)
     static = ctc_posteriors(log_probs, *arguments)
     # what is summed lies some hundreds below the largest of its frame: rounded to 3e-5 at worst
     assert static.dtype == torch.float32 and (static - exact).abs().max() < 3e-5
     assert (plain - exact).abs().max() > 3e-4
 
 
-def test_scan_is_a_loop():
-    def step(state, x):
-        (total,) = state
-        return (total + x[0],), (total * x[1],)
-
-    a, b = torch.arange(4.0), torch.ones(4) * 2
-    (end,), (ys,) = recursion.scan(step, (torch.zeros(()),), (a, b))
-    assert end == 6 and ys.tolist() == [0, 0, 2, 6]
-
-
 def test_what_xla_cannot_take_is_refused(monkeypatch):
-    for module in ctc, rnnt:
-        monkeypatch.setattr(module, "on_xla", lambda x: True)
+    monkeypatch.setattr(backend, "on_xla", lambda x: True)
     logits, targets, T_b, U_b = draw_ctc()
     with pytest.raises(ValueError, match=r"targets is \(15,\), but on XLA it must be \(B, U\)"):
         ctc_loss(logits.log_softmax(-1), targets.flatten(), T_b, U_b)

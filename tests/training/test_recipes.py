@@ -9,9 +9,9 @@ import pytest
 import soundfile
 import torch
 
-from asrlib.config.schema import load_config, override
+from asrlib.config.parse import load_config, override
 from asrlib.data.corpora import load_corpus
-from asrlib.data.espeak import DIGITS
+from asrlib.data.grammar import DIGITS
 from asrlib.errors import InputError
 from asrlib.evaluate import Evaluation
 from asrlib.metrics import ErrorRate

@@ -55,6 +55,7 @@ def collapse(path, blank=0):
     ("06.word_times", " and states[s] != states[s - 2]", "", "need a blank between"),
     ("06.word_times", None, '''
 def word_times(log_probs, targets, frame_seconds, blank=0):
+    from asrlib.losses import ctc
     gamma = ctc.ctc_posteriors(log_probs, targets, blank=blank)
     path = gamma.argmax(1).tolist()
     times = []
@@ -65,7 +66,7 @@ def word_times(log_probs, targets, frame_seconds, blank=0):
 ''', "whole path"),
     ("06.prefix_beam", None, '''
 def prefix_beam(log_probs, width, blank=0):
-    return ctc.collapse(log_probs.argmax(1).tolist(), blank)
+    return textbook.collapse(log_probs.argmax(1).tolist(), blank)
 ''', "greedy search's text"),
     ("06.prefix_beam", None, '''
 def prefix_beam(log_probs, width, blank=0):

@@ -53,6 +53,7 @@ def block_end(
     activation  one of `activations.ACTIVATIONS`
     """
     weight, bias = (None, None) if norm is None else (norm.weight, norm.bias)
+    lengths = lengths.contiguous()
     return _BlockEnd.apply(x, s, lengths, excite, norm, activation, weight, bias, *parameters)
 
 

@@ -34,7 +34,7 @@ def masked_norm(x: Tensor, lengths: Tensor, norm: nn.BatchNorm1d, activation: st
     norm        its parameters, running statistics (which are moved), eps and momentum
     activation  one of `activations.ACTIVATIONS`
     """
-    return _MaskedNorm.apply(x, lengths, norm.weight, norm.bias, norm, activation)
+    return _MaskedNorm.apply(x, lengths.contiguous(), norm.weight, norm.bias, norm, activation)
 
 
 class _MaskedNorm(torch.autograd.Function):

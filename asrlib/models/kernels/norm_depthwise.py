@@ -39,7 +39,7 @@ def norm_depthwise(
     Arguments are those of the two functions.
     """
     arguments = norm, activation, stride, before, after
-    return _NormDepthwise.apply(x, lengths, norm.weight, norm.bias, weight, taps, arguments)
+    return _NormDepthwise.apply(x, lengths.contiguous(), norm.weight, norm.bias, weight, taps, arguments)
 
 
 class _NormDepthwise(torch.autograd.Function):

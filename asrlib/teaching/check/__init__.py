@@ -8,7 +8,7 @@ prints a verdict: right, not right yet and why, or not done yet. It never raises
 
 A checker is written in ``asrlib.teaching.checks``, in a module of its assignment:
 
-    @task("06.collapse", reference=ctc.collapse, draw=draw_path, look="lesson 06, 'The collapse rule'")
+    @task("06.collapse", reference=textbook.collapse, draw=draw_path, look="lesson 06, 'The collapse rule'")
     def collapse(ask):
         ask([1, 0, 1]).equals([1, 1], "a blank keeps a doubled label apart: merge first, drop blanks then")
 

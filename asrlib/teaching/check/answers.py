@@ -13,6 +13,7 @@ import torch
 from asrlib.teaching.check.comparison import difference, first_difference, fits, is_unchanged
 from asrlib.teaching.check.display import describe_error, show, show_arguments
 from asrlib.teaching.check.hints import find_hints
+from asrlib.teaching.check.pace import pace
 from asrlib.teaching.check.verdicts import Unfinished, WrongAnswer
 
 
@@ -81,6 +82,10 @@ class Answer:
         if self.error:
             self._reject(f"  got       {self.error}")
         return self._value
+
+    def longer_than(self, seconds: float) -> bool:
+        """Whether the call took longer; a machine slower than most is allowed as many times longer."""
+        return self.seconds > seconds and self.seconds > seconds * pace()
 
     def items(self, count: int, otherwise: str) -> list:
         """Return the value as a list; ``WrongAnswer(otherwise)`` unless it is a sequence of ``count``."""

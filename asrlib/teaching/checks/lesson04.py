@@ -7,8 +7,8 @@ import math
 import torch
 
 from asrlib.models.contextnet import Block, BlockConfig, ContextNetEncoder, standard_blocks
-from asrlib.models.layers.conv import MaskedBatchNorm
-from asrlib.models.transducer import count_parameters
+from asrlib.models.layers.batch_norm import MaskedBatchNorm
+from asrlib.models.parameters import count_parameters
 from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, normal
 
@@ -257,7 +257,7 @@ def largest_alpha(ask: Examiner):
             "the size of that network; α is wanted": small,
         },
     )
-    if got.seconds > 2:
+    if got.longer_than(2):
         raise ask.because(f"right, but it took {got.seconds:.1f} s; two will do. Count, do not build")
     ask(small - 1, PAPER, 80).equals(
         0.49, "one number too many does not fit; batch norm's running statistics count among them"

@@ -251,5 +251,5 @@ def split(ask: Examiner):
     got.equals(
         ["ab"] * 150, "300 characters: not all ways can be tried; keep the best split of each beginning"
     )
-    if got.seconds > 0.5:
+    if got.longer_than(0.5):
         raise ask.because(f"right, but 300 characters took {got.seconds:.1f} s; half a second will do")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from asrlib.losses.ctc import collapse
-from asrlib.losses.rnnt import rnnt_align, rnnt_betas, rnnt_posteriors, rnnt_scores
+from asrlib.losses.alignment import rnnt_align
+from asrlib.losses.rnnt import rnnt_posteriors
+from asrlib.losses.textbook import collapse, rnnt_betas, rnnt_scores
 from asrlib.teaching import viz
 from asrlib.teaching.widgets.controls import explorer, player, redrawn_picture, slider, wav
 

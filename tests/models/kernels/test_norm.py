@@ -3,9 +3,11 @@
 import kernels
 import pytest
 import references
+import together
 import torch
 
-from asrlib.models.layers.conv import ACTIVATIONS, frame_mask
+from asrlib.models.layers.activations import ACTIVATIONS
+from asrlib.models.layers.mask import frame_mask
 
 pytest.importorskip("triton")
 pytestmark = [*kernels.RUN, pytest.mark.usefixtures("small_tiles")]
@@ -73,3 +75,15 @@ def test_lower_precision(dtype):
         results.append([value.double() for value in (y.detach(), *found)])
     tolerance = 2e-3 if dtype == torch.float16 else 1e-5
     torch.testing.assert_close(*results, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.skipif(kernels.DEVICE.type == "cuda", reason="two processes want two GPUs")
+def test_two_processes_are_one_with_the_larger_batch(tmp_path):
+    whole, whole_weights, whole_buffers = references.norm_and_end()
+    (even, even_weights, buffers), (odd, odd_weights, other) = together.run(references.norm_and_end, tmp_path)
+    for one, a, b in zip(whole, even, odd, strict=True):
+        torch.testing.assert_close(torch.stack([a, b], 1).flatten(0, 1), one, **references.EXACT)
+    summed = [a + b for a, b in zip(even_weights, odd_weights, strict=True)]
+    torch.testing.assert_close(summed, whole_weights, **references.EXACT)
+    torch.testing.assert_close(buffers, whole_buffers, **references.EXACT)
+    torch.testing.assert_close(other, whole_buffers, **references.EXACT)

@@ -1,0 +1,82 @@
+"""Eager model and exported files side by side: size, speed, words.
+
+Lesson 12.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from asrlib.data.audio import cut_audio
+from asrlib.export.runner import Runner, samples_at
+from asrlib.metrics import ErrorRate, word_error_rate
+from asrlib.recognizer import Recognizer
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row of the table.
+
+    ``size``: of the file, in bytes; ``seconds``: per utterance, one at a time, in one thread; ``factor``:
+    of real time; ``same``: utterances whose words are eager's; ``wer``: None without references.
+    """
+
+    name: str
+    size: int
+    seconds: float
+    factor: float
+    same: int
+    utterances: int
+    wer: ErrorRate | None
+
+
+def compare(
+    recognizer: Recognizer, size: int, files: dict[str, bytes], format: str, cuts: CutSet, score: bool = True
+) -> list[Measured]:
+    """Run the eager model, whose weights take ``size`` bytes, and exported files on the same utterances."""
+    rate = recognizer.front_end.sample_rate
+    signals = [samples_at(rate, cut_audio(cut), cut.sampling_rate) for cut in cuts]
+    references = [recognizer.tokenizer.prepare(cut.supervisions[0].text) for cut in cuts]
+    duration = sum(len(signal) for signal in signals) / rate
+    models = {"eager": (size, recognizer)}
+    for name, content in files.items():
+        models[f"{format} {name}"] = (len(content), Runner.from_bytes(content, format))
+    rows, eager = [], []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for name, (size_, model) in models.items():
+            for signal in sorted(signals, key=len)[:: max(1, len(signals) // 8)]:  # each TFLite signature
+                model.transcribe(signal, rate)
+            start = time.perf_counter()
+            texts = [model.transcribe(signal, rate).text for signal in signals]
+            took = time.perf_counter() - start
+            eager = eager or texts
+            same = sum(text == other for text, other in zip(texts, eager, strict=True))
+            wer = word_error_rate(references, texts) if score else None
+            rows.append(Measured(name, size_, took / len(texts), took / duration, same, len(texts), wer))
+    finally:
+        torch.set_num_threads(threads)
+    return rows
+
+
+def table(rows: Sequence[Measured]) -> str:
+    """Write the rows in columns."""
+    lines = [
+        f"{'':14} {'size kB':>8} {'ms an utterance':>16} {'real-time factor':>17} {'words as eager':>15}"
+    ]
+    for row in rows:
+        same = f"{row.same}/{row.utterances}"
+        line = (
+            f"{row.name:14} {row.size / 1000:8.0f} {1000 * row.seconds:16.2f} {row.factor:17.4f} {same:>15}"
+        )
+        lines.append(line if row.wer is None else f"{line}   WER {row.wer.rate:.2f} %")
+    return "\n".join(lines)

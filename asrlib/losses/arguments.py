@@ -1,0 +1,127 @@
+"""Checks of the arguments that all losses share, and reductions (Lessons 06 and 07)."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from asrlib import backend
+
+Lengths = Int[Tensor, "..."] | Sequence[int] | int
+REDUCTIONS = ("none", "mean", "sum")
+
+_VALUES_CHECKED = contextvars.ContextVar("values_checked", default=True)
+
+
+@contextlib.contextmanager
+def values_unchecked() -> Iterator[None]:
+    """Let NaN and infinity among a loss's inputs make a loss of NaN instead of an error.
+
+    For a training loop, which looks at the loss itself and has a GPU that should not wait for each look.
+    """
+    token = _VALUES_CHECKED.set(False)
+    try:
+        yield
+    finally:
+        _VALUES_CHECKED.reset(token)
+
+
+def values_checked(x: Tensor) -> bool:
+    """Return whether a loss looks at its numbers: never on XLA, where nothing is asked of the device."""
+    return _VALUES_CHECKED.get() and not backend.on_xla(x)
+
+
+def as_lengths(name: str, lengths: Lengths, B: int, device: torch.device) -> Int[Tensor, "B"]:
+    """Return lengths given as a tensor, a sequence or one number as a tensor (B,) on ``device``.
+
+    Raises ValueError for floats and for a wrong number of lengths.
+    """
+    if isinstance(lengths, int):
+        lengths = [lengths] * B
+    lengths = torch.as_tensor(lengths, device=device)
+    if lengths.dtype.is_floating_point:
+        raise ValueError(f"{name} must hold integers, not {lengths.dtype}")
+    if lengths.numel() != B:
+        raise ValueError(f"{name} has {lengths.numel()} entries for {B} utterances")
+    return lengths.reshape(B).long()
+
+
+def check_lengths(name: str, lengths: Sequence[int], longest: int, what: str) -> None:
+    """Raise ValueError for the first of ``lengths`` outside 0 .. ``longest``."""
+    for b, length in enumerate(lengths):
+        if not 0 <= length <= longest:
+            raise ValueError(f"{name}[{b}] is {length}, but there are {longest} {what}")
+
+
+def check_lengths_and_labels(
+    length_name: str,
+    T_b: Int[Tensor, "B"],
+    T: int,
+    U_b: Int[Tensor, "B"],
+    targets: Int[Tensor, "B U"],
+    V: int,
+    blank: int,
+) -> tuple[list[int], list[int]]:
+    """Return the lengths T_b and U_b as numbers, after one look at the device.
+
+    T    frames there are
+    V    labels there are, ``blank`` among them
+
+    Raises ValueError, naming the argument and the first bad item: a length beyond its tensor, a label that
+    is blank or outside the vocabulary.
+    """
+    B, U = targets.shape
+    bad = within(U_b, U) & ((targets < 0) | (targets >= V) | (targets == blank))
+    # everything a GPU must tell, in one message
+    *numbers, any_bad = torch.cat([T_b, U_b, bad.any()[None]]).tolist()
+    frames, labels = numbers[:B], numbers[B:]
+    check_lengths(length_name, frames, T, "frames")
+    check_lengths("target_lengths", labels, U, "columns of targets")
+    if any_bad:
+        b, u = bad.nonzero()[0].tolist()
+        label = int(targets[b, u])
+        why = "the blank" if label == blank else f"outside the vocabulary of {V}"
+        raise ValueError(f"targets[{b}, {u}] is {label}, {why}")
+    return frames, labels
+
+
+def check_finite(name: str, x: Tensor, inside: Tensor | None = None) -> None:
+    """Raise ValueError for the first item of ``x`` that is NaN or infinite.
+
+    inside  (B, N, ...) or None for all: True for the items that count
+    """
+    if not values_checked(x):
+        return
+    bad = ~x.detach().isfinite()
+    if inside is not None:
+        bad &= inside[(...,) + (None,) * (x.ndim - inside.ndim)]
+    if bad.any():
+        where = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(f"{name}[{', '.join(map(str, where))}] is {float(x.detach()[where])}")
+
+
+def within(lengths: Int[Tensor, "B"], longest: int) -> Bool[Tensor, "B N"]:
+    """Return (B, longest): True for the first lengths[b] places."""
+    return torch.arange(longest, device=lengths.device) < lengths[:, None]
+
+
+def check_reduction(reduction: str) -> None:
+    """Raise ValueError for an unknown reduction."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be 'none', 'mean' or 'sum', not {reduction!r}")
+
+
+def reduce_losses(losses: Float[Tensor, "B"], reduction: str) -> Float[Tensor, "*reduced"]:
+    """Return the losses themselves, their mean over the batch, or their sum.
+
+    Raises ValueError for an unknown reduction.
+    """
+    check_reduction(reduction)
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()

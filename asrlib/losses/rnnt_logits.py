@@ -1,0 +1,175 @@
+"""From the logits of the joint network to the transducer's lattice, and back: the passes over the vocabulary.
+
+On a CPU the (B, T, U+1, V) logits are read in blocks that fit the caches, padding is not visited, and beside
+the gradient no copy of them is made (Lesson 07). Symbols and equation numbers as in `losses.rnnt`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from asrlib import backend
+from asrlib.losses import rnnt_xla
+from asrlib.losses.arguments import values_checked
+from asrlib.losses.kernels.choice import transducer_kernels
+from asrlib.losses.recursion import loss_dtype
+from asrlib.losses.rnnt_lattice import RNNTTargets, new_lattice
+
+# Logits taken at a time on a CPU, 16 MB of float32. More, and the allocator returns the room after each call,
+# to pay for fresh pages at the next; less, and a busy machine spends its time on handing blocks to threads.
+BLOCK_ELEMENTS = 1 << 22
+# A GPU wants more at a time: bytes.
+GPU_BUDGET = 512 << 20
+
+
+def read_lattice(
+    logits: Tensor,
+    targets: Tensor,
+    T_b: Tensor | None,
+    U_b: Tensor | None,
+    blank: int,
+) -> tuple[RNNTTargets, Tensor, Tensor]:
+    """Check the arguments of `rnnt_posteriors`; return the targets, and ∅ and y as lattices (B, T+1, U+1)."""
+    B, T, U1, _ = logits.shape
+    T_b = torch.full((B,), T, device=logits.device) if T_b is None else T_b
+    U_b = torch.full((B,), U1 - 1, device=logits.device) if U_b is None else U_b
+    checked = RNNTTargets.check("logits", logits.shape, "logit_lengths", T_b, U_b, targets, blank)
+    return checked, *read(logits.detach(), checked, fused=True)[:2]
+
+
+def read(logits: Tensor, targets: RNNTTargets, fused: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return ∅(t, u) and y(t, u), eq. 12-15, as lattices (B, T+1, U+1), and logsumexp over V or None.
+
+    fused  False: the logits are log probabilities already
+
+    The logsumexp (B, T, U+1) comes from those ways of reading whose `gradient` wants it. Raises ValueError
+    for a logit that is NaN or infinite (a log probability: NaN or +inf).
+    """
+    if backend.on_xla(logits):
+        *scores, lse = rnnt_xla.read(logits, targets, fused)
+        return *targets.fill(*scores), lse
+    kernels = transducer_kernels(logits) if fused else None
+    lse = None
+    if kernels:
+        *scores, lse = kernels.read(logits, targets)
+        log_blank, log_label = targets.fill(*scores)
+    else:
+        log_blank, log_label = _read_blocks(logits, targets, fused)
+    if values_checked(logits):
+        # NaN or +inf among a node's logits has made its scores NaN; one look at the lattice finds it
+        sound = (log_blank < math.inf).all() & (log_label < math.inf).all()
+        if fused and lse is None:
+            # a sum is NaN or infinite if one of its terms is: -inf as a logit shows nowhere else
+            sound = sound & logits.sum(dtype=log_blank.dtype).isfinite()
+        if not sound:
+            _complain(logits, targets, fused)
+    return log_blank, log_label, lse
+
+
+def gradient(
+    logits: Tensor,
+    lse: Tensor | None,
+    blank_flow: Tensor,
+    label_flow: Tensor,
+    scale: Tensor,
+    targets: RNNTTargets,
+    clamp: float,
+    fused: bool,
+) -> Tensor:
+    """Return ∂(-ln Pr)/∂logits, each utterance times scale[b]; 0 in the padding.
+
+    blank_flow, label_flow  (B, T, U+1) as `rnnt_lattice.forward_backward` returns them
+    lse                     as `read` returned it
+    clamp                   above 0: the gradient of each utterance is cut to [-clamp, clamp] before scaling
+    """
+    scale = scale.to(blank_flow.dtype)
+    if lse is not None:
+        arguments = logits, lse, blank_flow, label_flow, scale, targets, clamp
+        if backend.on_xla(logits):
+            return rnnt_xla.gradient(*arguments, fused)
+        return transducer_kernels(logits).gradient(*arguments)
+    if clamp <= 0:
+        blank_flow, label_flow = (flow * scale[:, None, None] for flow in (blank_flow, label_flow))
+    grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
+    _write_gradient(grad, logits, blank_flow, label_flow, targets, fused)
+    if clamp > 0:
+        grad.clamp_(-clamp, clamp).mul_(scale[:, None, None, None])
+    return grad
+
+
+def _read_blocks(logits, targets, fused):
+    B, T, U1, V = logits.shape
+    dtype = loss_dtype(logits)
+    log_blank, log_label = new_lattice(targets.T_b, targets.U_b, T, U1, dtype)
+    scratch = _scratch(logits, dtype)
+    for here, labels in _blocks(targets, V, len(scratch)):
+        x = logits[here].to(dtype)
+        if fused:
+            x = torch.log_softmax(x, -1, out=scratch[: x.numel()].view(x.shape))
+        log_blank[here] = x[..., targets.blank]
+        log_label[here][..., :-1] = x[:, :, :-1].gather(3, labels)[..., 0]
+    return log_blank, log_label
+
+
+def _write_gradient(grad, logits, blank_flow, label_flow, targets, fused):
+    """∂(-ln Pr)/∂logit k = γ(t, u) Pr(k | t, u) - the flow that leaves (t, u) by k: eq. 20 and softmax."""
+    occupancy = blank_flow + label_flow
+    scratch = _scratch(logits, occupancy.dtype)
+    for b, (T, U) in enumerate(zip(*targets.spans, strict=True)):
+        grad[b, T:] = 0
+        grad[b, :T, U + 1 :] = 0
+    for here, labels in _blocks(targets, logits.shape[-1], len(scratch)):
+        x = logits[here].to(occupancy.dtype)
+        p = scratch[: x.numel()].view(x.shape)
+        g = grad[here] if grad.dtype == p.dtype else p
+        if fused:
+            torch.softmax(x, -1, out=p)
+            torch.mul(p, occupancy[here][..., None], out=g)
+        else:
+            g.zero_()
+        g[..., targets.blank] -= blank_flow[here]
+        g[:, :, :-1].scatter_add_(3, labels, -label_flow[here][:, :, :-1, None])
+        if g is p:
+            grad[here] = p
+
+
+def _scratch(logits: Tensor, dtype: torch.dtype) -> Tensor:
+    """Room for one block of logits, used again by the next: fresh memory costs more than the arithmetic."""
+    _, _, U1, V = logits.shape
+    most = BLOCK_ELEMENTS if logits.device.type == "cpu" else GPU_BUDGET // 4
+    return logits.new_empty(max(min(most, logits.numel()), U1 * V), dtype=dtype)
+
+
+def _complain(logits, targets, fused):
+    """ValueError for the first logit, if any, that is NaN or infinite (log probabilities: NaN or +inf)."""
+    for here, _ in _blocks(targets, logits.shape[-1], BLOCK_ELEMENTS):
+        bad = ~(logits[here].isfinite() if fused else logits[here] < math.inf)
+        if bad.any():
+            first = bad.nonzero()[0].tolist()
+            b, t, u, v = (part.start + i for part, i in zip((*here, slice(0, None)), first, strict=True))
+            raise ValueError(f"logits[{b}, {t}, {u}, {v}] is {float(logits[b, t, u, v])}")
+
+
+def _blocks(
+    targets: RNNTTargets, V: int, elements: int
+) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
+    """Yield (utterances, frames, labels out) of some ``elements`` logits each, and labels (b, t, U_b, 1).
+
+    No padding, and few large blocks, utterances of equal lengths together: each block is a hand-over between
+    threads.
+    """
+    first = 0
+    for (T, U), run in itertools.groupby(zip(*targets.spans, strict=True)):
+        behind = first + len(list(run))
+        together = max(1, elements // max(1, T * (U + 1) * V))
+        frames = max(1, elements // ((U + 1) * V))
+        for b, t in itertools.product(range(first, behind, together), range(0, T, frames)):
+            utterances, frame = slice(b, min(b + together, behind)), slice(t, min(t + frames, T))
+            labels = targets.labels[utterances, None, :U, None].expand(-1, frame.stop - t, -1, -1)
+            yield (utterances, frame, slice(0, U + 1)), labels
+        first = behind

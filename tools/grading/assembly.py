@@ -1,0 +1,67 @@
+"""Put a notebook together: the released cells with the student's answers and added cells."""
+
+from __future__ import annotations
+
+import html
+
+import assignments
+import colab
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from .execution import ADDED
+from .matching import UNFINISHED, defined_functions, find_answer
+from .submissions import Submission
+
+
+def assemble(submission: Submission, theirs, released, tasks: list[assignments.Task]):
+    """The released notebook with this student's answers, and with the code cells they added."""
+    code = [cell for cell in theirs.cells if cell.cell_type == "code"]
+    taken: dict[str, int] = {}
+    for task in tasks:
+        where, how = find_answer(task, code, set(taken.values()))
+        if where is None:
+            submission.notes.append(f"{task.name}: no cell defines `{task.function}`; look at it by hand")
+        else:
+            taken[task.name] = where
+            if how:
+                submission.notes.append(f"{task.name}: {how}")
+    ours = [cell for cell in released.cells if cell.cell_type == "code"]
+    known = {cell.source.strip() for cell in ours} | {""}
+    checks = {task.name for task in tasks if not any(f'check("{task.name}"' in cell.source for cell in code)}
+    if checks:
+        submission.notes.append(
+            f"checks missing or changed, the original ones were used: {', '.join(sorted(checks))}"
+        )
+    extra_before = added_cells(code, taken, known)
+    cells = []
+    for cell in released.cells:
+        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        name = grade_id.replace("-", ".", 1)
+        if name in taken:
+            cells += extra_before.get(taken[name], [])
+            cell = cell.copy()
+            cell.source = code[taken[name]].source
+        cells.append(cell)
+    released = released.copy()
+    said = "\n".join(f"- {html.escape(note)}" for note in submission.notes)
+    note = [new_markdown_cell(f"**From the grader**\n\n{said}")] if said else []
+    released.cells = [*note, *cells, *extra_before.get(None, [])]
+    for number, cell in enumerate(released.cells):
+        cell["id"] = f"cell-{number}"
+    return released
+
+
+def added_cells(code: list, taken: dict[str, int], known: set[str]) -> dict[int | None, list]:
+    """What the student wrote beside the answers, by the answer it stands before; None: behind the last."""
+    added: dict[int | None, list] = {}
+    answers = sorted(taken.values())
+    for i, cell in enumerate(code):
+        if i in answers or cell.source.strip() in known or cell.source.lstrip().startswith('check("'):
+            continue
+        if cell.source == colab.first_cell(*colab.project()):
+            continue
+        if UNFINISHED in cell.source and defined_functions(cell.source):
+            continue
+        before = next((answer for answer in answers if answer > i), None)
+        added.setdefault(before, []).append(new_code_cell(cell.source, metadata={"tags": [ADDED]}))
+    return added

@@ -1,0 +1,180 @@
+"""nbgrader, with execution in the sandbox and its errors in one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import sys
+import warnings
+from pathlib import Path
+
+import assignments
+import make_exercises
+import nbformat
+
+from . import sandbox
+from .errors import CannotGrade
+from .execution import ADDED, ANSWER, RELEASED, Execution, Referee
+
+GRADEBOOK = "gradebook.db"
+
+
+class Course:
+    """nbgrader's folders and gradebook for one run, in ``folder``.
+
+    What it writes stays there until it is copied: nbgrader takes brackets and percent signs in a path for
+    patterns.
+    """
+
+    def __init__(self, folder: Path, tasks: dict[str, list[assignments.Task]], server: sandbox.Sandbox):
+        from nbgrader.preprocessors import ClearHiddenTests, GetGrades, LimitOutput, SaveAutoGrades
+
+        # nbgrader calls alembic, which lies beside this Python
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        self.log = NbgraderLog()
+        logger = logging.getLogger("traitlets")
+        logger.handlers, logger.propagate = [self.log], False
+        warnings.filterwarnings("ignore", module="nbgrader|sqlalchemy")
+        self.folder, self.notebooks = folder, Notebooks(server, tasks)
+        self.config = make_exercises.settings()
+        directory = self.config.CourseDirectory
+        directory.root, directory.source_directory = str(folder), "source"
+        directory.db_url = f"sqlite:///{folder / GRADEBOOK}"
+        execute = preprocessor(self.notebooks)
+        self.config.Autograde.autograde_preprocessors = [execute, LimitOutput, SaveAutoGrades]
+        self.config.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests]
+        # assignments that were generated: "", or why that failed, which is said once and not tried again
+        self._prepared: dict[str, str] = {}
+
+    def released(self, assignment: str) -> nbformat.NotebookNode:
+        """The notebook that was handed out; CannotGrade if nbgrader cannot generate it."""
+        from nbgrader.converters import GenerateAssignment
+
+        if assignment not in self._prepared:
+            try:
+                self._convert(GenerateAssignment, assignment)
+                self._prepared[assignment] = ""
+            except (Exception, SystemExit) as error:
+                self._prepared[assignment] = self.log.reason(error)
+        if self._prepared[assignment]:
+            raise CannotGrade(f"{assignment} itself cannot be generated ({self._prepared[assignment]})")
+        path = self.folder / "exercises" / assignment / f"{assignment}.ipynb"
+        return nbformat.read(path, as_version=4)
+
+    def grade(self, student: str, assignment: str, notebook, out: Path) -> tuple[dict, list[str]]:
+        """Points and most points by task, and what execution noted; pages and notebooks go to ``out``.
+
+        Raises CannotGrade and SandboxError as they come, and whatever nbgrader raises.
+        """
+        from nbgrader.api import Gradebook
+        from nbgrader.converters import Autograde, GenerateFeedback
+
+        where = self.folder / "submitted" / student / assignment
+        where.mkdir(parents=True)
+        nbformat.write(notebook, where / f"{assignment}.ipynb")
+        self.notebooks.notes, self.notebooks.fault = [], None
+        try:
+            self._convert(Autograde, assignment, student)
+            self._convert(GenerateFeedback, assignment, student)
+        except (Exception, SystemExit):
+            if self.notebooks.fault:
+                raise self.notebooks.fault from None
+            raise
+        with Gradebook(self.config.CourseDirectory.db_url) as book:
+            points = {
+                given.name.removesuffix("-check").replace("-", ".", 1): (given.score, given.max_score)
+                for given in book.find_submission_notebook(assignment, assignment, student).grades
+            }
+        for kind in ("autograded", "feedback"):
+            written = Path(kind, student, assignment)
+            shutil.copytree(self.folder / written, out / written, dirs_exist_ok=True)
+        return points, self.notebooks.notes
+
+    def export(self, out: Path) -> None:
+        """nbgrader's table and database."""
+        from nbgrader.api import Gradebook
+        from nbgrader.plugins import CsvExportPlugin
+
+        table = self.folder / "grades.csv"
+        with Gradebook(self.config.CourseDirectory.db_url) as book:
+            CsvExportPlugin(to=str(table)).export(book)
+        for path in (table, self.folder / GRADEBOOK):
+            shutil.copyfile(path, out / path.name)
+
+    def _convert(self, kind, assignment: str, student: str = ".") -> None:
+        from nbgrader.coursedir import CourseDirectory
+
+        self.log.text = ""
+        directory = self.config.CourseDirectory
+        directory.assignment_id, directory.student_id = assignment, student
+        converter = kind(coursedir=CourseDirectory(config=self.config), config=self.config)
+        converter.force = True
+        converter.start()
+
+
+class Notebooks:
+    """Executes notebooks; keeps what nbgrader does not hand on, the ``notes`` and ``fault`` of the last."""
+
+    def __init__(self, server: sandbox.Sandbox, tasks: dict[str, list[assignments.Task]]):
+        self.server, self.tasks, self.referee = server, tasks, Referee(server, tasks)
+        self.notes: list[str] = []
+        self.fault: Exception | None = None
+
+    def execute(self, notebook, assignment: str) -> None:
+        """Fill in the outputs; CannotGrade or SandboxError where the grader is at fault."""
+        try:
+            self._execute(notebook, assignment)
+        except (CannotGrade, sandbox.SandboxError) as error:
+            self.fault = error
+            raise
+
+    def _execute(self, notebook, assignment: str) -> None:
+        from nbgrader import utils
+
+        setup = self.tasks[assignment][0].setup
+        run = Execution(self.server, setup, lambda function: self.referee.confirm(assignment, function))
+        self.notes = run.notes
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        try:
+            for number, cell in enumerate(code, start=1):
+                cell.execution_count = number
+                if utils.is_grade(cell):
+                    function = cell.metadata.nbgrader.grade_id.removesuffix("-check").split("-", 1)[1]
+                    cell.outputs = run.test(cell.source, function)
+                    continue
+                kind = ANSWER if utils.is_solution(cell) else RELEASED
+                kind = ADDED if ADDED in cell.metadata.get("tags", []) else kind
+                cell.outputs = run.cell(cell.source, f"cell {number}", kind)
+        finally:
+            run.close()
+
+
+def preprocessor(notebooks: Notebooks):
+    """The class that takes the place of nbgrader's Execute."""
+    from nbgrader.preprocessors import NbGraderPreprocessor
+
+    class Sandboxed(NbGraderPreprocessor):
+        def preprocess(self, nb, resources):
+            notebooks.execute(nb, resources["nbgrader"]["assignment"])
+            return nb, resources
+
+    return Sandboxed
+
+
+class NbgraderLog(logging.Handler):
+    """Keeps what nbgrader says of errors: its exceptions only point to it."""
+
+    def __init__(self):
+        super().__init__(logging.ERROR)
+        self.text = ""
+
+    def emit(self, record):
+        self.text += self.format(record) + "\n"
+
+    def reason(self, error: BaseException) -> str:
+        """The exception behind ``error``, in one line: the last of nbgrader's tracebacks, if it wrote any."""
+        raised = re.findall(r"^([\w.]+): (.+)$", self.text, flags=re.M)
+        name, text = raised[-1] if raised else (type(error).__name__, " ".join(str(error).split()))
+        return f"{name.rsplit('.', 1)[-1]}: {text}"[:300]

@@ -1,0 +1,208 @@
+"""Execute a notebook: the student's cells in the sandbox, the tests here."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterable
+
+import assignments
+from nbformat.v4 import new_output
+
+from . import sandbox
+from .errors import CannotGrade
+
+RELEASED, ADDED, ANSWER = "released", "added", "answer"
+
+
+class Proxy:
+    """An answer in the sandbox, as the checkers call it.
+
+    ``fault`` is the sandbox's own failure in a call: a checker takes whatever a call raises for the
+    student's, so whoever called the checker must look here.
+    """
+
+    def __init__(self, remote: sandbox.Remote):
+        self.remote, self.ended = remote, ""
+        self.fault: sandbox.SandboxError | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Of the last call, over there."""
+        return self.remote.session.seconds
+
+    def __call__(self, *args, **kwargs):
+        from asrlib.teaching.check import AnswerError
+
+        try:
+            return self.remote(*args, **kwargs)
+        except sandbox.AnswerError as error:
+            if error.unfinished:
+                raise NotImplementedError from None
+            raise AnswerError(str(error)) from None
+        except sandbox.ProcessEnded as error:
+            self.ended = self.ended or str(error)
+            raise AnswerError(f"it {error}") from None
+        except sandbox.SandboxError as error:
+            self.fault = self.fault or error
+            raise
+
+
+def _missing(*_, **__):
+    raise NotImplementedError
+
+
+class Execution:
+    """One notebook: the student's cells in the sandbox, the tests here.
+
+    Where a cell or a call takes its process along, a new one gets all earlier cells but that one. ``notes``
+    say what was stopped. ``confirm``, called with a function's name after its test has failed, raises
+    CannotGrade if the test is at fault and not the answer.
+    """
+
+    def __init__(
+        self, server: sandbox.Sandbox, setup: str, confirm: Callable[[str], None] = lambda function: None
+    ):
+        self.server, self.confirm = server, confirm
+        self.session: sandbox.Session | None = None
+        self.history: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self.only_released = True  # no cell of the student's has been executed yet
+        self.added_used = 0.0
+        self.names: dict = {}
+        try:
+            assignments.run(setup, "<set-up>", self.names)
+        except Exception as error:
+            raise CannotGrade(
+                f"the set-up cell fails in the grader: {type(error).__name__}: {error}"
+            ) from None
+
+    def cell(self, source: str, label: str, kind: str = ANSWER) -> list:
+        """Outputs of a cell; CannotGrade where a released one fails before any of the student's."""
+        self.only_released = self.only_released and kind == RELEASED
+        self._revive()
+        left = None
+        if kind == ADDED:
+            left = self.server.limits.added_seconds * self.session.pace - self.added_used
+            if left <= 0:
+                return [
+                    self._stopped(
+                        label, f"was not executed: the added cells have computed for {self.added_used:.0f} s"
+                    )
+                ]
+        try:
+            printed = self.session.run(source, label, left)
+        except sandbox.AnswerError as error:
+            self._blame_released(label, error)
+            # what stood before the error stays defined
+            self.history.append((source, label))
+            return [error_output("error", str(error))]
+        except sandbox.ProcessEnded as error:
+            self._blame_released(label, error)
+            return [self._stopped(label, str(error))]
+        finally:
+            self.added_used += self.session.used if kind == ADDED else 0
+        self.history.append((source, label))
+        return [new_output("stream", name="stdout", text=printed)] if printed else []
+
+    def test(self, source: str, function: str) -> list:
+        """Outputs of a test cell: none that is an error if the answer is right."""
+        out = io.StringIO()
+        answer = self._answer(function)
+        with contextlib.redirect_stdout(out):
+            wrong = self._verdict(source, function, answer)
+        if isinstance(answer, Proxy) and answer.fault:
+            raise answer.fault
+        if isinstance(answer, Proxy) and answer.ended:
+            self.notes.append(f"{function} {answer.ended}")
+        text = out.getvalue()
+        outputs = [new_output("stream", name="stdout", text=text)] if text else []
+        return outputs + ([error_output("not right", wrong)] if wrong else [])
+
+    def _verdict(self, source: str, function: str, answer: Callable) -> str:
+        """What a test says against an answer; nothing if it is right."""
+        from asrlib.teaching.check import Unfinished, describe_error
+
+        try:
+            exec(compile(source, f"<test of {function}>", "exec"), {**self.names, function: answer})
+        except Unfinished as error:
+            return str(error)
+        except AssertionError as error:
+            wrong = str(error) or "a hidden test fails"
+        except Exception as error:
+            wrong = f"a hidden test fails: {describe_error(error, __file__)}"
+        else:
+            return ""
+        if not (isinstance(answer, Proxy) and answer.fault):
+            self.confirm(function)
+        return wrong
+
+    def _answer(self, function: str) -> Callable:
+        self._revive()
+        self.session.budget = self.server.limits.task_seconds * self.session.pace
+        remote = self.session.function(function)
+        return Proxy(remote) if remote else _missing
+
+    def _revive(self) -> None:
+        """A session that knows what the cells so far have defined."""
+        while self.session is None or self.session.ended:
+            self.session = self.server.session()
+            for source, label in list(self.history):
+                try:
+                    self.session.run(source, label)
+                except sandbox.AnswerError:
+                    continue
+                except sandbox.ProcessEnded as error:
+                    # it did not end its process the first time; the next session goes without it
+                    self.history.remove((source, label))
+                    self._stopped(label, str(error))
+                    break
+
+    def _blame_released(self, label: str, error: Exception) -> None:
+        if self.only_released:
+            first = str(error).split("\n")[0]
+            raise CannotGrade(f"{label}, which was handed out so, fails in the sandbox: {first}") from None
+
+    def _stopped(self, label: str, why: str):
+        self.notes.append(f"{label} {why}")
+        return error_output("stopped", f"this cell {why}")
+
+    def close(self) -> None:
+        if self.session:
+            self.session.close()
+
+
+class Referee:
+    """Tries the official solutions, so that a test that cannot be passed here costs nobody points."""
+
+    def __init__(self, server: sandbox.Sandbox, tasks: dict[str, list[assignments.Task]]):
+        self.server, self.tasks = server, tasks
+        self.found: dict[tuple[str, str], str] = {}
+
+    def confirm(self, assignment: str, function: str) -> None:
+        """CannotGrade if the task's official solution fails its test; tried once."""
+        if (assignment, function) not in self.found:
+            task = next(task for task in self.tasks[assignment] if task.function == function)
+            self.found[assignment, function] = failure_of(self.server, task)
+        if reason := self.found[assignment, function]:
+            raise CannotGrade(f"the official solution of {function} fails its test, too: {reason}")
+
+
+def failure_of(server: sandbox.Sandbox, task: assignments.Task, tests: Iterable[str] = ()) -> str:
+    """Why the official solution fails its test (or other ``tests``) in the sandbox; nothing if it passes."""
+    run = Execution(server, task.setup)
+    try:
+        outputs = run.cell(task.setup, "the set-up cell", RELEASED)
+        outputs += run.cell(task.solution, "the official solution", RELEASED)
+        for test in tests or (task.test,):
+            outputs += run.test(test, task.function)
+    except (CannotGrade, sandbox.SandboxError) as error:
+        return str(error)
+    finally:
+        run.close()
+    text = " ".join(" ".join(o.evalue.split()) for o in outputs if o.output_type == "error")
+    return text[:300]
+
+
+def error_output(name: str, text: str):
+    return new_output("error", ename=name, evalue=text, traceback=text.splitlines())

@@ -1,0 +1,151 @@
+"""The lock of Linux: namespaces without network and other processes, and a file system of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+_libc = ctypes.CDLL(None, use_errno=True)
+NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+READ_ONLY, NO_SUID, NO_DEVICES, NO_EXEC, REMOUNT, BIND, RECURSIVE, PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+
+
+def _must(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    texts = (text.encode() if text is not None else None for text in (source, target, kind))
+    source_b, target_b, kind_b = texts
+    _must(_libc.mount(source_b, target_b, kind_b, ctypes.c_ulong(flags), options.encode() or None))
+
+
+def enter_namespaces(arguments: dict) -> None:
+    """New namespaces, a root of its own, no privileges. Returns in a grandchild; raises OSError."""
+    uid, gid = os.getuid(), os.getgid()
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    arguments["size"] = pages * os.sysconf("SC_PAGE_SIZE")
+    _must(_libc.unshare(NEW_USER | NEW_MOUNTS | NEW_IPC | NEW_PIDS | NEW_NET))
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid:
+        # the process that the caller can kill; the other dies with it
+        for fd in range(3, 64):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
+    _new_root(arguments["root"], arguments["hidden"])
+    _drop_privileges()
+    _libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
+def visible_paths(hidden: Iterable[str] = ()) -> list[str]:
+    """What an answer may read: the system's libraries, Python, asrlib and the course's data.
+
+    Of the folders on Python's path, none that holds or lies in a folder of ``hidden``.
+    """
+    import asrlib
+
+    package = Path(asrlib.__file__).parent
+    wanted = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"]
+    wanted += [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
+    wanted += ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", package, package.parent / "data"]
+    # behind all links, the interpreter may lie elsewhere than Python says
+    installed = [str(Path(sys.executable).resolve().parent.parent), *filter(os.path.isabs, sys.path)]
+    secrets = ["/", *map(os.path.realpath, hidden)]
+    wanted += [path for path in installed if not any(_overlap(path, secret) for secret in secrets)]
+    return [str(path) for path in wanted if os.path.exists(path)]
+
+
+def _overlap(path: str, secret: str) -> bool:
+    real = os.path.realpath(path)
+    return real == secret or secret != "/" and os.path.commonpath([real, secret]) in (real, secret)
+
+
+def follow(path: str) -> tuple[list[tuple[str, str]], str]:
+    """(link, what it points to) of each symbolic link on the way to ``path``, and the real path."""
+    links: list[tuple[str, str]] = []
+    real, rest = "/", [part for part in path.split("/") if part]
+    while rest:
+        part = rest.pop(0)
+        if part == "..":
+            real = os.path.dirname(real)
+            continue
+        step = os.path.join(real, part)
+        if part == "." or not os.path.islink(step):
+            real = real if part == "." else step
+            continue
+        target = os.readlink(step)
+        if (step, target) not in links:
+            links.append((step, target))
+        elif len(links) > 40:
+            raise OSError(f"{path}: too many symbolic links")
+        real = "/" if target.startswith("/") else real
+        rest = [part for part in target.split("/") if part] + rest
+    return links, real
+
+
+def _new_root(root: str, hidden: Iterable[str]) -> None:
+    found = [follow(path) for path in visible_paths(hidden)]
+    _mount(None, "/", None, RECURSIVE | PRIVATE)
+    _mount("tmpfs", root, "tmpfs", NO_SUID | NO_DEVICES, "size=256m,mode=755")
+    # a folder before those in it; what lies behind links is mounted where it really is, and the links made
+    for real in sorted({real for _, real in found}):
+        _show(real, root + real)
+    for link, target in dict(link for links, _ in found for link in links).items():
+        os.makedirs(os.path.dirname(root + link), exist_ok=True)
+        if not os.path.lexists(root + link):
+            os.symlink(target, root + link)
+    for folder in ("tmp", "old", "proc"):
+        os.makedirs(f"{root}/{folder}", exist_ok=True)
+    with contextlib.suppress(OSError):
+        _mount("proc", f"{root}/proc", "proc", NO_SUID | NO_DEVICES | NO_EXEC)
+    os.chdir(root)
+    number = PIVOT_ROOT[os.uname().machine]
+    _must(_libc.syscall(number, root.encode(), f"{root}/old".encode()))
+    os.chdir("/")
+    _must(_libc.umount2(b"/old", 2))  # MNT_DETACH
+    os.rmdir("/old")
+    os.chdir("/tmp")
+
+
+def _show(path: str, inside: str) -> None:
+    """Mount the real ``path`` at ``inside``, for reading only."""
+    if os.path.isdir(path):
+        os.makedirs(inside, exist_ok=True)
+    elif not os.path.exists(inside):
+        os.makedirs(os.path.dirname(inside), exist_ok=True)
+        Path(inside).touch()
+    _mount(path, inside, None, BIND)
+    kept = os.statvfs(inside).f_flag & (NO_SUID | NO_DEVICES | NO_EXEC | 1024 | 2048 | (1 << 21))
+    if os.statvfs(inside).f_flag & 4096:  # ST_RELATIME
+        kept |= 1 << 21
+    if not path.startswith("/dev/"):
+        _mount(None, inside, None, REMOUNT | BIND | READ_ONLY | kept)
+
+
+def _drop_privileges() -> None:
+    _must(_libc.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
+    for capability in range(64):
+        _libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+    header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    _must(_libc.capset(header, nothing))

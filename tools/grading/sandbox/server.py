@@ -1,0 +1,98 @@
+"""The server process: imports the libraries once, then forks and locks in a child per session."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from .audit_hook import install_audit_hook
+from .channel import send
+from .child import answer
+from .namespaces import enter_namespaces
+
+
+def serve(arguments: dict) -> None:
+    """Fork a locked-in child for each socket that comes through ``arguments["fd"]``."""
+    control = socket.socket(fileno=arguments["fd"])
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _import_libraries()
+    del sys.path[: len(arguments["path"])]
+    isolation = "audit hook"
+    if arguments["namespaces"] and _works(enter_namespaces, arguments):
+        isolation = "namespaces"
+    send(control, {"isolation": isolation})
+    lock = enter_namespaces if isolation == "namespaces" else install_audit_hook
+    while True:
+        message, fds, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            return
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            _run_child(socket.socket(fileno=fds[0]), lock, arguments)
+        os.close(fds[0])
+        send(control, {"pid": pid})
+
+
+def _import_libraries() -> None:
+    """Before the fork, so that no child waits for them."""
+    import IPython.core.inputtransformer2  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401
+    import torch
+
+    import asrlib.teaching.check
+    import asrlib.teaching.viz  # noqa: F401
+
+    asrlib.teaching.check.tasks()
+    torch.set_num_threads(1)
+
+
+def _run_child(channel: socket.socket, lock, arguments: dict) -> None:
+    """Lock this process in and serve one session; does not return."""
+    try:
+        lock(arguments)
+        limit(arguments)
+        # one byte, with which the kernel tells the caller this process's id
+        channel.send(b"!")
+        answer(channel)
+    except BaseException as error:
+        # until the child is locked in, this reaches the caller
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(0)
+
+
+def _works(lock, arguments: dict) -> bool:
+    """Whether a child can lock itself in."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            lock(arguments)
+            hidden = any(Path(path).exists() for path in arguments["hidden"])
+            os._exit(1 if hidden else 0)
+        except BaseException:
+            os._exit(1)
+    status = os.waitpid(pid, 0)[1]
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    return os.waitstatus_to_exitcode(status) == 0
+
+
+def limit(arguments: dict) -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
+    size = pages * os.sysconf("SC_PAGE_SIZE") or arguments["size"]
+    most = {
+        resource.RLIMIT_AS: size + arguments["memory"],
+        resource.RLIMIT_CPU: arguments["cpu_seconds"],
+        resource.RLIMIT_FSIZE: 64 << 20,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: 256,
+    }
+    for what, value in most.items():
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(what, (value, value))
