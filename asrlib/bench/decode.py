@@ -92,7 +92,7 @@ def bench_decode(*, repeats: int = 3, quick: bool = False) -> list[Row]:
 
 
 def _agreement() -> tuple[int, int]:
-    """Of how many clips, and of how many in all, torchaudio's beam 1 finds the labels of greedy search."""
+    """Return for how many clips, of how many, torchaudio's beam 1 finds the labels of greedy search."""
     recognizer = Recognizer.load()
     alike, cuts = 0, clips()
     with torch.no_grad():
@@ -113,7 +113,7 @@ def _model(quick: bool) -> tuple[Transducer, FrontEnd]:
 
 
 def _signals(count: int, samples: int) -> tuple[Tensor, Tensor]:
-    """Noise that swells some four times a second, as syllables do."""
+    """Return noise that swells some four times per second, as syllables do, and its lengths in samples."""
     second = torch.arange(samples) / 16000
     swell = torch.sin(2 * torch.pi * (3 + 2 * torch.rand(count, 1)) * second) + 1.1
     return 0.05 * swell * torch.randn(count, samples), torch.full((count,), samples)
@@ -122,8 +122,11 @@ def _signals(count: int, samples: int) -> tuple[Tensor, Tensor]:
 def _like_a_trained_one(
     model: Transducer, front_end: FrontEnd, waveforms: Tensor, samples: Tensor, labels: float
 ) -> None:
-    """Batch norms' statistics from the signals; then sharper scores, by what was heard rather than
-    said, and the bias of blank with which about ``labels`` labels come out of an utterance.
+    """Make ``model`` decode as if it were trained, in place.
+
+    Batch norms take their statistics from the signals; scores become sharper and depend more on the encoder
+    than on the prediction network; the bias of blank is the one with which an utterance has about ``labels``
+    labels.
     """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d):
@@ -131,9 +134,9 @@ def _like_a_trained_one(
     features = front_end(waveforms, samples)
     model.encoder.train()(*features)
     encoder_out, lengths = model.encoder.eval()(*features)
-    heard = model.joint.encoder_linear
-    heard.weight.mul_(30)
-    heard.bias.sub_(heard(encoder_out).mean((0, 1)))
+    linear = model.joint.encoder_linear
+    linear.weight.mul_(30)
+    linear.bias.sub_(linear(encoder_out).mean((0, 1)))
     model.joint.output.weight.mul_(16)
     low, high = 0.0, 60.0
     for _ in range(10):
@@ -148,7 +151,7 @@ def _like_a_trained_one(
 def _searches(
     model: Transducer, encoder_out: Tensor, lengths: Tensor
 ) -> dict[str, Callable[[int], list[list[int]]]]:
-    """name -> function of a number of utterances that returns their labels."""
+    """Return name -> function of a number of utterances that returns their labels."""
     searches = {}
     models = optional_module("torchaudio.models")
     if models is not None:
@@ -186,7 +189,7 @@ def _searches(
 def _timed(
     search: Callable[[int], list[list[int]]], count: int, of: int, repeats: int
 ) -> tuple[float, list[list[int]]]:
-    """Median seconds, scaled from ``count`` utterances to all ``of`` them, and the labels found."""
+    """Return median seconds, scaled from ``count`` utterances to all ``of`` them, and the labels found."""
     search(1)  # once in the small first
     taken: list[float] = []
     seconds: dict[str, float] = {}
