@@ -1,10 +1,10 @@
 """A training step of ContextNet: how long its parts take, and beside the plain way to write it (Lesson 09).
 
 `asrlib bench train` calls `bench_train`. On a CPU three processes take turns, step by step: asrlib, and
-twice the same network as one would first write it, `PlainContextNet`: nn.Conv1d, the whole lattice of scores,
-torchaudio's loss, torch.optim.Adam as it comes; once with denormals flushed as in asrlib, once without. All
-start from the same weights and train on the same features; their first loss and gradients are held against
-float64. On CUDA asrlib is measured alone.
+twice the same network as one would first write it (`asrlib.models.contextnet_plain`: nn.Conv1d, the whole
+lattice of scores), with torchaudio's loss and torch.optim.Adam as it comes; once with denormals flushed as in
+asrlib, once without. All start from the same weights and the same features; their first loss and gradients
+are held against float64. On CUDA asrlib is measured alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asrlib.bench.measure import default_device, describe_machine, timed, torchaudio_rnnt_loss
@@ -26,7 +25,8 @@ from asrlib.config.schema import Config
 from asrlib.errors import InputError
 from asrlib.losses.rnnt import rnnt_loss
 from asrlib.models.build import build_model
-from asrlib.models.contextnet import BlockConfig, standard_blocks
+from asrlib.models.contextnet import standard_blocks
+from asrlib.models.contextnet_plain import PlainEncoder, PlainTransducer, copy_weights
 from asrlib.signal.augment_policy import augmented_features
 from asrlib.signal.features import FrontEnd
 from asrlib.training.setup import prepare_cpu
@@ -129,81 +129,13 @@ def _print_table(results: list[Result], shape: Shape) -> None:
 # ---- the network as one would first write it -------------------------------------------------------------
 
 
-class PlainContextNet(nn.Module):
-    """ContextNet (variant paper) and its transducer on (batch, channels, frames), without padding.
-
-    Parameters come in the order of asrlib's, so that two lists of them can be compared.
-    """
-
-    def __init__(self, config: Config):
-        super().__init__()
-        settings, vocabulary = config.prediction, config.tokenizer.vocabulary
-        channels, blocks = config.features.mels, []
-        for block in standard_blocks(config.encoder.kernel):
-            blocks.append(PlainBlock(channels, block, config.encoder.alpha))
-            channels = blocks[-1].channels
-        self.encoder = nn.Sequential(*blocks)
-        self.embedding = nn.Embedding(vocabulary, settings.embed_dim)
-        self.rnn = nn.LSTM(settings.embed_dim, settings.units, batch_first=True)
-        self.norm = nn.LayerNorm(settings.units, eps=1e-3)
-        self.encoder_linear = nn.Linear(channels, config.joint.dim)
-        self.prediction_linear = nn.Linear(settings.units, config.joint.dim, bias=False)
-        self.output = nn.Linear(config.joint.dim, vocabulary)
-
-    def encode(self, features: Tensor) -> Tensor:
-        return self.encoder(features.transpose(1, 2)).transpose(1, 2)
-
-    def loss(self, encoder_out: Tensor, targets: Tensor, loss: Callable) -> Tensor:
-        """``loss`` is torchaudio's rnnt_loss or another of its arguments. Summed, over the batch."""
-        batch, frames, _ = encoder_out.shape
-        prediction_out = self.norm(self.rnn(self.embedding(F.pad(targets, (1, 0))))[0])
-        heard, said = self.encoder_linear(encoder_out), self.prediction_linear(prediction_out)
-        logits = self.output(torch.tanh(heard[:, :, None] + said[:, None]))
-        lengths = (torch.full((batch,), n, dtype=torch.int32) for n in (frames, targets.shape[1]))
-        return loss(logits, targets.int(), *lengths, blank=0, reduction="sum") / batch
-
-
-class PlainBlock(nn.Module):
-    def __init__(self, channels_in: int, block: BlockConfig, alpha: float):
-        super().__init__()
-        self.channels = channels = int(block.filters * alpha)
-        layers = []
-        for number in range(block.layers):
-            stride = block.stride if number == block.layers - 1 else 1
-            wide = channels if number else channels_in
-            padding = block.kernel // 2
-            layers += [
-                nn.Conv1d(wide, wide, block.kernel, stride, padding, groups=wide, bias=False),
-                nn.Conv1d(wide, channels, 1),
-                nn.BatchNorm1d(channels, eps=1e-3, momentum=0.01),
-                nn.SiLU(),
-            ]
-        self.layers = nn.Sequential(*layers)
-        self.excite = nn.Sequential(
-            nn.Conv1d(channels, channels // 8, 1),
-            nn.SiLU(),
-            nn.Conv1d(channels // 8, channels, 1),
-            nn.Sigmoid(),
-        )
-        self.shortcut = None
-        if block.residual:
-            self.shortcut = nn.Sequential(
-                nn.Conv1d(channels_in, channels, 1, block.stride),
-                nn.BatchNorm1d(channels, eps=1e-3, momentum=0.01),
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.layers(x)
-        y = y * self.excite(y.mean(2, keepdim=True))
-        return y if self.shortcut is None else F.silu(y + self.shortcut(x))
-
-
-def plain_of(model: nn.Module, config: Config) -> PlainContextNet:
-    """The plain network with the weights of asrlib's."""
-    plain = PlainContextNet(config)
-    with torch.no_grad():
-        for theirs, ours in zip(plain.parameters(), model.parameters(), strict=True):
-            theirs.copy_(ours.reshape(theirs.shape))
+def plain_of(model: nn.Module, config: Config) -> PlainTransducer:
+    """Return the plain network with the weights of asrlib's."""
+    blocks = standard_blocks(config.encoder.kernel)
+    encoder = PlainEncoder(config.features.mels, blocks, config.encoder.alpha)
+    prediction, vocabulary = config.prediction, config.tokenizer.vocabulary
+    plain = PlainTransducer(encoder, vocabulary, prediction.embed_dim, prediction.units, config.joint.dim)
+    copy_weights(plain, model)
     return plain
 
 
@@ -263,7 +195,7 @@ def _plain(settings: Config, device: str) -> Contender:
     return Contender(
         model,
         optimizer,
-        lambda features, counts: model.encode(features),
+        lambda features, counts: model.encoder(features),
         lambda encoded, counts, targets: model.loss(encoded, targets, rnnt_of_torchaudio),
     )
 
@@ -339,7 +271,7 @@ def exact_step(config: str, shape: Shape) -> tuple[float, Tensor]:
     plain = plain_of(make_model(settings), settings).double().train()
     front_end = FrontEnd(**vars(settings.features))
     features, _, targets = make_batch(settings, shape, front_end, make_waveforms(settings, shape))
-    loss = plain.loss(plain.encode(features.double()), targets, rnnt_loss)
+    loss = plain.loss(plain.encoder(features.double()), targets, rnnt_loss)
     loss.backward()
     return float(loss.detach()), torch.cat([p.grad.flatten() for p in plain.parameters()])
 

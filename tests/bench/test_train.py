@@ -38,7 +38,7 @@ def test_in_float64_both_networks_give_the_same_loss_and_gradients(narrow):
     features, counts = torch.randn(2, 64, 80, dtype=torch.float64), torch.full((2,), 64)
     targets = torch.randint(1, 30, (2, 4))
     ours = model(features, counts, targets, torch.full((2,), 4))
-    theirs = plain.loss(plain.encode(features), targets, rnnt_loss)
+    theirs = plain.loss(plain.encoder(features), targets, rnnt_loss)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
     ours.backward()
     theirs.backward()
