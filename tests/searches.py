@@ -5,7 +5,9 @@ import torch
 
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.models.contextnet import BlockConfig, ContextNetEncoder
-from asrlib.models.transducer import JointNetwork, PredictionNetwork, Transducer
+from asrlib.models.joint import JointNetwork
+from asrlib.models.prediction import PredictionNetwork
+from asrlib.models.transducer import Transducer
 
 V, D = 5, 8
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 import yaml
 
-from asrlib.config.schema import build_model, parse_config
+from asrlib.config.parse import parse_config
+from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import Tokenizer
 

@@ -63,7 +63,7 @@ def write(corpus: str, utterances: int, folder: Path, shard_size: int | None = N
 
 def measure(shards: Path, out: Path, workers: int = 0, progress: bool = False) -> list[tuple[int, float]]:
     """Trains one epoch: after each step, the utterances heard so far and the resident memory in MB."""
-    from asrlib.config.schema import parse_config
+    from asrlib.config.parse import parse_config
     from asrlib.data.corpora import load_corpus
     from asrlib.training.loop import train
     from asrlib.training.step import TrainingStep

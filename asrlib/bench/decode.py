@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from torchaudio.functional import resample
 
 from asrlib.bench.losses import PATIENCE_S, _machine, _optional
-from asrlib.config.schema import build_model, load_config, override
+from asrlib.config.parse import load_config, override
 from asrlib.data.audio import cut_audio
 from asrlib.data.corpora import clips
 from asrlib.decoding.beam import BeamOptions, beam_rnnt
 from asrlib.decoding.greedy import greedy_rnnt
+from asrlib.models.build import build_model
 from asrlib.models.transducer import Transducer
 from asrlib.recognizer import Recognizer
 from asrlib.signal.features import FrontEnd

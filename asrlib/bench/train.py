@@ -21,9 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asrlib.bench.losses import _machine, _peak_megabytes, _torchaudio_loss
-from asrlib.config.schema import Config, build_model, load_config
+from asrlib.config.parse import load_config
+from asrlib.config.schema import Config
 from asrlib.errors import InputError
 from asrlib.losses.rnnt import rnnt_loss
+from asrlib.models.build import build_model
 from asrlib.models.contextnet import BlockConfig, standard_blocks
 from asrlib.signal.augment_policy import augmented_features
 from asrlib.signal.features import FrontEnd

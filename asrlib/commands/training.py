@@ -20,7 +20,7 @@ def train(
     set_: SetOption = None,
 ) -> None:
     """Train on the corpora's train splits; the best weights by dev WER are kept."""
-    from asrlib.config.schema import load_config, override
+    from asrlib.config.parse import load_config, override
     from asrlib.data.corpora import load_corpora
     from asrlib.training import loop
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from asrlib.config.schema import DecodingConfig
 from asrlib.decoding.hypothesis import SearchResult
-from asrlib.models.transducer import State, Transducer
+from asrlib.models.prediction import State
+from asrlib.models.transducer import Transducer
 
 
 def greedy_ctc(

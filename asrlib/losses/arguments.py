@@ -33,7 +33,7 @@ def values_unchecked() -> Iterator[None]:
 
 def values_checked(x: Tensor) -> bool:
     """Return whether a loss looks at its numbers: never on XLA, where nothing is asked of the device."""
-    return _VALUES_CHECKED.get() and not backend.on_xla(x)
+    return _VALUES_CHECKED.get() and not backend.asks_nothing(x)
 
 
 def as_lengths(name: str, lengths: Lengths, B: int, device: torch.device) -> Int[Tensor, "B"]:

@@ -82,11 +82,11 @@ class CTCTargets(NamedTuple):
         if targets.ndim == 2 and targets.shape[0] != B:
             raise ValueError(f"targets has {targets.shape[0]} utterances, log_probs has {B}")
         if targets.ndim == 1:
-            if backend.on_xla(log_probs):
+            if backend.asks_nothing(log_probs):
                 raise ValueError(f"targets is {tuple(targets.shape)}, but on XLA it must be (B, U)")
             targets = _padded(targets, U_b)
         targets = targets.to(device, torch.long)
-        if not backend.on_xla(log_probs):
+        if not backend.asks_nothing(log_probs):
             _, lengths = check_lengths_and_labels("input_lengths", T_b, T, U_b, targets, V, blank)
             targets = targets[:, : max(lengths, default=0)]
         labels = torch.where(within(U_b, targets.shape[1]), targets, blank)
@@ -147,7 +147,7 @@ def forward_backward(
         skip = torch.cat([skip, shift(skip.flip(0), 2, 0)], 1)
         ends = torch.arange(S, device=over.device)[:, None] == S - 1 - over
         start = torch.cat([start, torch.where(ends, 0.0, NEG_INF).to(start)], 1)
-    static = backend.on_xla(emission)
+    static = backend.asks_nothing(emission)
     if static:
         before, taken = _scaled_sweep(emission, skip, start)
     else:

@@ -80,7 +80,7 @@ def joint_rnnt_loss(
     else:
         rows = chunk_frames * prediction_out.shape[1]
     joint = _Joint(activation, rows, compute, keep=chunk_frames is None)
-    loss = StaticJointRNNTLoss if backend.on_xla(encoder_out) else _JointRNNTLoss
+    loss = StaticJointRNNTLoss if backend.asks_nothing(encoder_out) else _JointRNNTLoss
     with torch.autocast(kind, enabled=False):
         losses = loss.apply(encoder_out, prediction_out, weight, bias, checked, joint)
     return reduce_losses(losses, reduction)

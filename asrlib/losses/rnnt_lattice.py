@@ -65,7 +65,7 @@ class RNNTTargets(NamedTuple):
                 raise ValueError(f"{what} is {tuple(lengths.shape)}, but {name} asks for (B,) = {(B,)}")
         T_b, U_b = (lengths.to(targets.device, torch.long) for lengths in (T_b, U_b))
         spans = None
-        if not backend.on_xla(targets):
+        if not backend.asks_nothing(targets):
             spans = check_lengths_and_labels(length_name, T_b, T, U_b, targets, V, blank)
         elif T == 0:
             raise ValueError(f"{name} has no frames")
@@ -120,7 +120,7 @@ def forward_backward(
     gradient needs (eq. 20): with k the label or blank that is taken, they are α(t, u) Pr(k | t, u) β(next
     node) / Pr(y | x); together they are γ(t, u), for what comes into a node leaves it.
     """
-    if backend.on_xla(log_blank):
+    if backend.asks_nothing(log_blank):
         return rnnt_xla.forward_backward(log_blank, log_label, T_b, flows)
     B, T1, U1 = log_blank.shape
     kernels = transducer_kernels(log_blank)

@@ -50,7 +50,7 @@ def read(logits: Tensor, targets: RNNTTargets, fused: bool) -> tuple[Tensor, Ten
     The logsumexp (B, T, U+1) comes from those ways of reading whose `gradient` wants it. Raises ValueError
     for a logit that is NaN or infinite (a log probability: NaN or +inf).
     """
-    if backend.on_xla(logits):
+    if backend.asks_nothing(logits):
         *scores, lse = rnnt_xla.read(logits, targets, fused)
         return *targets.fill(*scores), lse
     kernels = transducer_kernels(logits) if fused else None
@@ -90,7 +90,7 @@ def gradient(
     scale = scale.to(blank_flow.dtype)
     if lse is not None:
         arguments = logits, lse, blank_flow, label_flow, scale, targets, clamp
-        if backend.on_xla(logits):
+        if backend.asks_nothing(logits):
             return rnnt_xla.gradient(*arguments, fused)
         return transducer_kernels(logits).gradient(*arguments)
     if clamp <= 0:

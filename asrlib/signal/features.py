@@ -13,15 +13,36 @@ its configurations mean the same thing here:
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from asrlib import validate
 from asrlib.errors import InputError
 
 NORMALIZATIONS = ("none", "utterance", "bin", "running")
+
+
+@dataclass
+class FeatureConfig:
+    """Lesson 01."""
+
+    sample_rate: int = 16000
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+    mels: int = 80
+    preemphasis: float = 0.97
+    normalize_signal: bool = False
+    normalize: str = "utterance"
+    log_floor: float = 1e-6
+
+    def check(self, where: str) -> None:
+        validate.positive(where, "features", self, "sample_rate", "mels", "log_floor")
+        with validate.named(where, "features"):
+            FrontEnd(**vars(self))
 
 
 def hz_to_mel(hz: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
@@ -103,13 +124,13 @@ def preemphasize(
 def log_mel(
     waveform: Float[Tensor, "samples"],
     sample_rate: int,
-    window_ms: float = 25.0,
-    hop_ms: float = 10.0,
-    mels: int = 80,
-    preemphasis: float = 0.97,
-    normalize_signal: bool = False,
+    window_ms: float = FeatureConfig.window_ms,
+    hop_ms: float = FeatureConfig.hop_ms,
+    mels: int = FeatureConfig.mels,
+    preemphasis: float = FeatureConfig.preemphasis,
+    normalize_signal: bool = FeatureConfig.normalize_signal,
     normalize: str = "none",
-    log_floor: float = 1e-6,
+    log_floor: float = FeatureConfig.log_floor,
 ) -> Float[Tensor, "frames mels"]:
     """Return log-mel features of one utterance, natural log. Lesson 01.
 
@@ -137,14 +158,14 @@ class FrontEnd(torch.nn.Module):
 
     def __init__(
         self,
-        sample_rate: int = 16000,
-        window_ms: float = 25.0,
-        hop_ms: float = 10.0,
-        mels: int = 80,
-        preemphasis: float = 0.97,
-        normalize_signal: bool = False,
+        sample_rate: int = FeatureConfig.sample_rate,
+        window_ms: float = FeatureConfig.window_ms,
+        hop_ms: float = FeatureConfig.hop_ms,
+        mels: int = FeatureConfig.mels,
+        preemphasis: float = FeatureConfig.preemphasis,
+        normalize_signal: bool = FeatureConfig.normalize_signal,
         normalize: str = "none",
-        log_floor: float = 1e-6,
+        log_floor: float = FeatureConfig.log_floor,
     ):
         super().__init__()
         if normalize not in NORMALIZATIONS:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from asrlib.config.schema import load_config, override
+from asrlib.config.parse import load_config, override
 from asrlib.data.connected import connected_digits
 from asrlib.data.corpora import load_corpus
 from asrlib.data.grammar import DIGITS

@@ -6,9 +6,10 @@ import torch
 import yaml
 
 from asrlib.bench import train as module
-from asrlib.config.schema import build_model, load_config
+from asrlib.config.parse import load_config
 from asrlib.errors import InputError
 from asrlib.losses.rnnt import rnnt_loss
+from asrlib.models.build import build_model
 
 
 @pytest.fixture(autouse=True)

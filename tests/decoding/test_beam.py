@@ -13,7 +13,9 @@ from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.errors import InputError
 from asrlib.losses.ctc import ctc_loss
 from asrlib.losses.rnnt import rnnt_loss
-from asrlib.models.transducer import JointNetwork, PredictionNetwork, Transducer
+from asrlib.models.joint import JointNetwork
+from asrlib.models.prediction import PredictionNetwork
+from asrlib.models.transducer import Transducer
 from asrlib.text.ngram import train_ngram
 
 LM = train_ngram([[1, 2], [1, 3, 2, 4], [4, 1], [2, 2, 1, 3]], ["a", "b", "c", "d"], order=3)

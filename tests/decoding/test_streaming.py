@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import assert_same, chunks, recognizer, streamed
 
-from asrlib.config.schema import build_model, load_config
+from asrlib.config.parse import load_config
 from asrlib.data.audio import cut_audio
 from asrlib.data.corpora import clips
 from asrlib.decoding.streaming import StreamingEncoder
 from asrlib.errors import InputError
+from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
 from asrlib.signal.streaming import StreamingFrontEnd
 from asrlib.text.tokenizers import Tokenizer

@@ -12,7 +12,7 @@ from lattices import draw, draw_ctc, feasible, joint_parts
 from streams import assert_same, streamed
 from streams import recognizer as streaming_recognizer
 
-from asrlib.config.schema import override
+from asrlib.config.parse import override
 from asrlib.data.audio import cut_audio
 from asrlib.data.corpora import clips, load_corpus
 from asrlib.losses.ctc import ctc_loss

@@ -8,7 +8,7 @@ import pytest
 import tiny
 from published import librispeech, publish
 
-from asrlib.config.schema import load_config
+from asrlib.config.parse import load_config
 from asrlib.data.corpora import CORPORA
 from asrlib.training.schedules import learning_rate
 

@@ -54,7 +54,7 @@ def losses(out):
 
 def test_two_processes_with_half_the_batch_are_one_with_the_whole(corpus, two, tmp_path):
     """Loss curves within 1e-5 (relative) over 24 steps, weights within 1e-5: sums in another order."""
-    from asrlib.config.schema import parse_config
+    from asrlib.config.parse import parse_config
 
     config = parse_config(yaml.safe_dump(settings(batch_seconds=6)), "whole.yml")
     with tiny.one_thread():

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from asrlib.config.schema import load_config, override
+from asrlib.config.parse import load_config, override
 from asrlib.data.corpora import load_corpus
 from asrlib.data.grammar import DIGITS
 from asrlib.errors import InputError
