@@ -4,8 +4,11 @@ The packages follow the data: signal, text, data, models, losses, decoding; arou
 export, bench and teaching. What notebooks call is gathered here.
 """
 
-from asrlib.config.schema import Config, build_model, load_config
-from asrlib.data.corpora import clips, connected_digits, cut_audio, load_corpus, read_audio
+from asrlib.config.parse import load_config
+from asrlib.config.schema import Config
+from asrlib.data.audio import cut_audio, read_audio
+from asrlib.data.connected import connected_digits
+from asrlib.data.corpora import clips, load_corpus
 from asrlib.decoding.hypothesis import Hypothesis
 from asrlib.errors import InputError
 from asrlib.losses.alignment import ctc_align, rnnt_align
@@ -13,7 +16,8 @@ from asrlib.losses.ctc import ctc_loss
 from asrlib.losses.joint import joint_rnnt_loss
 from asrlib.losses.rnnt import rnnt_loss
 from asrlib.metrics import char_error_rate, phone_error_rate, word_error_rate
-from asrlib.models.transducer import count_parameters
+from asrlib.models.build import build_model
+from asrlib.models.parameters import count_parameters
 from asrlib.recognizer import Recognizer
 from asrlib.signal.features import FrontEnd, log_mel
 

@@ -2,6 +2,7 @@
 
     linear, linear_weight_grad       a matrix product by whichever library is faster on this CPU
     on_xla                           whether a tensor lives on a TPU, where shapes must not depend on numbers
+    is_traced                        whether a graph is being recorded, where tensors have no values yet
     asking_nothing, asks_nothing     whether code may look at numbers on the device, or must do without
     in_processes, over_processes     whether several processes train the same weights, and sums over them
     runs_triton                      whether Triton's kernels run on a device
@@ -32,6 +33,11 @@ ONEDNN_DILATION = (2, 1)
 def on_xla(x: Tensor) -> bool:
     """Whether ``x`` lives on an XLA device (a TPU, or its stand-in on the CPU)."""
     return x.device.type == "xla"
+
+
+def is_traced() -> bool:
+    """Whether operations are recorded (export, ``torch.compile``), so that no tensor has a value yet."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 # not a context variable: the backward pass runs in threads of its own

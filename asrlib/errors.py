@@ -1,4 +1,4 @@
-"""The one exception that means "the input is at fault, not the program".
+"""The exception for an input at fault: a file, an argument or a configuration key.
 
 The command line prints its message as a single line and exits with code 2; in
 Python it is an ordinary ``ValueError``. A message names the file, key or
@@ -8,3 +8,8 @@ argument, says what is wrong with it, and what to do.
 
 class InputError(ValueError):
     """A file, argument or configuration key that asrlib cannot use."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type's name if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

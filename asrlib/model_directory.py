@@ -14,9 +14,11 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import nn
 
-from asrlib.config.schema import Config, build_model, check_vocabulary, load_config
+from asrlib.config.parse import load_config
+from asrlib.config.schema import Config, check_vocabulary
 from asrlib.errors import InputError
 from asrlib.files import assets
+from asrlib.models.build import build_model
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 
 

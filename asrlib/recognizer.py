@@ -17,7 +17,7 @@ import torchaudio.functional
 from torch import Tensor, nn
 
 from asrlib.config.schema import Config
-from asrlib.data.corpora import cut_audio, read_audio
+from asrlib.data.audio import cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
@@ -168,17 +168,12 @@ class Recognizer:
     def streaming_obstacles(self) -> list[str]:
         """Return the keys of the configuration because of which it needs the future, with their values."""
         config, found = self.config, []
-        features, encoder, decoding = config.features, config.encoder, config.decoding
+        features, decoding = config.features, config.decoding
         if features.normalize_signal:
             found.append("features.normalize_signal is true (use false)")
         if features.normalize not in ("none", "running"):
             found.append(f"features.normalize is {features.normalize} (use none or running)")
-        sections = {f"encoder.blocks[{i}]": block for i, block in enumerate(encoder.blocks or [])}
-        for name, section in (sections or {"encoder": encoder}).items():
-            if section.kernel > 1 and section.padding != "causal":
-                found.append(f"{name}.padding is {section.padding} (use causal)")
-            if section.se not in ("none", "causal"):
-                found.append(f"{name}.se is {section.se} (use causal or none)")
+        found += self.model.encoder.streaming_obstacles()
         if decoding.warps is not None:
             found.append("decoding.warps is set (use null)")
         if self.uses_ctc and self.members:

@@ -3,7 +3,7 @@
 The committed files are what counts: espeak-ng's noise differs a little at every rendering, and notebooks show
 numbers computed from these very samples. Run this only to change the set, and then run the notebooks again.
 
-All voices belong to the test split of the synthesised corpora, so no model trained on those has heard them.
+All voices belong to the test split of the synthetic corpora, so no training split has them.
 """
 
 import shutil
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asrlib.data.corpora import save_corpus
-from asrlib.data.espeak import synthesise
+from asrlib.data.espeak import SAMPLE_RATE, synthesize
+from asrlib.data.manifest import save_corpus
 
 CLIPS = [  # name, voice, words a minute, text
     ("digits-1", "en-us+f3", 150, "seven three nine"),
@@ -31,12 +31,12 @@ MARGIN = 0.15  # s of low noise before and after the speech
 def utterances():
     noise = np.random.default_rng(0)
     for name, voice, rate, text in CLIPS:
-        said = synthesise(text, voice, rate=rate)
-        samples = np.pad(said.samples, round(MARGIN * said.sample_rate))
+        speech = synthesize(text, voice, rate=rate)
+        samples = np.pad(speech.samples, round(MARGIN * speech.sample_rate))
         samples += 10 ** (-65 / 20) * noise.standard_normal(len(samples), dtype=np.float32)  # -65 dB
         times = {
             kind: [(symbol, start + MARGIN, end + MARGIN) for symbol, start, end in items]
-            for kind, items in (("word", said.words), ("phone", said.phones))
+            for kind, items in (("word", speech.words), ("phone", speech.phones))
         }
         yield f"audio/{name}.flac", voice, "test", text.replace(",", ""), samples, times
 
@@ -44,4 +44,4 @@ def utterances():
 if __name__ == "__main__":
     folder = Path(__file__).parent / "clips"
     shutil.rmtree(folder, ignore_errors=True)
-    save_corpus(folder, utterances())
+    save_corpus(folder, utterances(), SAMPLE_RATE)

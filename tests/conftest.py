@@ -16,8 +16,10 @@ import published  # noqa: E402 (after the hook)
 import pytest  # noqa: E402
 import tiny  # noqa: E402
 
+pytest_plugins = ["commandline"]  # its fixtures: a command line, and files that a test may spoil
+
 # files of few tests that take long: begun last, they would leave the other process without work
-SLOW = {"test_points", "test_loop", "test_processes", "test_shar", "test_losses", "test_convert"}
+SLOW = {"test_points", "test_loop", "test_processes", "test_shards", "test_losses", "test_convert"}
 
 
 def pytest_collection_modifyitems(items):
@@ -45,6 +47,19 @@ def unchecked_shapes():
 def tiny_corpus(tmp_path_factory):
     """A folder of tones with splits: 60, 6 and 12 utterances. Not to be changed: copy it."""
     return tiny.write_corpus(tmp_path_factory.mktemp("corpus") / "tones", 60, 6, 12)
+
+
+@pytest.fixture(scope="session")
+def tiny_shards(tiny_corpus, tmp_path_factory):
+    """The tones as shards: train has 60 utterances, 8 a shard and 4 in the last, dev 6, test 12. Not to be
+    changed: copy it.
+    """
+    from asrlib.data.corpora import load_corpus
+    from asrlib.data.shar import write_shar
+
+    folder = tmp_path_factory.mktemp("shar") / "tones"
+    assert write_shar(load_corpus(tiny_corpus), folder, shard_size=8) == ["train", "dev", "test"]
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import soundfile
 
-from asrlib.data import public as fetching
+from asrlib.data.corpora import CORPORA
+from asrlib.data.preparation import FSDD
 
 SPEAKERS = ("george", "jackson")
 
@@ -72,7 +73,7 @@ def tarball(files):
 def fsdd():
     return tarball(
         {
-            f"{fetching.FSDD}/recordings/{digit}_{speaker}_{index}.wav": sound(seed=digit)
+            f"{FSDD}/recordings/{digit}_{speaker}_{index}.wav": sound(seed=digit)
             for digit in (0, 7)
             for speaker in SPEAKERS
             for index in (0, 5, 10, 11)
@@ -91,13 +92,26 @@ def librispeech(part, speakers):
     return tarball(files)
 
 
-def publish(server, monkeypatch, name, contents, prepare=None):
-    """Put ``name`` into the catalogue with archives of the server and their right hashes."""
+def publish(server, monkeypatch, name, contents):
+    """Let the registry's ``name`` have archives on the server, with their right hashes."""
     archives = []
-    for old, content in zip(fetching.CATALOGUE[name].archives, contents, strict=True):
+    for old, content in zip(CORPORA[name].archives, contents, strict=True):
         url = "/" + old.url.rsplit("/", 1)[1]
         server.files[url] = content
         kind = old.checksum.split(":")[0]
         checksum = f"{kind}:{hashlib.new(kind, content).hexdigest()}"
         archives.append(replace(old, url=server.url + url, checksum=checksum))
-    monkeypatch.setitem(fetching.CATALOGUE, name, replace(fetching.CATALOGUE[name], archives=tuple(archives)))
+    monkeypatch.setitem(CORPORA, name, replace(CORPORA[name], archives=tuple(archives)))
+
+
+def files_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def one_line(error, *words):
+    """The caught error's text, of one line with all of these words in it."""
+    text = str(error.value)
+    assert "\n" not in text
+    for word in words:
+        assert str(word) in text, f"{word!r} is not in: {text}"
+    return text

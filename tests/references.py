@@ -3,7 +3,7 @@
 import kernels
 import torch
 
-from asrlib.models.layers.conv import MaskedBatchNorm
+from asrlib.models.layers.batch_norm import MaskedBatchNorm
 
 EXACT = dict(rtol=1e-9, atol=1e-11)
 

@@ -19,7 +19,7 @@ class Killed(BaseException):
 
 def settings(augment=None, **training):
     """``tiny``'s configuration with some keys of ``augment`` and ``training`` changed."""
-    from asrlib.config.schema import parse_config
+    from asrlib.config.parse import parse_config
 
     content = tiny.settings(**training)
     return parse_config(yaml.safe_dump(content | ({"augment": augment} if augment else {})), "tiny.yml")

@@ -5,7 +5,9 @@ import torch
 
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.models.contextnet import BlockConfig, ContextNetEncoder
-from asrlib.models.transducer import JointNetwork, PredictionNetwork, Transducer
+from asrlib.models.joint import JointNetwork
+from asrlib.models.prediction import PredictionNetwork
+from asrlib.models.transducer import Transducer
 
 V, D = 5, 8
 
@@ -26,9 +28,9 @@ def naive_rnnt(model, frames, max_symbols):
     """Graves 2012, one (t, u) at a time: a label stays at the frame, blank goes to the next. After
     ``max_symbols`` labels at one frame, blank is taken whatever its score."""
     path, t, here = SearchResult(), 0, 0
-    said, state = model.prediction.step(torch.tensor([model.blank]))
+    prediction_out, state = model.prediction.step(torch.tensor([model.blank]))
     while t < len(frames):
-        log_probs = model.joint(frames[t], said[0]).log_softmax(-1)
+        log_probs = model.joint(frames[t], prediction_out[0]).log_softmax(-1)
         label = model.blank if here == max_symbols else int(log_probs.argmax())
         path.score += float(log_probs[label])
         if label == model.blank:
@@ -37,7 +39,7 @@ def naive_rnnt(model, frames, max_symbols):
             path.labels.append(label)
             path.frames.append(t)
             path.log_probs.append(float(log_probs[label]))
-            said, state = model.prediction.step(torch.tensor([label]), state)
+            prediction_out, state = model.prediction.step(torch.tensor([label]), state)
             here += 1
     return path
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 import yaml
 
-from asrlib.config.schema import build_model, parse_config
+from asrlib.config.parse import parse_config
+from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import Tokenizer
 
@@ -71,8 +72,8 @@ def assert_same(found, expected):
     assert found.score == pytest.approx(expected.score, rel=1e-5, abs=1e-4)
 
 
-def streamed(listener, samples, rate, sizes):
-    stream = listener.stream(rate)
+def streamed(causal, samples, rate, sizes):
+    stream = causal.stream(rate)
     for chunk in chunks(samples, sizes):
         partial = stream.feed(chunk)
     found = stream.finish()

@@ -126,7 +126,7 @@ def test_the_lessons_weights_by_name(copied, tmp_path, monkeypatch):
 
 @pytest.fixture
 def together(copied):
-    """A recogniser with a member of other weights."""
+    """A recognizer with a member of other weights."""
     recognizer = Recognizer.load(copied)
     recognizer.config.decoding.head = "ctc"
     member = Recognizer.load(copied)

@@ -1,4 +1,4 @@
-"""asrlib.recognizer: a model directory, read and written, and what it hears."""
+"""asrlib.recognizer: its hypotheses, whatever the batches, searches and files."""
 
 import dataclasses
 import math
@@ -10,9 +10,9 @@ import soundfile
 import tiny
 import torch
 
-from asrlib.data.corpora import cut_audio, load_corpus
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
-from asrlib.evaluate import evaluate
 from asrlib.recognizer import Recognizer
 from asrlib.text.ngram import train_ngram
 
@@ -50,7 +50,7 @@ def utterances(recognizer, count=8):
     return words, [(torch.from_numpy(tiny.tones(text, seed=n)), tiny.RATE) for n, text in enumerate(words)]
 
 
-def test_a_hypothesis_says_what_when_and_how_surely(recognizer):
+def test_a_hypothesis_has_text_times_and_confidences(recognizer):
     samples = tiny.tones(TEXT)
     found = recognizer.transcribe(samples, tiny.RATE)
     assert found.text == TEXT and found.tokens == TEXT.split()
@@ -72,15 +72,15 @@ def test_the_score_is_the_log_probability_of_the_best_path(recognizer):
         features, counts = recognizer.front_end(samples[None], torch.tensor([len(samples)]))
         encoded, _ = recognizer.model.encoder(features, counts)
         model, total, labels, t = recognizer.model, 0.0, [], 0
-        spoken, state = model.prediction.step(torch.zeros(1, dtype=torch.long))
+        prediction_out, state = model.prediction.step(torch.zeros(1, dtype=torch.long))
         while t < encoded.shape[1]:
-            log_prob, label = model.joint(encoded[:, t], spoken).log_softmax(-1).max(-1)
+            log_prob, label = model.joint(encoded[:, t], prediction_out).log_softmax(-1).max(-1)
             total += log_prob.item()
             if label.item() == 0:
                 t += 1
                 continue
             labels.append(label.item())
-            spoken, state = model.prediction.step(label, state)
+            prediction_out, state = model.prediction.step(label, state)
     found = recognizer.transcribe(samples, tiny.RATE)
     assert recognizer.tokenizer.decode(labels) == found.text
     assert found.score == pytest.approx(total, abs=1e-4)
@@ -98,7 +98,7 @@ def test_alone_or_in_a_batch_the_result_is_the_same(recognizer):
 
 
 @pytest.mark.parametrize("head", ["transducer", "ctc"])
-def test_a_beam_hears_the_same_words_and_is_at_least_as_sure(recognizer, searched, head):
+def test_a_beam_finds_the_same_words_and_is_at_least_as_sure(recognizer, searched, head):
     texts, inputs = utterances(recognizer)
     searched(head=head)
     greedy = recognizer.transcribe_batch(inputs)
@@ -113,7 +113,7 @@ def test_a_beam_hears_the_same_words_and_is_at_least_as_sure(recognizer, searche
 
 
 @pytest.mark.parametrize("head", ["transducer", "ctc"])
-def test_a_language_model_has_its_say(recognizer, searched, head):
+def test_a_language_model_changes_the_words(recognizer, searched, head):
     """One that has never met the word "mid" makes it disappear, if its word counts for enough."""
     samples = tiny.tones("low mid high")
     encode, labels = recognizer.tokenizer.encode, recognizer.tokenizer.labels
@@ -210,39 +210,12 @@ def test_batches_hold_no_more_seconds_than_asked_for(recognizer, tiny_corpus, mo
     assert max(sizes) <= 4.0 and len(sizes) < 6
 
 
-def test_the_whole_corpus_is_scored_in_its_order(recognizer, tiny_corpus):
-    cuts = load_corpus(tiny_corpus, "test")
-    words, characters, rows = evaluate(recognizer, cuts)
-    assert [(name, reference) for name, reference, _ in rows] == [
-        (cut.id, cut.supervisions[0].text) for cut in cuts
-    ]
-    assert words.rate == characters.rate == 0
-    assert words.length == sum(len(cut.supervisions[0].text.split()) for cut in cuts)
-    wrong = cuts.map_supervisions(lambda s: setattr(s, "text", "Mid, LOW") or s)
-    rate, _, rows = evaluate(recognizer, wrong)
-    assert rate.rate > 50 and rows[0][1] == "mid low"
-
-
-@pytest.mark.parametrize("text", ["...", ""])
-def test_a_reference_without_words_is_named(recognizer, tiny_corpus, text):
-    cuts = load_corpus(tiny_corpus, "test").to_eager()
-    cuts[3].supervisions[0].text = text
-    with pytest.raises(InputError, match=f"utterance {cuts[3].id}: its transcript"):
-        evaluate(recognizer, cuts)
-
-
-def test_two_utterances_of_one_name_are_refused(recognizer, tiny_corpus):
-    cuts = load_corpus(tiny_corpus, "test")
-    with pytest.raises(InputError, match=f"two utterances have the id {cuts[0].id}"):
-        evaluate(recognizer, cuts + cuts)
-
-
 # ---------------------------------------------------------------------------- several networks
 
 
 @pytest.fixture
 def together(copied):
-    """A recogniser with a member of other weights."""
+    """A recognizer with a member of other weights."""
     recognizer = Recognizer.load(copied)
     recognizer.config.decoding.head = "ctc"
     member = Recognizer.load(copied)

@@ -89,7 +89,7 @@ def settings(**training) -> dict:
 
 
 def config(**training):
-    from asrlib.config.schema import parse_config
+    from asrlib.config.parse import parse_config
 
     return parse_config(yaml.safe_dump(settings(**training)), "tiny.yml")
 

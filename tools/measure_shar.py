@@ -4,7 +4,7 @@
     python tools/measure_shar.py --utterances 5000
     python tools/measure_shar.py --folder shards        keeps them, or takes what is there
 
-The utterances are the synthesised digits' shorter ones, each some thirty times, under an id and at a level of
+The utterances are the synthetic digits' shorter ones, each some thirty times, under an id and at a level of
 its own; noise comes in training. They are written by a process of its own, so that it does not count. The
 network is tiny, and one epoch goes through all of them: the table has the resident memory of each thousand's
 steps, and the exit code is 1 where one is more than a tenth away from the first.
@@ -63,7 +63,7 @@ def write(corpus: str, utterances: int, folder: Path, shard_size: int | None = N
 
 def measure(shards: Path, out: Path, workers: int = 0, progress: bool = False) -> list[tuple[int, float]]:
     """Trains one epoch: after each step, the utterances heard so far and the resident memory in MB."""
-    from asrlib.config.schema import parse_config
+    from asrlib.config.parse import parse_config
     from asrlib.data.corpora import load_corpus
     from asrlib.training.loop import train
     from asrlib.training.step import TrainingStep

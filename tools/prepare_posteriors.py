@@ -14,7 +14,8 @@ import torch
 import torchaudio
 from safetensors.torch import save_file
 
-from asrlib.data.corpora import clips, cut_audio
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import clips
 from asrlib.recognizer import Recognizer
 from asrlib.signal.augment import add_noise
 from asrlib.teaching.checks.posteriors import POSTERIORS

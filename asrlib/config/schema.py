@@ -1,80 +1,40 @@
-"""Configuration: dataclasses, and the YAML they are read from.
+"""The configuration as dataclasses, section by section; every key has a default.
 
-The kit's own form mirrors the dataclasses below, section by section; every key has
-a default. A key of the wrong type is an error that names it; an unknown key is a
-warning, so that a file from a newer version still loads. TensorFlowASR's files are
-read too (``asrlib.config.tensorflowasr``); docs/configuration.md has all their keys. Lesson 09.
+The sections of features, encoder, prediction and joint network stand beside what they describe.
+`asrlib.config.parse` reads them all from YAML. Lesson 09.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import types
-import typing
-import warnings
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from torch import nn
 
-from asrlib.config import tensorflowasr
-from asrlib.config.template import is_template, render
+from asrlib import validate
 from asrlib.errors import InputError
-from asrlib.models.contextnet import DOWNSAMPLING, VARIANTS, BlockConfig, ContextNetEncoder, standard_blocks
-from asrlib.models.layers.conv import ACTIVATIONS, PADDINGS
-from asrlib.models.transducer import ENCODINGS, JOINT_MODES, RNNS, JointNetwork, PredictionNetwork, Transducer
-from asrlib.signal.features import FrontEnd
+from asrlib.models.contextnet import ContextNetConfig
+from asrlib.models.encoder import EncoderConfig
+from asrlib.models.joint import JointConfig
+from asrlib.models.prediction import PredictionConfig
+from asrlib.signal.augment_policy import AugmentPolicy
+from asrlib.signal.features import FeatureConfig
 from asrlib.text.tokenizers import KINDS
 
 SCHEDULES = ("inverse_sqrt", "transformer", "one_cycle")
-_SHIPPED = Path(__file__).parent
 
 
 @dataclass
-class FeatureConfig:
-    """Lesson 01."""
-
-    sample_rate: int = 16000
-    window_ms: float = 25.0
-    hop_ms: float = 10.0
-    mels: int = 80
-    preemphasis: float = 0.97
-    normalize_signal: bool = False
-    normalize: str = "utterance"
-    log_floor: float = 1e-6
+class AugmentConfig(AugmentPolicy):
+    """The policy, as a section of the configuration."""
 
     def check(self, where: str) -> None:
-        _positive(where, "features", self, "sample_rate", "mels", "log_floor")
-        with _named(where, "features"):
-            FrontEnd(**vars(self))
-
-
-@dataclass
-class AugmentConfig:
-    """What is done to training utterances. Ranges are [low, high], drawn for each utterance."""
-
-    time_masks: int = 10
-    time_fraction: float = 0.05
-    time_width: int | None = None
-    freq_masks: int = 1
-    freq_width: int = 27
-    speed: list[float] | None = None
-    warp: list[float] | None = None
-    noise_probability: float = 0.0
-    noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 40.0])
-    gate_probability: float = 0.0
-    channel_db: float = 0.0
-    room_probability: float = 0.0
-
-    def check(self, where: str) -> None:
-        _not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
-        _fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
-        _fractions(where, "augment", self, "gate_probability")
+        validate.not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
+        validate.fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
+        validate.fractions(where, "augment", self, "gate_probability")
         snr = self.noise_snr_db
         if not (len(snr) == 2 and snr[0] <= snr[1]):
             raise InputError(f"{where}: key augment.noise_snr_db is {snr}; expected [low, high]")
@@ -104,90 +64,9 @@ class TokenizerConfig:
     file: str | None = None
 
     def check(self, where: str) -> None:
-        _positive(where, "tokenizer", self, "vocabulary", "max_piece_length")
-        _choice(where, "tokenizer", self, "kind", KINDS)
-        _choice(where, "tokenizer", self, "model_type", ("unigram", "bpe"))
-
-
-@dataclass
-class EncoderConfig:
-    """``blocks`` overrides what the other keys describe. Lesson 04."""
-
-    variant: str = "paper"
-    alpha: float = 1.0
-    kernel: int = 5
-    activation: str = "swish"
-    downsampling: str = "progressive"
-    padding: str = "same"
-    se: str | int = "global"
-    blocks: list[BlockConfig] | None = None
-
-    def build(self, mels: int) -> ContextNetEncoder:
-        blocks = self.blocks
-        if blocks is None:
-            blocks = standard_blocks(self.kernel, self.activation, self.padding, self.se, self.downsampling)
-        return ContextNetEncoder(mels, blocks, self.alpha, self.variant)
-
-    def check(self, where: str) -> None:
-        _positive(where, "encoder", self, "alpha", "kernel")
-        _choice(where, "encoder", self, "variant", VARIANTS)
-        _choice(where, "encoder", self, "downsampling", DOWNSAMPLING)
-        rows = {"encoder": self} | {f"encoder.blocks[{n}]": b for n, b in enumerate(self.blocks or [])}
-        for name, row in rows.items():
-            _choice(where, name, row, "activation", ACTIVATIONS)
-            _choice(where, name, row, "padding", PADDINGS)
-            if isinstance(row, BlockConfig):
-                _positive(where, name, row, "filters", "layers", "kernel", "stride")
-
-
-@dataclass
-class PredictionConfig:
-    """``encoding`` of a label is ``embedding`` or ``one_hot``, ``rnn`` is ``lstm`` or ``gru``;
-    ``projection`` is the width of a linear layer after each of the ``layers``, 0 for none. Lesson 07.
-    """
-
-    embed_dim: int = 640
-    encoding: str = "embedding"
-    rnn: str = "lstm"
-    units: int = 640
-    layers: int = 1
-    layer_norm: bool = True
-    projection: int = 0
-    dropout: float = 0.0
-
-    def build(self, vocabulary: int) -> PredictionNetwork:
-        return PredictionNetwork(vocabulary, 0, **vars(self))
-
-    def check(self, where: str) -> None:
-        _positive(where, "prediction", self, "units", "layers")
-        if self.encoding == "embedding":
-            _positive(where, "prediction", self, "embed_dim")
-        _choice(where, "prediction", self, "encoding", ENCODINGS)
-        _choice(where, "prediction", self, "rnn", RNNS)
-        _not_negative(where, "prediction", self, "projection")
-        _fractions(where, "prediction", self, "dropout")
-
-
-@dataclass
-class JointConfig:
-    """``mode`` is how the two sides meet: ``add`` or ``mul``. Each may have a linear layer before
-    (``encoder_linear``, ``prediction_linear``), and both together one after (``post_linear``). Lesson 07.
-    """
-
-    dim: int = 640
-    activation: str = "tanh"
-    mode: str = "add"
-    encoder_linear: bool = True
-    prediction_linear: bool = True
-    post_linear: bool = False
-
-    def build(self, encoder_dim: int, prediction_dim: int, vocabulary: int) -> JointNetwork:
-        return JointNetwork(encoder_dim, prediction_dim, vocabulary=vocabulary, **vars(self))
-
-    def check(self, where: str) -> None:
-        _positive(where, "joint", self, "dim")
-        _choice(where, "joint", self, "activation", ACTIVATIONS)
-        _choice(where, "joint", self, "mode", JOINT_MODES)
+        validate.positive(where, "tokenizer", self, "vocabulary", "max_piece_length")
+        validate.choice(where, "tokenizer", self, "kind", KINDS)
+        validate.choice(where, "tokenizer", self, "model_type", ("unigram", "bpe"))
 
 
 @dataclass
@@ -233,8 +112,12 @@ class TrainingConfig:
     log_every: int = 50
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.capture == "no":  # which is what YAML 1.1 makes of: capture: off
+            self.capture = "off"
+
     def check(self, where: str) -> None:
-        _positive(
+        validate.positive(
             where,
             "training",
             self,
@@ -251,8 +134,8 @@ class TrainingConfig:
             "checkpoint_every",
             "log_every",
         )
-        _fractions(where, "training", self, "ctc_weight", "average")
-        _not_negative(
+        validate.fractions(where, "training", self, "ctc_weight", "average")
+        validate.not_negative(
             where,
             "training",
             self,
@@ -263,9 +146,9 @@ class TrainingConfig:
             "weight_noise_start",
             "workers",
         )
-        _choice(where, "training", self, "schedule", SCHEDULES)
-        _choice(where, "training", self, "precision", ("no", "bf16", "fp16"))
-        _choice(where, "training", self, "capture", ("auto", "off"))
+        validate.choice(where, "training", self, "schedule", SCHEDULES)
+        validate.choice(where, "training", self, "precision", ("no", "bf16", "fp16"))
+        validate.choice(where, "training", self, "capture", ("auto", "off"))
         if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
             raise InputError(
                 f"{where}: key training.betas is {self.betas}; expected two numbers from 0 to below 1"
@@ -295,10 +178,10 @@ class DecodingConfig:
     label_bonus: float = 0.0
 
     def check(self, where: str) -> None:
-        _positive(where, "decoding", self, "max_symbols")
+        validate.positive(where, "decoding", self, "max_symbols")
         if self.beam_width < 0:
             raise InputError(f"{where}: key decoding.beam_width is {self.beam_width}; 0 is greedy search")
-        _not_negative(where, "decoding", self, "lm_weight")
+        validate.not_negative(where, "decoding", self, "lm_weight")
         if self.warps is not None and not (self.warps and all(warp > 0 for warp in self.warps)):
             raise InputError(f"{where}: key decoding.warps is {self.warps}; expected positive factors")
 
@@ -311,7 +194,7 @@ class Config:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: EncoderConfig = field(default_factory=ContextNetConfig)
     prediction: PredictionConfig | None = field(default_factory=PredictionConfig)
     joint: JointConfig | None = field(default_factory=JointConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -326,12 +209,13 @@ class Config:
                 getattr(self, section.name).check(where)
         self._check_heads(where)
         with torch.device("meta"):  # shapes alone: neither time, memory nor random numbers
-            with _named(where, "encoder"):
+            with validate.named(where, "encoder"):
                 encoder = self.encoder.build(self.features.mels)
+                encoder.set_checkpointing(self.training.checkpoint_blocks)
             if self.prediction is not None and self.joint is not None:
-                with _named(where, "prediction"):
+                with validate.named(where, "prediction"):
                     prediction = self.prediction.build(1)
-                with _named(where, "joint"):
+                with validate.named(where, "joint"):
                     self.joint.build(encoder.dim, prediction.dim, 1)
 
     def _check_heads(self, where: str) -> None:
@@ -365,182 +249,6 @@ class Config:
         )
 
 
-def shipped_configs() -> list[str]:
-    """Names that ``load_config`` knows without a file."""
-    return sorted(path.stem for path in _SHIPPED.glob("*.yml"))
-
-
-def load_config(name_or_path: str | Path) -> Config:
-    """The shipped configuration of that name, or a file's: YAML, or a Jinja template of YAML, in
-    the kit's form or TensorFlowASR's.
-
-    Raises ``InputError`` naming the file and key for anything it cannot use; warns
-    about unknown keys, and about those of TensorFlowASR's that have no effect.
-    """
-    name = str(name_or_path)
-    if name in shipped_configs():
-        return parse_config((_SHIPPED / f"{name}.yml").read_text(encoding="utf-8"), name)
-    path = Path(name_or_path)
-    if not path.is_file():
-        hint = f"; shipped configurations are {', '.join(shipped_configs())}"
-        raise InputError(f"there is no configuration file {path}{hint}")
-    try:
-        return parse_config(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a UTF-8 text file") from None
-
-
-def parse_config(text: str, where: str) -> Config:
-    """A configuration from YAML text, or a Jinja template of it, in the kit's form or one of
-    TensorFlowASR's two; which one it is, its content tells. ``where`` is named in messages.
-    """
-    content = _read_yaml(render(text, where) if is_template(text) else text, where)
-    if not tensorflowasr.recognise(content):
-        config = _parse(Config, content, where, "")
-        config.check(where)
-        return config
-    translation = tensorflowasr.translate(content, where)
-    if translation.unused:
-        warnings.warn(f"{where}: keys without effect: {translation.warning()}", stacklevel=2)
-    try:
-        config = _parse(Config, translation.content, where, "")
-        config.check(where)
-    except InputError as error:
-        raise InputError(translation.original(str(error))) from None
-    return config
-
-
-def _read_yaml(text: str, where: str) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise InputError(f"{where}{line}: not valid YAML: {reason}") from None
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{where}: expected sections such as features and encoder, found {type(content).__name__}"
-        )
-    return content
-
-
-def override(config: Config, assignments: list[str]) -> Config:
-    """``training.max_lr=0.001`` and the like (``asrlib train --set``), values read as YAML."""
-    content = config.to_dict()
-    for assignment in assignments:
-        key, separator, value = assignment.partition("=")
-        if not separator:
-            raise InputError(f"--set {assignment}: expected key=value, such as training.max_lr=0.001")
-        *sections, last = key.strip().split(".")
-        node = content
-        for section in sections:
-            node = node.get(section) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or last not in node:
-            raise InputError(f"--set {assignment}: there is no key {key.strip()!r}")
-        try:
-            node[last] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(f"--set {assignment}: {value!r} is not a YAML value") from None
-    config = _parse(Config, content, "--set", "")
-    config.check("--set")
-    return config
-
-
-def _parse(cls: type, content: dict[str, Any], where: str, prefix: str) -> Any:
-    hints = typing.get_type_hints(cls)
-    unknown = [prefix + str(key) for key in content if key not in hints]
-    if unknown:
-        warnings.warn(f"{where}: unknown key {', '.join(unknown)} ignored", stacklevel=2)
-    values = {k: _convert(hints[k], v, where, prefix + k) for k, v in content.items() if k in hints}
-    missing = [
-        f.name
-        for f in dataclasses.fields(cls)
-        if f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-        and f.name not in values
-    ]
-    if missing:
-        raise InputError(f"{where}: key {prefix}{missing[0]} is missing")
-    return cls(**values)
-
-
-def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
-    options = (
-        typing.get_args(hint)
-        if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
-        else (hint,)
-    )
-    if value is None and type(None) in options:
-        return None
-    for option in options:
-        if dataclasses.is_dataclass(option):
-            if isinstance(value, dict):
-                return _parse(option, value, where, key + ".")
-        elif typing.get_origin(option) is list:
-            if isinstance(value, list):
-                return [
-                    _convert(typing.get_args(option)[0], item, where, f"{key}[{i}]")
-                    for i, item in enumerate(value)
-                ]
-        elif option is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-        elif option is float and isinstance(value, str):
-            # YAML 1.1 reads 1e-9, without a point, as text
-            try:
-                return float(value)
-            except ValueError:
-                continue
-        elif option is bool and isinstance(value, bool):
-            return value
-        elif option in (int, str) and isinstance(value, option) and not isinstance(value, bool):
-            return value
-        elif option is str and value is False:
-            return "no"  # which YAML 1.1 reads as false: precision: no
-    expected = " or ".join(
-        "nothing"
-        if o is type(None)
-        else "a section"
-        if dataclasses.is_dataclass(o)
-        else getattr(o, "__name__", str(o))
-        for o in options
-    )
-    raise InputError(f"{where}: key {key} is {value!r}; expected {expected}")
-
-
-def _positive(where: str, section: str, values: Any, *keys: str) -> None:
-    for key, value in ((key, getattr(values, key)) for key in keys):
-        if value is not None and not value > 0:
-            raise InputError(f"{where}: key {section}.{key} is {value}; it must be positive")
-
-
-def _not_negative(where: str, section: str, values: Any, *keys: str) -> None:
-    for key, value in ((key, getattr(values, key)) for key in keys):
-        if value is not None and not value >= 0:
-            raise InputError(f"{where}: key {section}.{key} is {value}; it must not be negative")
-
-
-def _fractions(where: str, section: str, values: Any, *keys: str) -> None:
-    for key, value in ((key, getattr(values, key)) for key in keys):
-        if not 0 <= value <= 1:
-            raise InputError(f"{where}: key {section}.{key} is {value}; it must be between 0 and 1")
-
-
-def _choice(where: str, section: str, values: Any, key: str, allowed: Collection[str]) -> None:
-    value = getattr(values, key)
-    if value not in allowed:
-        raise InputError(f"{where}: key {section}.{key} is {value!r}; use one of {', '.join(allowed)}")
-
-
-@contextlib.contextmanager
-def _named(where: str, section: str) -> Iterator[None]:
-    """What a part of the network says of its arguments, with the file's and the section's name."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{where}: {section}: {error}") from None
-
-
 def check_vocabulary(config: Config, vocabulary: int, where: str) -> None:
     """Raises ``InputError`` if a tokenizer's ``vocabulary`` (with blank) is not the configuration's."""
     if vocabulary != config.tokenizer.vocabulary:
@@ -548,19 +256,3 @@ def check_vocabulary(config: Config, vocabulary: int, where: str) -> None:
             f"{where}: key tokenizer.vocabulary is {config.tokenizer.vocabulary},"
             f" but the tokenizer has {vocabulary} labels with blank"
         )
-
-
-def build_model(config: Config, vocabulary: int | None = None) -> nn.Module:
-    """The network of a configuration, with ``.encoder``, ``.prediction``, ``.joint``, ``.ctc_head``.
-
-    ``vocabulary`` is the number of labels with blank; by default the configuration's.
-    """
-    vocabulary = vocabulary or config.tokenizer.vocabulary
-    encoder = config.encoder.build(config.features.mels)
-    encoder.checkpoint_blocks = config.training.checkpoint_blocks
-    ctc_head = nn.Linear(encoder.dim, vocabulary) if config.training.ctc_weight > 0 else None
-    if config.joint is None:
-        return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0)
-    prediction = config.prediction.build(vocabulary)
-    joint = config.joint.build(encoder.dim, prediction.dim, vocabulary)
-    return Transducer(encoder, prediction, joint, ctc_head, ctc_weight=config.training.ctc_weight)

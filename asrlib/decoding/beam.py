@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from asrlib.config.schema import DecodingConfig
 from asrlib.decoding.greedy import map_state, start_of_text
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.decoding.prefix_tree import LOG_ZERO, Beam, BeamOptions, Growth, PrefixTree, merge, same_pairs
@@ -38,7 +39,7 @@ def beam_rnnt(
     encoder_out: Float[Tensor, "batch T D_enc"],
     lengths: Int[Tensor, "batch"],
     options: BeamOptions = _DEFAULTS,
-    max_symbols: int = 5,
+    max_symbols: int = DecodingConfig.max_symbols,
 ) -> list[list[SearchResult]]:
     """Return the best texts of each utterance, at most ``beam_width`` of them, best first.
 

@@ -11,8 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from asrlib.config.schema import DecodingConfig
 from asrlib.decoding.hypothesis import SearchResult
-from asrlib.models.transducer import State, Transducer
+from asrlib.models.prediction import State
+from asrlib.models.transducer import Transducer
 
 
 def greedy_ctc(
@@ -44,7 +46,7 @@ def greedy_rnnt(
     model: Transducer,
     encoder_out: Float[Tensor, "batch T D_enc"],
     lengths: Int[Tensor, "batch"],
-    max_symbols: int = 5,
+    max_symbols: int = DecodingConfig.max_symbols,
     window: int | None = None,
 ) -> list[SearchResult]:
     """Take the best label at every (t, u): blank moves on in time, any other label in the text.
@@ -71,7 +73,7 @@ def resume_greedy_rnnt(
     encoder_out: Float[Tensor, "batch T D_enc"],
     lengths: Int[Tensor, "batch"],
     prediction: tuple[Tensor, State],
-    max_symbols: int = 5,
+    max_symbols: int = DecodingConfig.max_symbols,
     window: int | None = None,
 ) -> tuple[list[SearchResult], tuple[Tensor, State]]:
     """Continue ``greedy_rnnt`` on the frames that follow.

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from asrlib.config.schema import DecodingConfig
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.errors import InputError
 from asrlib.text.ngram import NGram
@@ -28,10 +29,10 @@ class BeamOptions:
     """
 
     beam_width: int = 5
-    norm_score: bool = True
+    norm_score: bool = DecodingConfig.norm_score
     lm: NGram | None = None
-    lm_weight: float = 0.3
-    label_bonus: float = 0.0
+    lm_weight: float = DecodingConfig.lm_weight
+    label_bonus: float = DecodingConfig.label_bonus
 
     def __post_init__(self):
         if self.beam_width < 1:

@@ -1,6 +1,6 @@
 """Speech recognized while it is spoken: every stage carries on where the last chunk left it.
 
-A network can stream if no output depends on the future: features that are not normalised
+A network can stream if no output depends on the future: features that are not normalized
 over the utterance, causal convolutions, causal squeeze-and-excitation (lesson 03). Then what
 has to be carried from chunk to chunk is small, and the result is exactly the offline one:
 
@@ -19,21 +19,19 @@ Lesson 12.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from asrlib.decoding.greedy import collapse_frames, resume_greedy_rnnt, start_of_text
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
 from asrlib.errors import InputError
-from asrlib.models.contextnet import Block, ContextNetEncoder
-from asrlib.models.layers.conv import PointwiseConv, SeparableConv, output_length
+from asrlib.models.encoder import Encoder
 from asrlib.models.transducer import Transducer
-from asrlib.signal.features import FrontEnd, running_mean
+from asrlib.signal.features import FrontEnd
 from asrlib.signal.streaming import StreamingFrontEnd, StreamingResampler, mono_chunk
 
 
@@ -48,7 +46,7 @@ class Stream:
     def __init__(
         self,
         front_end: FrontEnd,
-        encoder: ContextNetEncoder,
+        encoder: Encoder,
         search: StreamingCTC | StreamingTransducer,
         hypothesis: Callable[[SearchResult], Hypothesis],
         sample_rate: int | None = None,
@@ -139,90 +137,12 @@ class StreamingTransducer:
 
 
 class StreamingEncoder:
-    """``ContextNetEncoder`` chunk by chunk; a frame comes out with the input frame that completes it."""
+    """An ``Encoder`` chunk by chunk; a frame comes out with the input frame that completes it."""
 
-    def __init__(self, encoder: ContextNetEncoder, batch: int = 1):
-        self.encoder, self.state, self.seen = encoder, first_state(encoder, batch), 0
+    def __init__(self, encoder: Encoder, batch: int = 1):
+        self.encoder, self.state, self.seen = encoder, encoder.initial_state(batch), 0
 
     def feed(self, features: Float[Tensor, "batch frames mels"]) -> Float[Tensor, "batch frames_out D_enc"]:
-        out, self.state = encoder_step(self.encoder, features, self.state, self.seen % self.encoder.reduction)
+        out, self.state = self.encoder.step(features, self.state, self.seen % self.encoder.reduction)
         self.seen += features.shape[1]
         return out
-
-
-def first_state(encoder: ContextNetEncoder, batch: int = 1) -> list[Tensor]:
-    """What ``encoder_step`` carries, before the first frame. For every block: the last kernel - 1
-    input frames of each of its convolutions; sum and number of the frames that its
-    squeeze-and-excitation has seen; the shortcut's last input frames.
-    """
-    state = []
-    for block in encoder.blocks:
-        convolutions = [layer.conv for layer in block.layers]
-        state += [_no_frames_before(conv, batch) for conv in convolutions]
-        if block.se is not None:
-            total = block.se.down.weight.new_zeros(batch, 1, block.channels, dtype=torch.float64)
-            state += [total, total.new_zeros(())]
-        if isinstance(block.shortcut, SeparableConv):
-            state.append(_no_frames_before(block.shortcut, batch))
-    return state
-
-
-def encoder_step(
-    encoder: ContextNetEncoder,
-    features: Float[Tensor, "batch frames mels"],
-    state: list[Tensor],
-    phase: int = 0,
-) -> tuple[Float[Tensor, "batch frames_out D_enc"], list[Tensor]]:
-    """The encoder frames that further feature frames, any number of them, complete; and the state after them.
-
-    Encoder frame n needs the feature frames up to n · reduction. ``phase`` is how many
-    frames came before, modulo ``reduction``: always 0 if all chunks are multiples of it.
-    """
-    before, after, x = iter(state), [], features
-    for block in encoder.blocks:
-        x = _block_step(block, x, before, after, phase)
-        phase = output_length(phase, block.stride)
-    return x, after
-
-
-def _block_step(block: Block, x: Tensor, before: Iterator[Tensor], after: list[Tensor], phase: int) -> Tensor:
-    """``Block.forward`` on further frames; takes its state from ``before``, adds the new one to ``after``."""
-    y, inner_phase = x, phase
-    for layer in block.layers:
-        y = layer.activation(_norm(layer.norm, _conv_step(layer.conv, y, before, after, inner_phase)))
-        inner_phase = output_length(inner_phase, layer.conv.stride)
-    if block.se is not None:
-        mean, *sums = running_mean(y, next(before), next(before))
-        after += sums
-        se = block.se
-        y = y * se.gate(se.up(se.activation(se.down(mean))))
-    shortcut = None
-    if block.shortcut is not None:
-        if isinstance(block.shortcut, PointwiseConv):
-            shortcut = block.shortcut.linear(x[:, -phase % block.stride :: block.stride])
-        else:
-            shortcut = _conv_step(block.shortcut, x, before, after, phase)
-        shortcut = _norm(block.shortcut_norm, shortcut)
-    return block.end(y, shortcut)
-
-
-def _conv_step(
-    conv: SeparableConv, x: Tensor, before: Iterator[Tensor], after: list[Tensor], phase: int
-) -> Tensor:
-    channels, kernel = conv.depthwise.shape
-    joined = torch.cat([next(before), x], dim=1)
-    after.append(joined[:, joined.shape[1] - kernel + 1 :])
-    due = joined[:, -phase % conv.stride :]  # the next output frame is that of input frame -phase % stride
-    if due.shape[1] < kernel:
-        return x.new_zeros(x.shape[0], 0, conv.pointwise.out_features)
-    out = F.conv1d(due.mT, conv.depthwise[:, None], stride=conv.stride, groups=channels)
-    return conv.pointwise(out.mT)
-
-
-def _no_frames_before(conv: SeparableConv, batch: int) -> Tensor:
-    channels, kernel = conv.depthwise.shape
-    return conv.depthwise.new_zeros(batch, kernel - 1, channels)
-
-
-def _norm(norm: nn.Module, x: Tensor) -> Tensor:
-    return norm(x, None) if x.shape[1] else x

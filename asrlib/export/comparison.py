@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from asrlib.data.corpora import cut_audio
+from asrlib.data.audio import cut_audio
 from asrlib.export.runner import Runner, samples_at
 from asrlib.metrics import ErrorRate, word_error_rate
 from asrlib.recognizer import Recognizer

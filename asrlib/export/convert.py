@@ -1,6 +1,6 @@
 """A trained model as one file that runs without PyTorch: ONNX or TFLite (LiteRT).
 
-Signal in, labels out: framing, spectrum, mel filters and normalisation are in the graph, and
+Signal in, labels out: framing, spectrum, mel filters and normalization are in the graph, and
 so is the search. From float32 mono samples in [-1, 1] at the model's rate come
 
     tokens     (frames, symbols) int32    labels emitted at each encoder frame, 0 where none

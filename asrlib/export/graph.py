@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asrlib.models.layers.conv import frame_mask, output_length
+from asrlib.models.encoder import Encoder
+from asrlib.models.layers.mask import frame_mask
 from asrlib.signal.features import FrontEnd, frame_count, preemphasize, running_mean, warp_filters
 
 
@@ -78,7 +79,7 @@ class SignalToFrames(nn.Module):
     def __init__(
         self,
         front_end: FrontEnd,
-        encoder: nn.Module,
+        encoder: Encoder,
         warps: Sequence[float],
         sums: torch.dtype = torch.float64,
     ):
@@ -86,17 +87,9 @@ class SignalToFrames(nn.Module):
         self.front_end, self.encoder = TracedFrontEnd(front_end, warps, sums), encoder
 
     def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        # ContextNetEncoder.forward looks at the lengths to see if there is anything to mask
-        x, count = self.front_end(signal, length)
-        mask = None if count is None else frame_mask(count, x.shape[1])
-        for block in self.encoder.blocks:
-            mask_out = mask
-            if count is not None and block.stride > 1:
-                count = output_length(count, block.stride)
-                mask_out = frame_mask(count, output_length(x.shape[1], block.stride))
-            x = block(x, mask, mask_out)
-            mask = mask_out
-        return x, count
+        features, count = self.front_end(signal, length)
+        encoder_out, count_out = self.encoder(features, count)
+        return encoder_out, None if count is None else count_out
 
 
 def _mean(x: Tensor, mask: Tensor | None, dims: tuple[int, ...]) -> Tensor:

@@ -36,7 +36,7 @@ def write_onnx(parts: list[Part], about: dict[str, Any], int8: bool) -> dict[str
         output_names=part.outputs,
         verbose=False,
     ).model_proto
-    for node in _nodes(proto.graph):  # which line of which file on this machine each came from
+    for node in _nodes(proto.graph):  # the source lines of this machine that each was made from
         del node.metadata_props[:]
     onnx.helper.set_model_props(proto, {"asrlib": json.dumps(about, ensure_ascii=False)})
     contents = {"float32": proto.SerializeToString()}

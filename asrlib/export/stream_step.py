@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from asrlib.decoding.streaming import encoder_step, first_state
 from asrlib.export.graph import TracedFrontEnd
 from asrlib.export.transducer_graph import Join, Predict
 from asrlib.models.transducer import Transducer
@@ -18,7 +17,7 @@ from asrlib.signal.features import FrontEnd, running_mean
 class StreamStep(nn.Module):
     """The next encoder frame of a causal model: samples and states to labels and states.
 
-    ``signal`` are ``overlap`` samples that came before (the first time: a zero and the
+    ``signal`` are the ``overlap`` samples before (the first time: a zero and the
     first samples of the utterance) and ``chunk`` new ones, so many that one more encoder
     frame can be made. Behind the end of an utterance come zeros: the frame that began inside
     it does not see them. The states begin as ``start``, zeros all of them.
@@ -47,7 +46,7 @@ class StreamStep(nn.Module):
         if front_end.normalize == "running":
             self.start += [torch.zeros(1, 1, front_end.filters.shape[1]), torch.zeros(())]
         self._sums_end = len(self.start)
-        self.start += first_state(model.encoder)
+        self.start += model.encoder.initial_state()
         # sums and numbers of frames: what the running means are made of
         counts = slice(self._search_end, self._sums_end)
         self.start[counts] = [x.to(sums) for x in self.start[counts]]
@@ -60,7 +59,7 @@ class StreamStep(nn.Module):
         if sums:
             mean, *sums = running_mean(features, *sums)
             features = features - mean
-        encoder_out, encoded = encoder_step(self.encoder, features, list(state[self._sums_end :]))
+        encoder_out, encoded = self.encoder.step(features, list(state[self._sums_end :]))
         found, search = (self._transduce if self.head is None else self._collapse)(encoder_out[0], *search)
         return *found, *search, *sums, *encoded
 

@@ -1,17 +1,8 @@
 """The ContextNet encoder: 23 convolution blocks with squeeze-and-excitation.
 
-Several networks carry the name (lesson 04 counts both):
-
-- ``variant="paper"`` (Han et al. 2020, section 2.2): a block is m × (separable
-  convolution, batch norm, activation), then SE, and where it is residual a
-  pointwise convolution and batch norm on the shortcut; the block's activation
-  comes after the addition.
-- ``variant="tensorflowasr"``: the SE module starts with one more separable
-  convolution, the shortcut is a separable convolution too, and a block without a
-  shortcut ends with the activation all the same. ``variant="tensorflowasr-2021"``
-  is that code two years before: its gates are sigmoid(activation(·)).
-
-The stride sits on the last of the m convolutions, and on the shortcut.
+Several networks carry the name, the paper's and those of TensorFlowASR's code (lesson 04 counts them):
+`asrlib.models.contextnet_blocks` says how their blocks differ. `asrlib.models.contextnet_plain` is the
+paper's in as few lines as it takes, without padding.
 """
 
 from __future__ import annotations
@@ -22,177 +13,46 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from asrlib.backend import asks_nothing, in_processes
+from asrlib import validate
+from asrlib.backend import is_traced
 from asrlib.errors import InputError
+from asrlib.models.contextnet_blocks import DOWNSAMPLING, VARIANTS, Block, BlockConfig, standard_blocks
 from asrlib.models.contextnet_fused import can_fuse, fused_forward
-from asrlib.models.layers.conv import (
-    ACTIVATIONS,
-    MaskedBatchNorm,
-    PointwiseConv,
-    SeparableConv,
-    frame_mask,
-    note_valid_rows,
-    output_length,
-)
+from asrlib.models.encoder import Encoder, EncoderConfig
+from asrlib.models.layers.activations import ACTIVATIONS
+from asrlib.models.layers.batch_norm import MaskedBatchNorm
+from asrlib.models.layers.conv import PADDINGS, output_length, receptive_field
+from asrlib.models.layers.mask import FrameMask, frame_mask
 from asrlib.models.layers.se import SqueezeExcite
-
-VARIANTS = ("paper", "tensorflowasr", "tensorflowasr-2021")
-# the blocks that halve the frame rate
-DOWNSAMPLING = {"progressive": (3, 7, 14), "2x": (3,)}
+from asrlib.models.parameters import count_parameters
 
 
-@dataclass
-class BlockConfig:
-    """One row of the paper's table 1; ``filters`` before scaling by alpha."""
-
-    filters: int
-    layers: int = 5
-    kernel: int = 5
-    stride: int = 1
-    residual: bool = True
-    activation: str = "swish"
-    padding: str = "same"
-    se: str | int = "global"
-
-
-def standard_blocks(
-    kernel: int = 5,
-    activation: str = "swish",
-    padding: str = "same",
-    se: str | int = "global",
-    downsampling: str = "progressive",
-) -> list[BlockConfig]:
-    """C0 to C22 of the paper (table 1).
-
-    ``downsampling="progressive"`` halves the rate at C3, C7 and C14 (8 ×, section
-    2.3); ``"2x"`` only at C3, the paper's ablation.
-    """
-    if downsampling not in DOWNSAMPLING:
-        raise InputError(f"downsampling is {downsampling!r}; use one of {', '.join(DOWNSAMPLING)}")
-    strides = DOWNSAMPLING[downsampling]
-    shared = dict(kernel=kernel, activation=activation, padding=padding, se=se)
-    first = BlockConfig(256, layers=1, residual=False, **shared)
-    middle = [
-        BlockConfig(256 if index <= 10 else 512, stride=2 if index in strides else 1, **shared)
-        for index in range(1, 22)
-    ]
-    return [first, *middle, BlockConfig(640, layers=1, residual=False, **shared)]
-
-
-class ConvModule(nn.Module):
-    """Separable convolution, batch norm, activation."""
-
-    def __init__(self, channels_in: int, channels_out: int, block: BlockConfig, stride: int, activation: str):
-        super().__init__()
-        self.conv = SeparableConv(channels_in, channels_out, block.kernel, stride, block.padding)
-        self.norm = MaskedBatchNorm(channels_out)
-        self.activation = ACTIVATIONS[activation]
-
-    def forward(
-        self, x: Float[Tensor, "batch frames cin"], mask: Bool[Tensor, "batch frames_out"] | None
-    ) -> Float[Tensor, "batch frames_out cout"]:
-        return self.norm(self.conv(x), mask, self.activation)
-
-
-class Block(nn.Module):
-    """One of C0 … C22. ``rate`` is how many input frames one frame of this block's output spans."""
-
-    def __init__(self, channels_in: int, block: BlockConfig, alpha: float, variant: str, rate: int):
-        super().__init__()
-        if block.activation not in ACTIVATIONS:
-            raise InputError(
-                f"activation is {block.activation!r}; use one of {', '.join(sorted(ACTIVATIONS))}"
-            )
-        if block.layers < 1 or block.filters < 1 or alpha <= 0:
-            raise InputError(
-                f"a block of {block.layers} layers and {block.filters} filters at alpha {alpha} is empty"
-            )
-        channels = int(block.filters * alpha)
-        self.stride, self.channels = block.stride, channels
-        tensorflowasr = variant != "paper"
-        self.layers = nn.ModuleList()
-        for layer in range(block.layers):
-            stride = block.stride if layer == block.layers - 1 else 1
-            self.layers.append(
-                ConvModule(channels_in if layer == 0 else channels, channels, block, stride, block.activation)
-            )
-        if tensorflowasr:
-            self.layers.append(ConvModule(channels, channels, block, 1, block.activation))
-        if block.se == "none":
-            self.se = None
-        else:
-            window = isinstance(block.se, int) and block.se > 0
-            context = max(1, round(block.se / rate)) if window else block.se
-            before_gate = block.activation if variant == "tensorflowasr-2021" else "linear"
-            self.se = SqueezeExcite(channels, context, block.activation, before_gate)
-        self.shortcut = None
-        if block.residual:
-            self.shortcut = (
-                SeparableConv(channels_in, channels, block.kernel, block.stride, block.padding)
-                if tensorflowasr
-                else PointwiseConv(channels_in, channels, block.stride)
-            )
-            self.shortcut_norm = MaskedBatchNorm(channels)
-        self.activation = ACTIVATIONS[block.activation]
-        self.ends_active = block.residual or tensorflowasr
-
-    def forward(
-        self,
-        x: Float[Tensor, "batch frames cin"],
-        mask: Bool[Tensor, "batch frames"] | None,
-        mask_out: Bool[Tensor, "batch frames_out"] | None,
-    ) -> Float[Tensor, "batch frames_out cout"]:
-        y, current = x, mask
-        for layer in self.layers:
-            current = mask_out if layer.conv.stride > 1 else current
-            y = layer(y, current)
-        if self.se is not None:
-            y = self.se(y, mask_out)
-        shortcut = None if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask_out)
-        return self.end(y, shortcut)
-
-    def end(self, y: Tensor, shortcut: Tensor | None) -> Tensor:
-        """What leaves the block: the sum with the shortcut's output, if there is one, and the activation."""
-        y = y if shortcut is None else y + shortcut
-        return self.activation(y) if self.ends_active else y
-
-
-@contextlib.contextmanager
-def _statistics_kept(block: Block) -> Iterator[None]:
-    """While a block runs again for its gradients: its running statistics know this batch already."""
-    own = [
-        (norm, dict(norm.named_buffers())) for norm in block.modules() if isinstance(norm, MaskedBatchNorm)
-    ]
-    try:
-        for norm, buffers in own:
-            for name, value in buffers.items():
-                setattr(norm, name, torch.empty_like(value))  # which nobody reads
-        yield
-    finally:
-        for norm, buffers in own:
-            for name, value in buffers.items():
-                setattr(norm, name, value)
-
-
-class ContextNetEncoder(nn.Module):
+class ContextNetEncoder(Encoder):
     """(batch, frames, mels) features to (batch, ceil(frames / 8), D) for the standard blocks.
 
-    ``checkpoint_blocks`` True: a training step keeps each block's input alone, and runs the
-    block again in the backward pass (Chen et al. 2016). Same numbers, less memory, more time.
+    ``keys`` is where a configuration describes each block, for messages about them.
     """
 
     checkpoint_blocks = False
 
-    def __init__(self, mels: int, blocks: Sequence[BlockConfig], alpha: float = 1.0, variant: str = "paper"):
+    def __init__(
+        self,
+        mels: int,
+        blocks: Sequence[BlockConfig],
+        alpha: float = 1.0,
+        variant: str = "paper",
+        keys: Sequence[str] | None = None,
+    ):
         super().__init__()
         if variant not in VARIANTS:
             raise InputError(f"variant is {variant!r}; use one of {', '.join(VARIANTS)}")
         if not blocks:
             raise InputError("the encoder has no blocks")
+        self.described_by = list(zip(keys or _block_keys(blocks), blocks, strict=True))
         self.blocks = nn.ModuleList()
         channels, rate = mels, 1
         for block in blocks:
@@ -204,21 +64,19 @@ class ContextNetEncoder(nn.Module):
     def forward(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch frames_out channels"], Int[Tensor, "batch"]]:
-        """Frames past each length are ignored, and zero on the way out."""
+        """Frames past each length are ignored, and zero on the way out; see ``Encoder.forward``."""
         if self.training and can_fuse(self, features):
             return fused_forward(self, features, lengths)
         batch, frames, _ = features.shape
+        masked = lengths is not None and _may_differ(lengths, frames)
         if lengths is None:
             lengths = torch.full((batch,), frames, dtype=torch.long, device=features.device)
-        # one utterance, or all of one length: nothing to mask (not asked on an accelerator: it would wait)
-        masked = features.device.type != "cpu" or bool((lengths != frames).any())
-        x, mask = features, self._mask(lengths, frames) if masked else None
-        if masked:
-            x = x * mask[..., None]
+        x, mask = features, FrameMask(frame_mask(lengths, frames)) if masked else None
+        if mask is not None:
+            x = x * mask.valid[..., None]
         for block in self.blocks:
-            lengths = output_length(lengths, block.stride)
-            frames = output_length(frames, block.stride)
-            mask_out = self._mask(lengths, frames) if masked and block.stride > 1 else mask
+            lengths, frames = output_length(lengths, block.stride), output_length(frames, block.stride)
+            mask_out = FrameMask(frame_mask(lengths, frames)) if masked and block.stride > 1 else mask
             x = self.run_block(nn.Module.__call__, block, x, mask, mask_out)
             mask = mask_out
         return x, lengths
@@ -236,8 +94,131 @@ class ContextNetEncoder(nn.Module):
             context_fn=lambda: (contextlib.nullcontext(), _statistics_kept(block)),
         )
 
-    def _mask(self, lengths: Tensor, frames: int) -> Tensor:
-        mask = frame_mask(lengths, frames)
-        if self.training and not asks_nothing(mask) and not in_processes():
-            note_valid_rows(mask)
-        return mask
+    def set_checkpointing(self, enabled: bool) -> None:
+        """Keep each block's input alone in training, and run the block again in the backward pass
+        (Chen et al. 2016). Same numbers, less memory, more time.
+        """
+        self.checkpoint_blocks = enabled
+
+    def streaming_obstacles(self) -> list[str]:
+        """Return each block's key that needs the future, with its value. Lesson 12."""
+        found = []
+        for key, block in self.described_by:
+            if block.kernel > 1 and block.padding != "causal":
+                found.append(f"{key}.padding is {block.padding} (use causal)")
+            if block.se not in ("none", "causal"):
+                found.append(f"{key}.se is {block.se} (use causal or none)")
+        return list(dict.fromkeys(found))
+
+    def initial_state(self, batch: int = 1) -> list[Tensor]:
+        """Return the states of all blocks, one behind the other. Lesson 12."""
+        return [tensor for block in self.blocks for tensor in block.initial_state(batch)]
+
+    def step(
+        self, features: Float[Tensor, "batch frames mels"], state: list[Tensor], phase: int = 0
+    ) -> tuple[Float[Tensor, "batch frames_out channels"], list[Tensor]]:
+        """Return the frames that further feature frames complete; see ``Encoder.step``. Lesson 12."""
+        before, after, x = iter(state), [], features
+        for block in self.blocks:
+            x, own = block.step(x, before, phase)
+            after += own
+            phase = output_length(phase, block.stride)
+        return x, after
+
+    def profile(self) -> dict[str, list[float]]:
+        """Return for each block: ``parameters``; ``work``, multiplications of its convolutions for a second
+        of sound at 100 frames per second; ``field``, the receptive field up to there in input frames;
+        ``rate``, how many input frames a frame of its output spans. Lesson 04.
+        """
+        profile: dict[str, list[float]] = {"parameters": [], "work": [], "field": [], "rate": []}
+        rate, stack = 1, []
+        for block in self.blocks:
+            work = 0.0
+            for conv in (layer.conv for layer in block.layers):
+                rate *= conv.stride
+                work += 100 / rate * (conv.depthwise.numel() + conv.pointwise.weight.numel())
+                stack.append((conv.depthwise.shape[1], conv.stride))
+            if block.shortcut is not None:
+                weights = sum(weight.numel() for weight in block.shortcut.parameters() if weight.dim() > 1)
+                work += 100 / rate * weights
+            values = sum(count_parameters(block)), work, receptive_field(stack)[-1][0], rate
+            for key, value in zip(profile, values, strict=True):
+                profile[key].append(value)
+        return profile
+
+    def gates(
+        self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
+    ) -> list[Float[Tensor, "batch _ _"]]:
+        """Return the factors of each squeeze-and-excitation module, in order: one frame of them for the
+        whole utterance where the context is global. Lesson 03.
+        """
+        modules = [module for module in self.modules() if isinstance(module, SqueezeExcite)]
+        found: list[Tensor] = []
+        hooks = [
+            module.register_forward_pre_hook(lambda module, inputs: found.append(module.gates(*inputs)))
+            for module in modules
+        ]
+        try:
+            self(features, lengths)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
+
+def _may_differ(lengths: Tensor, frames: int) -> bool:
+    """Whether there may be something to mask; on an accelerator, or in a graph, without asking."""
+    return is_traced() or lengths.device.type != "cpu" or bool((lengths != frames).any())
+
+
+@contextlib.contextmanager
+def _statistics_kept(block: Block) -> Iterator[None]:
+    """Let a block run again for its gradients: its running statistics know this batch already."""
+    own = [
+        (norm, dict(norm.named_buffers())) for norm in block.modules() if isinstance(norm, MaskedBatchNorm)
+    ]
+    try:
+        for norm, buffers in own:
+            for name, value in buffers.items():
+                setattr(norm, name, torch.empty_like(value))  # which nobody reads
+        yield
+    finally:
+        for norm, buffers in own:
+            for name, value in buffers.items():
+                setattr(norm, name, value)
+
+
+def _block_keys(blocks: Sequence[BlockConfig]) -> list[str]:
+    return [f"encoder.blocks[{number}]" for number in range(len(blocks))]
+
+
+@dataclass
+class ContextNetConfig(EncoderConfig):
+    """``blocks`` overrides what the other keys describe, but for ``variant`` and ``alpha``. Lesson 04."""
+
+    kind: str = "contextnet"
+    variant: str = "paper"
+    alpha: float = 1.0
+    kernel: int = 5
+    activation: str = "swish"
+    downsampling: str = "progressive"
+    padding: str = "same"
+    se: str | int = "global"
+    blocks: list[BlockConfig] | None = None
+
+    def build(self, mels: int) -> ContextNetEncoder:
+        if self.blocks is not None:
+            return ContextNetEncoder(mels, self.blocks, self.alpha, self.variant)
+        blocks = standard_blocks(self.kernel, self.activation, self.padding, self.se, self.downsampling)
+        return ContextNetEncoder(mels, blocks, self.alpha, self.variant, ["encoder"] * len(blocks))
+
+    def check(self, where: str) -> None:
+        validate.positive(where, "encoder", self, "alpha", "kernel")
+        validate.choice(where, "encoder", self, "variant", VARIANTS)
+        validate.choice(where, "encoder", self, "downsampling", DOWNSAMPLING)
+        blocks = self.blocks or []
+        for name, row in (("encoder", self), *zip(_block_keys(blocks), blocks, strict=True)):
+            validate.choice(where, name, row, "activation", ACTIVATIONS)
+            validate.choice(where, name, row, "padding", PADDINGS)
+            if isinstance(row, BlockConfig):
+                validate.positive(where, name, row, "filters", "layers", "kernel", "stride")

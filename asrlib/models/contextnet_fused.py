@@ -16,14 +16,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from asrlib.backend import runs_triton
-from asrlib.models.layers.conv import (
-    ACTIVATIONS,
-    PointwiseConv,
-    SeparableConv,
-    frame_mask,
-    output_length,
-    pad_amounts,
-)
+from asrlib.models.layers.activations import ACTIVATIONS
+from asrlib.models.layers.conv import PointwiseConv, SeparableConv, output_length, pad_amounts
+from asrlib.models.layers.mask import frame_mask
 from asrlib.models.layers.se import SqueezeExcite
 
 

@@ -1,7 +1,8 @@
-"""Making more data out of what there is: SpecAugment, speed, pitch-of-tract, noise, channel.
+"""Augmentation, one function per kind: SpecAugment, speed, noise, channel, room, noise gate.
 
-Every function takes a ``torch.Generator`` on the CPU, so that a training step can
-be repeated exactly after a resume, on any device. Lessons 01 and 09.
+What is drawn at random comes from a ``torch.Generator`` on the CPU, so that a training step can be repeated
+exactly after a resume, on any device. ``asrlib.signal.augment_policy`` applies them to training batches,
+``asrlib.signal.features.warp_filters`` warps the frequency axis. Lessons 01 and 09.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from torch import Tensor
 
 from asrlib.errors import InputError
 
+# SpecAugment's settings of ContextNet (Han et al. 2020, section 3.1)
+TIME_MASKS, TIME_FRACTION = 10, 0.05
+FREQ_MASKS, FREQ_WIDTH = 1, 27
+
 
 def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Uniform random numbers in [low, high), float32 on the CPU."""
+    """Draw uniform random numbers in [low, high), float32 on the CPU."""
     return low + (high - low) * torch.rand(shape, generator=generator)
 
 
@@ -24,21 +29,21 @@ def spec_augment(
     features: Float[Tensor, "batch frames mels"],
     lengths: Int[Tensor, "batch"],
     generator: torch.Generator,
-    time_masks: int = 10,
-    time_fraction: float = 0.05,
+    time_masks: int = TIME_MASKS,
+    time_fraction: float = TIME_FRACTION,
     time_width: int | None = None,
-    freq_masks: int = 1,
-    freq_width: int = 27,
+    freq_masks: int = FREQ_MASKS,
+    freq_width: int = FREQ_WIDTH,
     fill: float = 0.0,
 ) -> Float[Tensor, "batch frames mels"]:
-    """SpecAugment without warping (Park et al. 2019), as ContextNet uses it (section 3.1).
+    """Mask times and frequencies: SpecAugment without warping (Park et al. 2019), as ContextNet uses it.
 
     Each of ``time_masks`` masks covers up to ``time_fraction`` of its utterance's
     own length (and at most ``time_width`` frames, if given); each of ``freq_masks``
     covers up to ``freq_width`` mel bins. Masks may overlap. Masked cells become
-    ``fill``: 0 is the mean of normalised features.
+    ``fill``: 0 is the mean of normalized features. lengths: in frames.
     """
-    batch, frames, mels = features.shape
+    _, frames, mels = features.shape
     times, bins = draw_masks(
         lengths.cpu(), frames, mels, generator, time_masks, time_fraction, time_width, freq_masks, freq_width
     )
@@ -50,11 +55,11 @@ def draw_masks(
     frames: int,
     mels: int,
     generator: torch.Generator,
-    time_masks: int = 10,
-    time_fraction: float = 0.05,
-    time_width: int | None = None,
-    freq_masks: int = 1,
-    freq_width: int = 27,
+    time_masks: int,
+    time_fraction: float,
+    time_width: int | None,
+    freq_masks: int,
+    freq_width: int,
 ) -> tuple[Bool[Tensor, "batch frames"], Bool[Tensor, "batch mels"]]:
     """Draw which frames and which mel bins ``spec_augment`` masks; ``lengths`` (in frames) on the CPU."""
     batch = len(lengths)
@@ -78,8 +83,8 @@ def hide(
 def _bands(
     batch: int, masks: int, longest: Tensor, extent: Tensor, size: int, generator: torch.Generator
 ) -> Tensor:
-    """(batch, size) booleans: the union of ``masks`` bands, each of an integer width
-    uniform in 0..longest, placed uniformly where it fits into ``extent``.
+    """Return (batch, size) booleans: the union of ``masks`` bands, each of an integer width uniform in
+    0..longest, placed uniformly where it fits into ``extent``.
     """
     width = (torch.rand(batch, masks, generator=generator) * (longest.floor() + 1)).floor()
     start = (torch.rand(batch, masks, generator=generator) * (extent - width + 1).clamp(min=1)).floor()
@@ -89,8 +94,8 @@ def _bands(
 
 
 def fast_size(samples: int) -> int:
-    """A length not below ``samples`` whose Fourier transform is quick: a multiple of a power of
-    two, at most an eighth longer.
+    """Return a length not below ``samples`` whose Fourier transform is quick: a multiple of a power of two,
+    at most an eighth longer.
     """
     step = max(1 << max(samples.bit_length() - 4, 0), 1)
     return -(-samples // step) * step
@@ -114,7 +119,10 @@ def change_speed(waveform: Float[Tensor, "samples"], factor: float) -> Float[Ten
 
 
 def longest_after(samples: int, slowest: float) -> int:
-    """No utterance of up to ``samples`` samples is longer after ``change_speed`` by ``slowest`` or more."""
+    """Return a bound, in samples, on the length of ``samples`` samples after ``change_speed``.
+
+    slowest: the smallest factor.
+    """
     # `change_speed` rounds the factor to what makes half a 128th of its transform
     return math.ceil(samples * (1 / slowest + 1 / 256)) + 1
 
@@ -123,12 +131,12 @@ def add_noise(
     waveforms: Float[Tensor, "batch samples"],
     lengths: Int[Tensor, "batch"],
     snr_db: Float[Tensor, "batch"],
-    colour: Float[Tensor, "batch"],
+    color: Float[Tensor, "batch"],
     generator: torch.Generator,
 ) -> Float[Tensor, "batch samples"]:
-    """Add stationary noise at ``snr_db`` decibels below each utterance's mean power.
+    """Add stationary noise whose power is ``snr_db`` decibels below each utterance's mean power.
 
-    ``colour`` is the exponent of the noise's power spectrum, 1 / f^colour:
+    ``color`` is the exponent of the noise's power spectrum, 1 / f^color:
     0 white, 1 pink, 2 brown.
     """
     batch, samples = waveforms.shape
@@ -138,7 +146,7 @@ def add_noise(
         waveforms.device
     )
     bins = torch.arange(spectrum.shape[1], device=waveforms.device).clamp(min=1)
-    shape = torch.exp(torch.log(bins) * (-0.5 * colour.to(waveforms.device)[:, None]))
+    shape = torch.exp(torch.log(bins) * (-0.5 * color.to(waveforms.device)[:, None]))
     noise = torch.fft.irfft(spectrum * shape, n=size)[:, :samples]
     mask = torch.arange(samples, device=waveforms.device) < lengths[:, None]
     noise = noise * mask
@@ -149,12 +157,12 @@ def add_noise(
     return waveforms + gain[:, None] * noise
 
 
-def colour_channel(
+def color_channel(
     waveforms: Float[Tensor, "batch samples"],
     gains_db: Float[Tensor, "batch points"],
 ) -> Float[Tensor, "batch samples"]:
-    """A random microphone: a smooth gain over frequency, in decibels at points evenly
-    spaced from 0 Hz to half the sample rate, linear between them.
+    """Apply a microphone's frequency response: a gain in decibels at points evenly spaced from 0 Hz to half
+    the sample rate, linear between them.
     """
     size = fast_size(waveforms.shape[1])
     spectrum = torch.fft.rfft(waveforms, n=size)
@@ -171,8 +179,8 @@ def reverberate(
     wet: Float[Tensor, "batch"],
     generator: torch.Generator,
 ) -> Float[Tensor, "batch samples"]:
-    """A random room: exponentially decaying noise as impulse response, 60 dB down after
-    ``decay_s`` seconds, its energy ``wet`` times the direct sound's.
+    """Add the echo of a random room: its impulse response is exponentially decaying noise, 60 dB down after
+    ``decay_s`` seconds, with ``wet`` times the energy of the direct sound.
     """
     taps = int(sample_rate * float(decay_s.max()))
     time = torch.arange(1, taps + 1) / sample_rate
@@ -194,10 +202,10 @@ def gate_noise(
     chosen: Float[Tensor, "batch"],
     threshold_db: float = 30.0,
 ) -> Float[Tensor, "batch samples"]:
-    """A noise gate, as telephones and recorders have one: where the speech in ``clean`` is ``threshold_db``
-    or more below the utterance's loudest 20 ms, the output falls silent, hiss and all.
+    """Apply a noise gate, as telephones and recorders do: silence where the speech in ``clean`` is
+    ``threshold_db`` or more below the utterance's loudest 20 ms.
 
-    ``chosen`` is 1 for the utterances to gate and 0 for those to leave as they are.
+    ``chosen`` is 1 for the utterances to gate and 0 for those to leave as they are. sample_rate: in Hz.
     """
     window = sample_rate // 50
     # the power of 20 ms around each sample, then the gate held open for 30 ms before and after speech

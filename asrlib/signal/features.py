@@ -13,31 +13,52 @@ its configurations mean the same thing here:
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from asrlib import validate
 from asrlib.errors import InputError
 
 NORMALIZATIONS = ("none", "utterance", "bin", "running")
 
 
+@dataclass
+class FeatureConfig:
+    """Lesson 01."""
+
+    sample_rate: int = 16000
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+    mels: int = 80
+    preemphasis: float = 0.97
+    normalize_signal: bool = False
+    normalize: str = "utterance"
+    log_floor: float = 1e-6
+
+    def check(self, where: str) -> None:
+        validate.positive(where, "features", self, "sample_rate", "mels", "log_floor")
+        with validate.named(where, "features"):
+            FrontEnd(**vars(self))
+
+
 def hz_to_mel(hz: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """HTK mel scale: 2595 · log10(1 + f / 700 Hz). Lesson 01."""
+    """Return mel of Hz on the HTK scale: 2595 · log10(1 + f / 700 Hz). Lesson 01."""
     return 2595.0 * torch.log10(1.0 + hz / 700.0)
 
 
 def mel_to_hz(mel: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """Inverse of ``hz_to_mel``."""
+    """Return Hz of mel, the inverse of ``hz_to_mel``."""
     return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
 
 
 def mel_filters(
     sample_rate: int, fft_size: int, mels: int, low_hz: float = 0.0, high_hz: float | None = None
 ) -> Float[Tensor, "bins mels"]:
-    """Triangular filters, evenly spaced in mel between ``low_hz`` and ``high_hz``
+    """Return triangular filters, evenly spaced in mel between ``low_hz`` and ``high_hz``
     (default: half the sample rate), each peaking at 1. Lesson 01.
     """
     high_hz = high_hz or sample_rate / 2
@@ -51,19 +72,19 @@ def mel_filters(
 
 def _triangles(frequency: Tensor, edges: Tensor) -> Tensor:
     """Rise from edge m to edge m + 1, fall to edge m + 2."""
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    rise = (frequency - left) / (centre - left)
-    fall = (right - frequency) / (right - centre)
+    left, center, right = edges[:-2], edges[1:-1], edges[2:]
+    rise = (frequency - left) / (center - left)
+    fall = (right - frequency) / (right - center)
     return torch.minimum(rise, fall).clamp(min=0)
 
 
 def warp_filters(
     filters: Float[Tensor, "bins mels"], warp: Float[Tensor, "batch"]
 ) -> Float[Tensor, "batch bins mels"]:
-    """The same filters read at stretched frequencies, one factor an utterance.
+    """Return the filters read at stretched frequencies, one factor per utterance.
 
-    A factor above 1 moves every filter up in frequency, so that what it hears seems
-    to come from a longer vocal tract (Jaitly & Hinton 2013, vocal tract length
+    A factor above 1 moves every filter up in frequency, as if the speech came
+    from a longer vocal tract (Jaitly & Hinton 2013, vocal tract length
     perturbation). Linear interpolation between neighbouring FFT bins; filters warped
     past half the sample rate keep what is left of them. Lesson 01.
     """
@@ -76,7 +97,7 @@ def warp_filters(
 
 
 def frame_count(samples: int | Tensor, window: int, hop: int) -> int | Tensor:
-    """Frames in ``samples`` samples; a signal shorter than a window is one frame."""
+    """Return the frames in ``samples`` samples; a signal shorter than a window is one frame."""
     if isinstance(samples, Tensor):
         return 1 + (samples - window).clamp(min=0) // hop
     return 1 + max(samples - window, 0) // hop
@@ -85,7 +106,7 @@ def frame_count(samples: int | Tensor, window: int, hop: int) -> int | Tensor:
 def frame(
     signal: Float[Tensor, "*batch samples"], window: int, hop: int
 ) -> Float[Tensor, "*batch frames window"]:
-    """Overlapping frames (a view where the signal is long enough). Lesson 01."""
+    """Return overlapping frames (a view where the signal is long enough). Lesson 01."""
     if signal.shape[-1] < window:
         signal = torch.nn.functional.pad(signal, (0, window - signal.shape[-1]))
     return signal.unfold(-1, window, hop)
@@ -94,7 +115,7 @@ def frame(
 def preemphasize(
     signal: Float[Tensor, "*batch samples"], coefficient: float
 ) -> Float[Tensor, "*batch samples"]:
-    """y[n] = x[n] - coefficient · x[n - 1]; the first sample stays."""
+    """Return y[n] = x[n] - coefficient · x[n - 1]; the first sample stays."""
     if not coefficient:
         return signal
     return torch.cat([signal[..., :1], signal[..., 1:] - coefficient * signal[..., :-1]], dim=-1)
@@ -103,15 +124,15 @@ def preemphasize(
 def log_mel(
     waveform: Float[Tensor, "samples"],
     sample_rate: int,
-    window_ms: float = 25.0,
-    hop_ms: float = 10.0,
-    mels: int = 80,
-    preemphasis: float = 0.97,
-    normalize_signal: bool = False,
+    window_ms: float = FeatureConfig.window_ms,
+    hop_ms: float = FeatureConfig.hop_ms,
+    mels: int = FeatureConfig.mels,
+    preemphasis: float = FeatureConfig.preemphasis,
+    normalize_signal: bool = FeatureConfig.normalize_signal,
     normalize: str = "none",
-    log_floor: float = 1e-6,
+    log_floor: float = FeatureConfig.log_floor,
 ) -> Float[Tensor, "frames mels"]:
-    """Log-mel features of one utterance, natural log. Lesson 01.
+    """Return log-mel features of one utterance, natural log. Lesson 01.
 
     ``waveform`` is mono in [-1, 1]; ``normalize_signal`` divides it by its peak;
     ``normalize`` is ``"none"``, ``"utterance"`` (one mean and variance over all
@@ -137,14 +158,14 @@ class FrontEnd(torch.nn.Module):
 
     def __init__(
         self,
-        sample_rate: int = 16000,
-        window_ms: float = 25.0,
-        hop_ms: float = 10.0,
-        mels: int = 80,
-        preemphasis: float = 0.97,
-        normalize_signal: bool = False,
+        sample_rate: int = FeatureConfig.sample_rate,
+        window_ms: float = FeatureConfig.window_ms,
+        hop_ms: float = FeatureConfig.hop_ms,
+        mels: int = FeatureConfig.mels,
+        preemphasis: float = FeatureConfig.preemphasis,
+        normalize_signal: bool = FeatureConfig.normalize_signal,
         normalize: str = "none",
-        log_floor: float = 1e-6,
+        log_floor: float = FeatureConfig.log_floor,
     ):
         super().__init__()
         if normalize not in NORMALIZATIONS:
@@ -172,8 +193,7 @@ class FrontEnd(torch.nn.Module):
         lengths: Int[Tensor, "batch"],
         warp: Float[Tensor, "batch"] | None = None,
     ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
-        """Features and their lengths in frames; ``lengths`` in samples, and what lies behind
-        them is ignored.
+        """Return features and their lengths in frames; ``lengths`` are in samples, padding is ignored.
 
         ``warp`` stretches each utterance's frequency axis (see ``warp_filters``).
         """
@@ -192,7 +212,7 @@ class FrontEnd(torch.nn.Module):
     def log_mels(
         self, frames: Float[Tensor, "batch frames window"], warp: Float[Tensor, "batch"] | None = None
     ) -> Float[Tensor, "batch frames mels"]:
-        """Of frames cut and pre-emphasised, before normalisation."""
+        """Return log-mel features of pre-emphasized frames, before normalization."""
         spectrum = torch.fft.rfft(frames * self.taper, n=self.fft_size)
         power = spectrum.real.square() + spectrum.imag.square()
         filters = self.filters if warp is None else warp_filters(self.filters, warp)
@@ -215,7 +235,7 @@ def running_mean(
     total: Float[Tensor, "batch 1 channels"] | None = None,
     count: Float[Tensor, ""] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean of all frames up to each one, and the sum and number of frames to go on from
+    """Return the mean of all frames up to each one, and the sum and number of frames with which to continue
     when more follow; both start at zero, in 64 bits, as a long stream needs.
     """
     total = x.new_zeros(x.shape[0], 1, x.shape[2], dtype=torch.float64) if total is None else total

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from asrlib.data.corpora import read_audio
+from asrlib.data.audio import read_audio
 from asrlib.errors import InputError
 from asrlib.files import write_atomically
 from asrlib.signal.features import frame

@@ -1,6 +1,6 @@
-"""n-gram language models over a tokenizer's labels: how probable is a text, label by label?
+"""n-gram language models over a tokenizer's labels: the probability of a text, label by label.
 
-The model counts labels, not words, so that a search can ask it at every label it emits,
+The model counts labels, not words, so that a search can use it at every label it emits,
 whatever the tokenizer. ``train_ngram`` smooths by interpolation after Witten and Bell (1991;
 Chen & Goodman 1998, section 2.5): after the history h,
 
@@ -8,9 +8,9 @@ Chen & Goodman 1998, section 2.5): after the history h,
 
 where c counts, N(h) is how many different labels were seen after h, and h' is h without
 its first label; below the unigrams all labels and the end of the text are equally probable.
-Every history's probabilities sum to one, and what was never seen is improbable, not
-impossible. ``NGram.arpa`` and ``load_arpa`` use the ARPA format, so models made with other programs
-do as well, if they were made of texts split into these labels. Lesson 11.
+Every history's probabilities sum to one, and unseen labels are improbable, not impossible.
+``NGram.arpa`` and ``load_arpa`` use the ARPA format, which other programs write, too; their
+texts must be split into the same labels. Lesson 11.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ END = 0  # blank's number, which no text has, stands for the end of a text
 START = -1
 UNKNOWN = -2
 SPACE = "<space>"  # a label that is a space, in a file whose fields are separated by spaces
-ABSENT = -99.0  # log10 of the probability of what has none
+ABSENT = -99.0  # log10 of the probability of a label without one
 LN10 = math.log(10)
 
 State = tuple[int, ...]
@@ -40,9 +40,9 @@ State = tuple[int, ...]
 class NGram:
     """Natural log-probabilities and back-off weights of label sequences.
 
-    ``table[history]`` has those of the labels seen after it; any other label's is
-    ``backoff[history]`` plus what the history without its first label says. Labels are
-    the tokenizer's numbers, ``END`` the end of the text.
+    ``table[history]`` has those of the labels seen after it; any other label's is ``backoff[history]`` plus
+    its log-probability after the history without its first label. Labels are the tokenizer's numbers,
+    ``END`` is the end of the text.
     """
 
     def __init__(
@@ -53,15 +53,15 @@ class NGram:
         self._scores: dict[State, Tensor] = {}
 
     def start(self) -> State:
-        """The history at the start of a text."""
+        """Return the history at the start of a text."""
         return self._known((START,))
 
     def advance(self, state: State, label: int) -> State:
-        """The history after one more label: as much of it as the model knows something about."""
+        """Return the history after one more label: the longest end of it that the model has."""
         return self._known((*state, label))
 
     def scores(self, state: State) -> Float[Tensor, "V"]:
-        """ln P of every label after ``state``; at 0, of the end of the text."""
+        """Return ln P of every label after ``state``; at 0, of the end of the text."""
         if state not in self._scores:
             if state:
                 scores = self.scores(self._known(state[1:])) + self.backoff.get(state, 0.0)
@@ -73,7 +73,7 @@ class NGram:
         return self._scores[state]
 
     def log_prob(self, labels: Iterable[int]) -> float:
-        """ln P of a whole text, its end included."""
+        """Return ln P of a whole text, its end included."""
         total, state = 0.0, self.start()
         for label in labels:
             total += float(self.scores(state)[label])
@@ -81,8 +81,8 @@ class NGram:
         return total + float(self.scores(state)[END])
 
     def perplexity(self, texts: Iterable[Sequence[int]]) -> float:
-        """exp of the mean of -ln P, over all labels and ends of the texts: between how many
-        equally probable labels the model hesitates.
+        """Return exp of the mean of -ln P over all labels and ends of the texts: as if the model chose among
+        so many equally probable labels. Raises ``InputError`` where there is no text.
         """
         texts = list(texts)
         if not texts:
@@ -90,7 +90,7 @@ class NGram:
         return math.exp(-sum(map(self.log_prob, texts)) / sum(len(text) + 1 for text in texts))
 
     def arpa(self) -> str:
-        """The model as an ARPA file's text; ``load_arpa`` reads it."""
+        """Return the model as an ARPA file's text; ``load_arpa`` reads it."""
         names = {START: "<s>", END: "</s>", UNKNOWN: "<unk>"}
         names |= {number: label.replace(" ", SPACE) for number, label in enumerate(self.labels, start=1)}
         sections: list[list[str]] = [[] for _ in range(self.order)]
@@ -114,7 +114,7 @@ class NGram:
 
 
 def train_ngram(texts: Iterable[Sequence[int]], labels: Sequence[str], order: int = 3) -> NGram:
-    """A model of texts given as label numbers (``Tokenizer.encode``); ``labels`` are the
+    """Return a model of texts given as label numbers (``Tokenizer.encode``); ``labels`` are the
     tokenizer's. Raises ``InputError`` where there is no text, or ``order`` is below 1.
     """
     if order < 1:
@@ -145,7 +145,7 @@ def train_ngram(texts: Iterable[Sequence[int]], labels: Sequence[str], order: in
 
 
 def load_arpa(path: str | Path, labels: Sequence[str]) -> NGram:
-    """The language model of an ARPA file, for a tokenizer with these labels.
+    """Return the language model of an ARPA file, for a tokenizer with these labels.
 
     A label that is a space is written ``<space>``. Labels without a unigram have the
     probability of ``<unk>``, or next to none. Raises ``InputError`` naming the file

@@ -19,10 +19,10 @@ KINDS = ("characters", "words", "phones", "wordpieces")
 
 
 def normalize_text(text: str) -> str:
-    """Lower case, NFKC, letters with their marks, digits and apostrophes alone, single spaces.
+    """Return lower case, NFKC, with nothing but letters with their marks, digits, apostrophes, single spaces.
 
-    Recordings come with their own conventions (LibriSpeech in upper case, LJSpeech
-    with punctuation); training and scoring see this one form.
+    Corpora have their own conventions (LibriSpeech upper case, LJSpeech punctuation); training and scoring
+    use this one form.
     """
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
     kept: list[str] = []
@@ -36,8 +36,8 @@ def normalize_text(text: str) -> str:
 class Tokenizer:
     """A list of labels: ``encode`` text to their numbers, ``decode`` numbers to text.
 
-    ``kind`` decides what a label is. For ``phones`` the "text" is phones separated by
-    spaces. Number 0 is blank and is never produced by ``encode``; ``decode`` skips it.
+    ``kind``, one of ``KINDS``, decides what a label is. For ``phones`` the text is phones separated by
+    spaces. Number 0 is blank: ``encode`` never returns it, ``decode`` skips it.
     """
 
     def __init__(self, kind: str, labels: Sequence[str], normalize: bool = True):
@@ -50,20 +50,20 @@ class Tokenizer:
 
     @property
     def vocabulary(self) -> int:
-        """Labels with blank: V."""
+        """The number of labels, with blank: V."""
         return len(self.labels) + 1
 
     def prepare(self, text: str) -> str:
-        """The form of ``text`` that is encoded and scored."""
+        """Return the form of ``text`` that is encoded and scored."""
         return normalize_text(text) if self.normalize and self.kind != "phones" else " ".join(text.split())
 
     def split(self, text: str) -> list[str]:
-        """The labels of a text, as strings."""
+        """Return the labels of a text, as strings."""
         text = self.prepare(text)
         return list(text) if self.kind == "characters" else text.split()
 
     def encode(self, text: str) -> list[int]:
-        """Raises ``InputError`` for a label that is not in the vocabulary."""
+        """Return the label numbers of a text. Raises ``InputError`` for a label not in the vocabulary."""
         try:
             return [self._number[label] for label in self.split(text)]
         except KeyError as error:
@@ -74,17 +74,19 @@ class Tokenizer:
             ) from None
 
     def decode(self, numbers: Iterable[int]) -> str:
+        """Return the text of label numbers."""
         labels = [self.labels[number - 1] for number in numbers if number != BLANK]
         return ("" if self.kind == "characters" else " ").join(labels)
 
     def word_starts(self, numbers: Sequence[int]) -> list[int]:
-        """Positions in ``numbers`` at which a word of ``decode(numbers)`` starts."""
+        """Return the positions in ``numbers`` at which a word of ``decode(numbers)`` starts."""
         if self.kind != "characters":
             return list(range(len(numbers)))
         space = self._number.get(" ")
         return [i for i, n in enumerate(numbers) if n != space and (i == 0 or numbers[i - 1] == space)]
 
     def save(self, folder: str | Path) -> None:
+        """Write the tokenizer into a model directory."""
         content = {"kind": self.kind, "normalize": self.normalize, "labels": self.labels}
         Path(folder, "tokenizer.json").write_text(
             json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8"
@@ -92,7 +94,10 @@ class Tokenizer:
 
 
 class WordPieceTokenizer(Tokenizer):
-    """Word pieces by sentencepiece; its pieces keep their numbers, shifted by one for blank."""
+    """Word pieces of a sentencepiece model, which keep their numbers, shifted by one for blank.
+
+    model: the content of the model file. Raises ``InputError`` if it is none.
+    """
 
     def __init__(self, model: bytes, normalize: bool = True):
         import sentencepiece
@@ -142,12 +147,11 @@ def train_tokenizer(
     max_piece_length: int = 16,
     reserved: Sequence[str] = (),
 ) -> Tokenizer:
-    """A tokenizer for ``texts``; the arguments after them are for word pieces only.
+    """Return a tokenizer trained on ``texts``; ``normalize`` apart, the other arguments are for word pieces.
 
-    ``vocabulary`` counts blank (0) and ``<unk>`` (1), which no text is encoded to. ``reserved``
-    pieces follow these two, even if no text has them; others have at most
-    ``max_piece_length`` characters, a word's ▁ among them. ``model_type`` is ``unigram``
-    (Kudo 2018) or ``bpe`` (Sennrich et al. 2016).
+    ``vocabulary`` counts blank (0) and ``<unk>`` (1), which no text is encoded to. ``reserved`` pieces follow
+    these two, even if no text has them; others have at most ``max_piece_length`` characters, a word's ▁
+    among them. ``model_type`` is ``unigram`` (Kudo 2018) or ``bpe`` (Sennrich et al. 2016).
 
     Raises ``InputError`` where the texts are empty or too few for that vocabulary.
     """
@@ -157,6 +161,17 @@ def train_tokenizer(
         if not labels:
             raise InputError("there is no text to make a tokenizer of")
         return Tokenizer(kind, labels, normalize)
+    return _train_wordpieces(texts, vocabulary, model_type, normalize, max_piece_length, reserved)
+
+
+def _train_wordpieces(
+    texts: Iterable[str],
+    vocabulary: int | None,
+    model_type: str,
+    normalize: bool,
+    max_piece_length: int,
+    reserved: Sequence[str],
+) -> WordPieceTokenizer:
     import sentencepiece
 
     lines = [normalize_text(text) if normalize else text for text in texts]
@@ -189,8 +204,8 @@ def train_tokenizer(
 
 
 def read_tokenizer(kind: str, file: str | Path, normalize: bool = True) -> Tokenizer:
-    """A tokenizer that someone else made: for word pieces a sentencepiece model, for the other
-    kinds a text file with a label on each line (lines that start with # are skipped).
+    """Return a tokenizer made by another program: for word pieces a sentencepiece model, for the other kinds
+    a text file with a label on each line (lines that start with # are skipped).
 
     Raises ``InputError`` for a file that is missing or of another form.
     """
@@ -211,7 +226,7 @@ def read_tokenizer(kind: str, file: str | Path, normalize: bool = True) -> Token
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
-    """The tokenizer saved in a model directory."""
+    """Return the tokenizer saved in a model directory. Raises ``InputError`` for one missing or damaged."""
     path = Path(folder, "tokenizer.json")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

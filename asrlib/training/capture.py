@@ -20,8 +20,9 @@ from torch import Tensor
 
 from asrlib.backend import asking_nothing
 from asrlib.config.schema import Config
-from asrlib.data.batches import Batch, augment_waveforms, draw_spec_masks, draw_warp
+from asrlib.data.batches import Batch
 from asrlib.signal.augment import hide
+from asrlib.signal.augment_policy import augment_waveforms, draw_spec_masks, draw_warp
 from asrlib.signal.features import frame_count
 from asrlib.training.graphs import Packed, Recorder, aligned_views
 from asrlib.training.noise import noisy_weights
@@ -97,6 +98,8 @@ class CapturedStep(TrainingStep):
 
     Where a step cannot be recorded, a warning says why, and steps are those of ``TrainingStep``.
     """
+
+    few_shapes, lag = True, 1
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
@@ -236,7 +239,7 @@ class CapturedStep(TrainingStep):
 
 @contextlib.contextmanager
 def _reading(adam: torch.optim.Adam, rate: Tensor, skip: Tensor) -> Iterator[None]:
-    """Let steps of ``adam`` in the block read the learning rate, and whether to skip, from the device."""
+    """Let ``adam`` read its learning rate, and whether to skip a step, from the device within the block."""
     own = [(group["lr"], group["capturable"]) for group in adam.param_groups]
     adam.found_inf = skip.float()
     for group in adam.param_groups:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 from safetensors import SafetensorError
 
-from asrlib.config.schema import Config, load_config
+from asrlib.config.parse import load_config
+from asrlib.config.schema import Config
 from asrlib.errors import InputError
 from asrlib.training.average import WeightAverage
 

@@ -15,8 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from asrlib.config.schema import Config, TrainingConfig
-from asrlib.data.batches import Batch, augmented_features
+from asrlib.data.batches import Batch
 from asrlib.losses.arguments import values_unchecked
+from asrlib.signal.augment_policy import augmented_features
 from asrlib.signal.features import FrontEnd
 from asrlib.training.average import WeightAverage
 from asrlib.training.noise import noisy_weights
@@ -44,6 +45,11 @@ class TrainingStep:
     weights. ``total_steps`` is the length of the learning rate's schedule. Subclasses for other devices
     override the methods below ``__call__``.
     """
+
+    # whether batches must come in few shapes
+    few_shapes = False
+    # outcomes that need not be looked at yet, so that the device computes while the host prepares a batch
+    lag = 0
 
     def __init__(
         self,

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from asrlib.config.schema import TrainingConfig, build_model
+from asrlib.config.schema import TrainingConfig
 from asrlib.data import shar
 from asrlib.errors import InputError
+from asrlib.models.build import build_model
 from asrlib.training.step import TrainingStep
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class XlaStep(TrainingStep):
 
     Features are computed on the host, while the device computes.
     """
+
+    few_shapes = True
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)

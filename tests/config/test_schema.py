@@ -6,9 +6,11 @@ import pytest
 import torch
 import yaml
 
-from asrlib.config.schema import Config, build_model, load_config, override, parse_config, shipped_configs
+from asrlib.config.parse import load_config, override, parse_config, shipped_configs
+from asrlib.config.schema import Config
 from asrlib.errors import InputError
-from asrlib.models.transducer import count_parameters
+from asrlib.models.build import build_model
+from asrlib.models.parameters import count_parameters
 
 TINY = """
 name: tiny

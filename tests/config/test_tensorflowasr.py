@@ -12,12 +12,14 @@ import tiny
 import torch
 import yaml
 
-from asrlib.config.schema import Config, build_model, load_config, override, parse_config
+from asrlib.config.parse import load_config, override, parse_config
+from asrlib.config.schema import Config
 from asrlib.config.template import render
 from asrlib.config.tensorflowasr import BLOCK_KEYS, BLOCKS, HONOURED, NO_EFFECT, OLD, SECTIONS
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
-from asrlib.models.transducer import count_parameters
+from asrlib.models.build import build_model
+from asrlib.models.parameters import count_parameters
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import Tokenizer, train_tokenizer
 from asrlib.training.loop import train

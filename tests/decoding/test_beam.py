@@ -13,7 +13,9 @@ from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.errors import InputError
 from asrlib.losses.ctc import ctc_loss
 from asrlib.losses.rnnt import rnnt_loss
-from asrlib.models.transducer import JointNetwork, PredictionNetwork, Transducer
+from asrlib.models.joint import JointNetwork
+from asrlib.models.prediction import PredictionNetwork
+from asrlib.models.transducer import Transducer
 from asrlib.text.ngram import train_ngram
 
 LM = train_ngram([[1, 2], [1, 3, 2, 4], [4, 1], [2, 2, 1, 3]], ["a", "b", "c", "d"], order=3)
@@ -124,7 +126,7 @@ def test_an_utterance_alone_or_among_others_and_padding():
 
 @torch.no_grad()
 def test_a_label_that_repeats_itself_does_not_crowd_out_the_others():
-    """This model, once it has said label 11, says it again and again, as often as it may."""
+    """This model, once it has emitted label 11, emits it again and again, as often as it may."""
     model = random_transducer(2, blank_bias=3.0, vocabulary=12)
     frames, lengths = torch.randn(1, 8, D), torch.tensor([8])
     (paths,) = beam_rnnt(model, frames, lengths, BeamOptions(11, norm_score=False), 100)
@@ -172,7 +174,7 @@ def test_torchaudios_search_finds_nothing_more_probable(seed):
 
 
 @torch.no_grad()
-def test_shallow_fusion_and_normalisation_choose_by_definition():
+def test_shallow_fusion_and_normalization_choose_by_definition():
     """On a lattice searched exhaustively, the ranking is that of the formula in the module's docstring."""
     model, frames = random_transducer(2, vocabulary=3), torch.randn(1, 2, D)
     lm = train_ngram([[1, 2], [1, 1, 2], [2, 2, 1]], ["a", "b"])
@@ -193,7 +195,7 @@ def test_shallow_fusion_and_normalisation_choose_by_definition():
 
 
 @torch.no_grad()
-def test_a_language_model_changes_what_is_heard():
+def test_a_language_model_changes_the_best_text():
     """Labels 1 and 2 sound the same; the language model has only ever seen 2 after 3."""
     lm = train_ngram(30 * [[3, 2]], ["a", "b", "c", "d"], order=2)
     sure = torch.tensor([[0.01, 0.01, 0.01, 0.96, 0.01], [0.01, 0.5, 0.47, 0.01, 0.01]])

@@ -40,7 +40,7 @@ def test_an_utterance_alone_or_among_others_is_decoded_the_same():
 
 
 @torch.no_grad()
-def test_the_score_is_the_log_probability_of_the_path():
+def test_the_score_is_the_log_probability_of_the_alignment():
     """Read off the lattice of the whole transcript: its labels, and a blank at every frame."""
     model = random_transducer(1)
     frames, T = 2 * torch.randn(1, 12, D), 12
@@ -56,7 +56,7 @@ def test_the_score_is_the_log_probability_of_the_path():
 
 
 @torch.no_grad()
-def test_a_network_that_never_says_blank_is_bounded():
+def test_a_network_that_never_emits_blank_is_bounded():
     model = random_transducer(0, blank_bias=-1000.0)
     (path,) = greedy_rnnt(model, torch.randn(1, 7, D), torch.tensor([7]), max_symbols=3)
     assert path.frames == [t for t in range(7) for _ in range(3)]
@@ -64,7 +64,7 @@ def test_a_network_that_never_says_blank_is_bounded():
 
 
 @torch.no_grad()
-def test_a_network_that_says_blank_alone_finds_nothing():
+def test_a_network_that_emits_blank_alone_finds_nothing():
     model = random_transducer(0, blank_bias=1000.0)
     found = greedy_rnnt(model, torch.randn(2, 7, D), torch.tensor([7, 4]))
     assert [(p.labels, p.frames, p.log_probs) for p in found] == 2 * [([], [], [])]

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streams import assert_same, chunks, recognizer, streamed
 
-from asrlib.config.schema import build_model, load_config
-from asrlib.data.corpora import clips, cut_audio
+from asrlib.config.parse import load_config
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import clips
 from asrlib.decoding.streaming import StreamingEncoder
 from asrlib.errors import InputError
+from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
 from asrlib.signal.streaming import StreamingFrontEnd
 from asrlib.text.tokenizers import Tokenizer
@@ -23,14 +25,14 @@ from asrlib.text.tokenizers import Tokenizer
 @pytest.mark.parametrize("head", ["transducer", "ctc"])
 @pytest.mark.parametrize("variant", ["paper", "tensorflowasr"])
 def test_streaming_is_offline_on_every_clip(head, variant):
-    listener = recognizer(encoder={"variant": variant}, decoding={"head": head})
+    causal = recognizer(encoder={"variant": variant}, decoding={"head": head})
     draw, emitted = random.Random(0), set()
     for cut in clips():
         samples, rate = cut_audio(cut), cut.sampling_rate
         assert rate == 16000  # resampled to the model's 8 kHz on the way
-        expected = listener.transcribe(samples, rate)
+        expected = causal.transcribe(samples, rate)
         for sizes in ([1600], [draw.randint(1, 4000) for _ in range(50)]):
-            assert_same(streamed(listener, samples, rate, sizes), expected)
+            assert_same(streamed(causal, samples, rate, sizes), expected)
         emitted.update(expected.tokens)
         assert len(expected.tokens) > 3
     assert len(emitted) > 1
@@ -45,45 +47,45 @@ def test_streaming_is_offline_on_every_clip(head, variant):
     seed=st.integers(0, 3),
 )
 def test_streaming_is_offline_for_any_length_rate_and_chunks(samples, sizes, rate, head, seed):
-    listener = recognizer(seed, decoding={"head": head})
+    causal = recognizer(seed, decoding={"head": head})
     noise = np.random.default_rng(samples).standard_normal(samples).astype(np.float32) / 10
-    assert_same(streamed(listener, noise, rate, sizes), listener.transcribe(noise, rate))
+    assert_same(streamed(causal, noise, rate, sizes), causal.transcribe(noise, rate))
 
 
 def test_one_sample_at_a_time():
-    listener = recognizer()
+    causal = recognizer()
     samples = cut_audio(clips()[0])[8000:9500]
-    assert_same(streamed(listener, samples, 8000, [1]), listener.transcribe(samples, 8000))
+    assert_same(streamed(causal, samples, 8000, [1]), causal.transcribe(samples, 8000))
 
 
 def test_partial_results_are_the_offline_results_of_the_samples_so_far():
-    listener = recognizer()
+    causal = recognizer()
     samples = cut_audio(clips()[1])[:12000]
-    stream = listener.stream()
+    stream = causal.stream()
     for end in range(2000, 12001, 2000):
-        assert_same(stream.feed(samples[end - 2000 : end]), listener.transcribe(samples[:end], 8000))
+        assert_same(stream.feed(samples[end - 2000 : end]), causal.transcribe(samples[:end], 8000))
 
 
 def test_two_streams_do_not_disturb_each_other():
-    listener = recognizer()
+    causal = recognizer()
     first, second = (cut_audio(clips()[n])[:12000] for n in (2, 3))
-    streams = listener.stream(), listener.stream()
+    streams = causal.stream(), causal.stream()
     for pair in zip(chunks(first, [700]), chunks(second, [700]), strict=True):
         for stream, chunk in zip(streams, pair, strict=True):
             stream.feed(chunk)
     for stream, samples in zip(streams, (first, second), strict=True):
-        assert_same(stream.finish(), listener.transcribe(samples, 8000))
+        assert_same(stream.finish(), causal.transcribe(samples, 8000))
 
 
 def test_the_latency_is_window_and_reduction():
     """8 hops of 10 ms and a window of 25 ms; the encoder frame comes with the last sample that it needs."""
-    listener = recognizer()
-    stream = listener.stream()
+    causal = recognizer()
+    stream = causal.stream()
     assert stream.latency_ms == pytest.approx(8 * 10 + 25)
-    assert 105 < listener.stream(16000).latency_ms < 106 and 105 < listener.stream(44100).latency_ms < 106
+    assert 105 < causal.stream(16000).latency_ms < 106 and 105 < causal.stream(44100).latency_ms < 106
     fed, arrivals = 0, []
     samples = torch.from_numpy(cut_audio(clips()[0])[:2900])
-    front_end, encoder = StreamingFrontEnd(listener.front_end), StreamingEncoder(listener.model.encoder)
+    front_end, encoder = StreamingFrontEnd(causal.front_end), StreamingEncoder(causal.model.encoder)
     with torch.no_grad():
         for sample in samples:
             fed += 1
@@ -97,13 +99,13 @@ def test_the_latency_is_window_and_reduction():
 
 
 def test_nothing_and_almost_nothing():
-    listener = recognizer()
-    empty = listener.stream().finish()
+    causal = recognizer()
+    empty = causal.stream().finish()
     assert (empty.text, empty.tokens, empty.times, empty.score) == ("", [], [], 0.0)
-    stream = listener.stream()
+    stream = causal.stream()
     assert stream.feed(np.zeros(0, np.float32)).text == ""
     stream.feed(np.ones(3, np.float32))
-    assert_same(stream.finish(), listener.transcribe(np.ones(3, np.float32), 8000))
+    assert_same(stream.finish(), causal.transcribe(np.ones(3, np.float32), 8000))
 
 
 @pytest.mark.parametrize(
@@ -131,17 +133,17 @@ def test_a_model_that_needs_the_future_says_why(sections, message):
 
 def test_a_kernel_of_one_and_no_gate_need_no_causal_keys():
     blocks = [{"filters": 8, "layers": 1, "kernel": 1, "se": "none", "stride": 4}]
-    listener = recognizer(encoder={"blocks": blocks}, features={"normalize": "none"})
+    causal = recognizer(encoder={"blocks": blocks}, features={"normalize": "none"})
     samples = cut_audio(clips()[0])[:6000]
-    assert_same(streamed(listener, samples, 8000, [333]), listener.transcribe(samples, 8000))
+    assert_same(streamed(causal, samples, 8000, [333]), causal.transcribe(samples, 8000))
 
 
 def test_the_shipped_configuration_streams():
     settings, tokenizer = load_config("contextnet-digits-streaming"), Tokenizer("words", list("0123456789"))
-    listener = Recognizer(settings, build_model(settings, tokenizer.vocabulary), tokenizer)
-    assert listener.stream().latency_ms == pytest.approx(105)
+    causal = Recognizer(settings, build_model(settings, tokenizer.vocabulary), tokenizer)
+    assert causal.stream().latency_ms == pytest.approx(105)
     samples = cut_audio(clips()[0])[:8000]
-    assert_same(streamed(listener, samples, 8000, [999]), listener.transcribe(samples, 8000))
+    assert_same(streamed(causal, samples, 8000, [999]), causal.transcribe(samples, 8000))
 
 
 def test_audio_that_a_stream_cannot_use():

@@ -8,7 +8,7 @@ from asrlib.export.comparison import compare, table
 from asrlib.recognizer import Recognizer
 
 
-def test_int8_is_smaller_and_hears_the_same(exported, tiny_corpus):
+def test_int8_is_smaller_and_transcribes_the_same(exported, tiny_corpus):
     eager, path, files = exported
     weights = sum(p.numel() for p in eager.model.encoder.parameters() if p.dim() > 1 and p.numel() >= 256)
     if path.suffix == ".onnx":  # in TFLite what describes so few weights takes it all back
@@ -24,7 +24,7 @@ def test_int8_is_smaller_and_hears_the_same(exported, tiny_corpus):
 @thorough
 @pytest.mark.parametrize("format", INSTALLED)
 def test_the_shipped_model_on_the_digits_test_split(tmp_path, format):
-    """Word for word what eager hears, in 400 utterances."""
+    """Word for word the transcripts of the eager model, in 400 utterances."""
     eager, cuts = Recognizer.load(), load_corpus("digits", "test")
     files = export(eager, tmp_path / f"m.{format}", format, int8=True, seconds=[3, 10])
     rows = compare(eager, 1_200_000, files, format, cuts)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from exports import speech
 
-from asrlib.config.schema import parse_config
+from asrlib.config.parse import parse_config
 from asrlib.export.graph import SignalToFrames, TracedFrontEnd
 from asrlib.signal.features import FrontEnd
 

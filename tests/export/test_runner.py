@@ -6,12 +6,13 @@ import streams
 import tiny
 from exports import INSTALLED, assert_same, export, speech, thorough
 
-from asrlib.data.corpora import clips, cut_audio
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import clips
 from asrlib.errors import InputError
 from asrlib.export.runner import Runner
 
 
-def test_a_file_hears_what_eager_hears(exported):
+def test_a_file_transcribes_what_eager_transcribes(exported):
     eager, path, _ = exported
     runner = Runner.load(path)
     for number, text in enumerate(tiny.texts(12, seed=5)):
@@ -50,7 +51,7 @@ def test_longer_than_the_file_takes(exported):
 
 @thorough
 @pytest.mark.parametrize("format", INSTALLED)
-def test_a_transducer_that_never_says_blank_is_stopped(decoded, tmp_path, format):
+def test_a_transducer_that_never_emits_blank_is_stopped(decoded, tmp_path, format):
     eager = decoded(max_symbols=2)
     eager.model.joint.output.bias.data[0] -= 20
     try:
@@ -65,7 +66,7 @@ def test_a_transducer_that_never_says_blank_is_stopped(decoded, tmp_path, format
 
 @pytest.mark.parametrize("format", INSTALLED)
 @pytest.mark.parametrize("head", [pytest.param("ctc", marks=thorough), "transducer"])
-def test_a_streaming_file_hears_what_the_stream_hears(tmp_path, format, head):
+def test_a_streaming_file_transcribes_what_the_stream_transcribes(tmp_path, format, head):
     eager = streams.recognizer(decoding={"head": head})
     export(eager, tmp_path / f"m.{format}", format, stream=True)
     runner = Runner.load(tmp_path / f"m.{format}")

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from asrlib.export.transducer_graph import Predict
-from asrlib.models.transducer import JointNetwork, PredictionNetwork, Transducer
+from asrlib.models.joint import JointNetwork
+from asrlib.models.prediction import PredictionNetwork
+from asrlib.models.transducer import Transducer
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,16 @@ import copy
 import pytest
 import torch
 
-from asrlib.config.schema import build_model, load_config
+from asrlib.config.parse import load_config
 from asrlib.errors import InputError
+from asrlib.models.build import build_model
 from asrlib.models.contextnet import VARIANTS, Block, BlockConfig, ContextNetEncoder, standard_blocks
-from asrlib.models.layers.conv import MaskedBatchNorm, frame_mask, output_length, receptive_field
-from asrlib.models.transducer import JointNetwork, PredictionNetwork, count_parameters
+from asrlib.models.joint import JointNetwork
+from asrlib.models.layers.batch_norm import MaskedBatchNorm
+from asrlib.models.layers.conv import output_length, receptive_field
+from asrlib.models.layers.mask import frame_mask
+from asrlib.models.parameters import count_parameters
+from asrlib.models.prediction import PredictionNetwork
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +118,22 @@ def test_the_papers_models_by_their_names(name, millions):
 def test_every_block_has_the_count_of_the_formulas(variant, alpha):
     counts = [count_parameters(block) for block in standard_encoder(alpha, variant).blocks]
     assert counts == standard_counts(alpha, variant)
+
+
+def test_the_profile_counts_what_runs():
+    encoder = ContextNetEncoder(
+        6,
+        [
+            BlockConfig(8, layers=1, kernel=3, residual=False),
+            BlockConfig(8, layers=2, kernel=3, stride=2),
+        ],
+        variant="paper",
+    )
+    profile = encoder.profile()
+    assert profile["parameters"] == [sum(count_parameters(block)) for block in encoder.blocks]
+    assert profile["field"] == [3, 7] and profile["rate"] == [1, 2]
+    # C0: 3·6 + 6·8 a frame; C1: 3·8 + 8·8, the second half as often, as is the 8·8 of the shortcut
+    assert profile["work"] == [100 * 66, 100 * 88 + 50 * 88 + 50 * 64]
 
 
 # ---- shapes ------------------------------------------------------------------------------------------------

@@ -9,7 +9,10 @@ from torch import nn
 from asrlib.decoding.greedy import greedy_rnnt
 from asrlib.errors import InputError
 from asrlib.models.contextnet import BlockConfig, ContextNetEncoder
-from asrlib.models.transducer import JointNetwork, PredictionNetwork, Transducer, count_parameters
+from asrlib.models.joint import JointNetwork
+from asrlib.models.parameters import count_parameters
+from asrlib.models.prediction import PredictionNetwork
+from asrlib.models.transducer import Transducer
 
 V = 6
 

@@ -10,9 +10,10 @@ from asrlib.errors import InputError
 from asrlib.signal.augment import (
     add_noise,
     change_speed,
-    colour_channel,
+    color_channel,
     fast_size,
     gate_noise,
+    longest_after,
     reverberate,
     spec_augment,
     uniform,
@@ -225,7 +226,7 @@ def test_a_channel_gains_what_is_asked_at_each_frequency():
     gains = torch.tensor([[0.0, 6.0, -12.0, 0.0, 3.0], [0.0] * 5])
     for hz, decibels in ((1000.0, 3.0), (2000.0, 6.0), (3000.0, -3.0), (4000.0, -12.0), (5000.0, -6.0)):
         signal = (tone(hz) * torch.hann_window(RATE)).expand(2, -1)
-        out = colour_channel(signal, gains)
+        out = color_channel(signal, gains)
         gained = 10 * torch.log10(out.square().sum(1) / signal.square().sum(1))
         torch.testing.assert_close(gained, torch.tensor([decibels, 0.0]), atol=0.1, rtol=0)
         assert out.shape == signal.shape
@@ -233,7 +234,7 @@ def test_a_channel_gains_what_is_asked_at_each_frequency():
 
 def test_a_flat_channel_is_a_gain():
     signal = torch.randn(2, 1001, generator=generator())
-    out = colour_channel(signal, torch.full((2, 3), 20.0))
+    out = color_channel(signal, torch.full((2, 3), 20.0))
     torch.testing.assert_close(out, 10 * signal, atol=1e-4, rtol=1e-4)
 
 
@@ -282,3 +283,11 @@ def test_noise_gate_silences_pauses_and_leaves_speech_alone():
         assert RATE + RATE // 50 < int(open_at.max()) < RATE + RATE // 20
         inside = slice(int(open_at.min()), int(open_at.max()))
         assert torch.equal(gated[row, inside], noisy[row, inside])
+
+
+@pytest.mark.usefixtures("seed")
+def test_longest_after_a_change_of_speed():
+    for samples in torch.randint(1, 20000, (200,)).tolist():
+        factor = float(torch.empty(()).uniform_(0.7, 1.4))
+        changed = change_speed(torch.zeros(samples), factor).shape[0]
+        assert changed <= longest_after(samples, factor) <= changed * 1.02 + 20

@@ -12,8 +12,9 @@ from lattices import draw, draw_ctc, feasible, joint_parts
 from streams import assert_same, streamed
 from streams import recognizer as streaming_recognizer
 
-from asrlib.config.schema import override
-from asrlib.data.corpora import clips, cut_audio, load_corpus
+from asrlib.config.parse import override
+from asrlib.data.audio import cut_audio
+from asrlib.data.corpora import clips, load_corpus
 from asrlib.losses.ctc import ctc_loss
 from asrlib.losses.joint import joint_rnnt_loss
 from asrlib.losses.rnnt import rnnt_loss, rnnt_posteriors

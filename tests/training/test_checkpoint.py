@@ -14,7 +14,7 @@ import tiny
 import yaml
 from runs import Killed, last_checkpoint, run, settings, train_command, weights
 
-from asrlib.config.schema import parse_config
+from asrlib.config.parse import parse_config
 from asrlib.errors import InputError
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import load_tokenizer

@@ -6,9 +6,10 @@ import warnings
 
 import pytest
 import tiny
-from published import fetching, librispeech, publish
+from published import librispeech, publish
 
-from asrlib.config.schema import load_config
+from asrlib.config.parse import load_config
+from asrlib.data.corpora import CORPORA
 from asrlib.training.schedules import learning_rate
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -57,7 +58,7 @@ def test_the_command_starts_on_a_tiny_librispeech(server, monkeypatch, tmp_path,
     """The public archives' own layout, one speaker each; fewer labels and smaller batches by --set."""
     from asrlib import cli
 
-    archives = fetching.CATALOGUE["librispeech-960"].archives
+    archives = CORPORA["librispeech-960"].archives
     parts = [archive.url.split("/")[-1].removesuffix(".tar.gz") for archive in archives]
     contents = [librispeech(part, [number]) for number, part in enumerate(parts)]
     publish(server, monkeypatch, "librispeech-960", contents)

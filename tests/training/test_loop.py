@@ -13,7 +13,7 @@ import torch
 import yaml
 from runs import ONE_EACH, PLAIN, last_checkpoint, run, settings, train_command, weights
 
-from asrlib.config.schema import parse_config
+from asrlib.config.parse import parse_config
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.evaluate import Evaluation, evaluate

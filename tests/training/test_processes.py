@@ -12,8 +12,8 @@ import torch
 import yaml
 from launch import finish, start
 
-from asrlib.data.batches import BatchSampler
 from asrlib.data.corpora import load_corpus
+from asrlib.data.samplers import BatchSampler
 from asrlib.errors import InputError
 from asrlib.training.loop import train
 from asrlib.training.processes import check_same_checkpoint
@@ -54,7 +54,7 @@ def losses(out):
 
 def test_two_processes_with_half_the_batch_are_one_with_the_whole(corpus, two, tmp_path):
     """Loss curves within 1e-5 (relative) over 24 steps, weights within 1e-5: sums in another order."""
-    from asrlib.config.schema import parse_config
+    from asrlib.config.parse import parse_config
 
     config = parse_config(yaml.safe_dump(settings(batch_seconds=6)), "whole.yml")
     with tiny.one_thread():

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from asrlib.config.schema import TrainingConfig, load_config
+from asrlib.config.parse import load_config
+from asrlib.config.schema import TrainingConfig
 from asrlib.training.schedules import (
     inverse_sqrt_schedule,
     learning_rate,

@@ -10,7 +10,7 @@ import torch
 import yaml
 from runs import PLAIN, run, settings
 
-from asrlib.config.schema import parse_config
+from asrlib.config.parse import parse_config
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.evaluate import evaluate

@@ -11,8 +11,11 @@ import yaml
 from runs import ONE_EACH, PLAIN, last_checkpoint, run, settings, weights
 from torch.utils.tensorboard import SummaryWriter
 
-from asrlib.config.schema import build_model, parse_config
-from asrlib.data.batches import AudioCache, augmented_features, collate, encode_corpus
+from asrlib.config.parse import parse_config
+from asrlib.data.audio_cache import AudioCache
+from asrlib.data.batches import collate, encode_corpus
+from asrlib.models.build import build_model
+from asrlib.signal.augment_policy import augmented_features
 from asrlib.training import loop
 from asrlib.training.step import TrainingStep, batch_seed
 

@@ -7,10 +7,10 @@ import pytest
 import tiny
 import torch
 
-from asrlib.config.schema import build_model
-from asrlib.data.batches import augmented_features
 from asrlib.data.corpora import load_corpus
-from asrlib.models.layers.conv import MaskedBatchNorm
+from asrlib.models.build import build_model
+from asrlib.models.layers.batch_norm import MaskedBatchNorm
+from asrlib.signal.augment_policy import augmented_features
 from asrlib.training import xla
 from asrlib.training.loop import train
 from asrlib.training.step import TrainingStep

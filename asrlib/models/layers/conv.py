@@ -1,4 +1,4 @@
-"""Depthwise-separable convolution over time, and the batch norm that goes with it.
+"""Depthwise-separable convolution over time, and how far it sees.
 
 Everything here works on (batch, frames, channels): the pointwise half is then one
 matrix product and the depthwise half a channels-last convolution, which for a batch on
@@ -9,36 +9,17 @@ Lesson 02.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from asrlib import backend
-from asrlib.backend import asks_nothing, in_processes, over_processes
 from asrlib.errors import InputError
 
 PADDINGS = ("same", "causal")
-ACTIVATIONS = {"swish": F.silu, "silu": F.silu, "relu": F.relu, "tanh": torch.tanh, "linear": lambda x: x}
-
-
-def frame_mask(lengths: Int[Tensor, "batch"], frames: int) -> Bool[Tensor, "batch frames"]:
-    """True where a frame belongs to its utterance."""
-    return torch.arange(frames, device=lengths.device) < lengths[:, None]
-
-
-def valid_rows(mask: Bool[Tensor, "batch frames"]) -> Int[Tensor, "valid"]:
-    """Where the valid frames lie among all batch · frames, unless ``note_valid_rows`` has told the mask."""
-    rows = getattr(mask, "valid_rows", None)
-    return mask.flatten().nonzero()[:, 0] if rows is None else rows
-
-
-def note_valid_rows(mask: Bool[Tensor, "batch frames"]) -> None:
-    """Look them up once for many layers: a GPU's host waits each time. The mask must not change then."""
-    mask.valid_rows = valid_rows(mask)
 
 
 def output_length(frames: int | Tensor, stride: int) -> int | Tensor:
@@ -115,6 +96,28 @@ class SeparableConv(nn.Module):
         x = depthwise_conv(x, self.depthwise, self.stride, self.padding)
         return pointwise_conv(x, self.pointwise.weight, self.pointwise.bias)
 
+    def initial_state(self, batch: int = 1) -> Float[Tensor, "batch context cin"]:
+        """Return the zeros that stand before the first frame, ``kernel`` - 1 of them. Lesson 12."""
+        channels, kernel = self.depthwise.shape
+        return self.depthwise.new_zeros(batch, kernel - 1, channels)
+
+    def step(
+        self, x: Float[Tensor, "batch frames cin"], state: Float[Tensor, "batch context cin"], phase: int = 0
+    ) -> tuple[Float[Tensor, "batch frames_out cout"], Float[Tensor, "batch context cin"]]:
+        """Return the output frames that ``x`` completes, and the input frames to go on from.
+
+        For causal padding; ``phase`` is the number of input frames before ``x``, modulo the stride or a
+        multiple of it. Lesson 12.
+        """
+        channels, kernel = self.depthwise.shape
+        joined = torch.cat([state, x], dim=1)
+        state = joined[:, joined.shape[1] - kernel + 1 :]
+        due = joined[:, -phase % self.stride :]  # whose first ``kernel`` frames make the next output frame
+        if due.shape[1] < kernel:
+            return x.new_zeros(x.shape[0], 0, self.pointwise.out_features), state
+        out = F.conv1d(due.mT, self.depthwise[:, None], stride=self.stride, groups=channels)
+        return self.pointwise(out.mT), state
+
 
 class PointwiseConv(nn.Module):
     """A convolution of kernel 1: the paper's shortcut."""
@@ -127,122 +130,11 @@ class PointwiseConv(nn.Module):
     def forward(self, x: Float[Tensor, "batch frames cin"]) -> Float[Tensor, "batch frames_out cout"]:
         return pointwise_conv(x[:, :: self.stride], self.linear.weight, self.linear.bias)
 
-
-class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch norm over (batch, frames, channels) whose statistics are those of valid
-    frames alone, and which leaves zeros in the padding; then an activation, whose input
-    is made again in the backward pass instead of kept (a quarter of the encoder's memory).
-
-    Where torch.distributed runs, the statistics are those of all processes' frames.
-    Keras' defaults: momentum 0.99 (0.01 in PyTorch's sense), epsilon 1e-3.
-    """
-
-    def __init__(self, channels: int, eps: float = 1e-3, momentum: float = 0.01):
-        super().__init__(channels, eps=eps, momentum=momentum)
-
-    def forward(  # type: ignore[override]
-        self,
-        x: Float[Tensor, "batch frames channels"],
-        mask: Bool[Tensor, "batch frames"] | None,
-        activation: Callable[[Tensor], Tensor] = ACTIVATIONS["linear"],
-    ) -> Float[Tensor, "batch frames channels"]:
-        if not self.training:
-            if mask is None:
-                return activation(super().forward(x.flatten(0, 1)).view_as(x))
-            scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-            return activation(
-                torch.addcmul(self.bias - self.running_mean * scale, x, scale) * mask[..., None]
-            )
-        if mask is None or asks_nothing(x) or in_processes():
-            return self._normed(x, mask, activation)
-        rows, flat = valid_rows(mask), x.flatten(0, 1)
-        picked = _Picked.apply(flat, rows)
-        if x.device.type == "cpu" or len(rows) < 2:
-            normed = self._normed(picked[None], None, activation)[0]
-        else:  # PyTorch's own kernel: one call to launch instead of thirty
-            normed = activation(super().forward(picked))
-        return torch.zeros_like(flat, dtype=normed.dtype).index_copy_(0, rows, normed).view_as(x)
-
-    def _normed(self, x: Tensor, mask: Tensor | None, activation: Callable[[Tensor], Tensor]) -> Tensor:
-        y, mean, variance, count = _BatchNorm.apply(x, mask, self.weight, self.bias, self.eps, activation)
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-            unbiased = variance * (count / (count - 1).clamp(min=1))  # of one frame: 0, not 0 / 0
-            self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
-        return y
-
-
-class _Picked(torch.autograd.Function):
-    """x.index_select(0, rows), rows without repeats: then the gradient is copied, where PyTorch would add."""
-
-    @staticmethod
-    def forward(ctx, x, rows):
-        ctx.save_for_backward(rows)
-        ctx.shape = x.shape
-        return x.index_select(0, rows)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        (rows,) = ctx.saved_tensors
-        return grad.new_zeros(ctx.shape).index_copy_(0, rows, grad), None
-
-
-class _BatchNorm(torch.autograd.Function):
-    """Mean and variance in two passes of exact sums: on a CPU nn.BatchNorm1d's are ten times less exact here.
-
-    No shape depends on the lengths, and no number is asked for: on XLA nothing is compiled anew.
-    Without mask and on one CPU, PyTorch's own kernels do what comes after the statistics.
-    """
-
-    @staticmethod
-    def forward(ctx, x, mask, weight, bias, eps, activation):
-        dtype = torch.promote_types(x.dtype, torch.float32)
-        valid = None if mask is None else mask[..., None].to(dtype)
-        count = weight.new_tensor(x.shape[0] * x.shape[1]) if mask is None else mask.sum()
-        count = over_processes(count.to(dtype))
-        mean = over_processes(_only(x.to(dtype, copy=mask is not None), valid).sum((0, 1))) / count
-        variance = over_processes(_only(x - mean, valid).square_().sum((0, 1))) / count
-        rstd = torch.rsqrt(variance + eps)
-        ctx.save_for_backward(x, valid, weight, bias, mean, rstd, count)
-        ctx.activation = activation
-        ctx.native = valid is None and x.device.type == "cpu" and not in_processes()
-        ctx.mark_non_differentiable(mean, variance, count)
-        return activation(_normalised(x, valid, weight, bias, mean, rstd)), mean, variance, count
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, *_):
-        x, valid, weight, bias, mean, rstd, count = ctx.saved_tensors
-        if ctx.activation is not ACTIVATIONS["linear"]:
-            y = _normalised(x, valid, weight, bias, mean, rstd).requires_grad_()
-            with torch.enable_grad():
-                grad = torch.autograd.grad(ctx.activation(y), y, grad)[0]
-        if ctx.native:
-            saved, wanted = (None, None, mean, rstd), (True, True, True)
-            d_x, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(
-                grad.flatten(0, 1), x.flatten(0, 1), weight, *saved, True, 0.0, wanted
-            )
-            return d_x.view_as(x), None, d_weight, d_bias, None, None
-        grad = grad.to(mean.dtype, copy=True)
-        grad, centred = _only(grad, valid), _only(x - mean, valid)
-        d_bias, d_scale = grad.sum((0, 1)), (grad * centred).sum((0, 1))
-        by_mean, by_variance = over_processes(torch.stack([d_bias, d_scale])) / count
-        scale = weight * rstd
-        d_x = centred.mul_(-scale * rstd.square() * by_variance).addcmul_(grad, scale)
-        d_x = _only(d_x.sub_(scale * by_mean), valid)
-        return d_x.to(x.dtype), None, d_scale * rstd, d_bias, None, None
-
-
-def _normalised(x: Tensor, valid: Tensor | None, weight: Tensor, bias: Tensor, mean: Tensor, rstd: Tensor):
-    scale = weight * rstd
-    return _only(torch.addcmul(bias - mean * scale, x.to(scale.dtype), scale), valid).to(x.dtype)
-
-
-def _only(x: Tensor, valid: Tensor | None) -> Tensor:
-    """Zeros where ``valid`` is 0, in place."""
-    return x if valid is None else x.mul_(valid)
+    def step(
+        self, x: Float[Tensor, "batch frames cin"], phase: int = 0
+    ) -> Float[Tensor, "batch frames_out cout"]:
+        """Return the output frames of further input frames, ``phase`` of which came before. Lesson 12."""
+        return self.linear(x[:, -phase % self.stride :: self.stride])
 
 
 def receptive_field(layers: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

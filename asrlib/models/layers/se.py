@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from asrlib.errors import InputError
-from asrlib.models.layers.conv import ACTIVATIONS
+from asrlib.models.layers.activations import ACTIVATIONS
 
 
 def squeeze(
@@ -87,9 +87,31 @@ class SqueezeExcite(nn.Module):
         self, x: Float[Tensor, "batch frames channels"], mask: Bool[Tensor, "batch frames"] | None = None
     ) -> Float[Tensor, "batch frames_or_1 channels"]:
         """The factor on each channel: one for the whole utterance if the context is global."""
-        return self.gate(self.up(self.activation(self.down(squeeze(x, mask, self.context)))))
+        return self._excite(squeeze(x, mask, self.context))
 
     def forward(
         self, x: Float[Tensor, "batch frames channels"], mask: Bool[Tensor, "batch frames"] | None = None
     ) -> Float[Tensor, "batch frames channels"]:
         return x * self.gates(x, mask)
+
+    def initial_state(self, batch: int = 1) -> tuple[Float[Tensor, "batch 1 channels"], Float[Tensor, ""]]:
+        """Return the sum and the number of no frames, in 64 bits, as a long stream needs. Lesson 12."""
+        total = self.down.weight.new_zeros(batch, 1, self.down.in_features, dtype=torch.float64)
+        return total, total.new_zeros(())
+
+    def step(
+        self,
+        x: Float[Tensor, "batch frames channels"],
+        total: Float[Tensor, "batch 1 channels"],
+        count: Float[Tensor, ""],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gate further frames by the mean of all up to each; return them and the sum and number of frames
+        to go on from. For the context ``causal``. Lesson 12.
+        """
+        totals = total + torch.cumsum(x.to(total.dtype), dim=1)
+        counts = count + torch.arange(1, x.shape[1] + 1, device=x.device)
+        gates = self._excite((totals / counts[:, None]).to(x.dtype))
+        return x * gates, totals[:, -1:] if x.shape[1] else total, count + x.shape[1]
+
+    def _excite(self, means: Float[Tensor, "*shape channels"]) -> Float[Tensor, "*shape channels"]:
+        return self.gate(self.up(self.activation(self.down(means))))

@@ -204,12 +204,13 @@ def normalise(ask: Examiner):
 
 @lru_cache
 def _through_microphones():
-    from asrlib.data.corpora import clips, cut_audio
-    from asrlib.signal.augment import colour_channel
+    from asrlib.data.audio import cut_audio
+    from asrlib.data.corpora import clips
+    from asrlib.signal.augment import color_channel
 
     cut = next(c for c in clips() if c.id == "audio/digits-1.flac")
     samples = torch.from_numpy(cut_audio(cut))
-    shrill = colour_channel(samples[None], torch.tensor([[-12.0, 0.0, 6.0, 9.0, 12.0]]))[0]
+    shrill = color_channel(samples[None], torch.tensor([[-12.0, 0.0, 6.0, 9.0, 12.0]]))[0]
     return tuple(features.log_mel(x, cut.sampling_rate).double() for x in (samples, shrill))
 
 
@@ -271,7 +272,8 @@ def pitch(ask: Examiner):
 @lru_cache
 def _vowels():
     """The first long vowel of each clip of digits, and its rate."""
-    from asrlib.data.corpora import clips, cut_audio
+    from asrlib.data.audio import cut_audio
+    from asrlib.data.corpora import clips
 
     found = []
     for cut in clips():

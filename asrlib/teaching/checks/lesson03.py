@@ -241,7 +241,8 @@ def squeeze_stream(ask: Examiner):
 
 @lru_cache
 def _features():
-    from asrlib.data.corpora import clips, cut_audio
+    from asrlib.data.audio import cut_audio
+    from asrlib.data.corpora import clips
     from asrlib.signal.features import log_mel
 
     cut = next(c for c in clips() if c.id == "audio/digits-1.flac")

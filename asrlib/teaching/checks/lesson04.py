@@ -7,8 +7,8 @@ import math
 import torch
 
 from asrlib.models.contextnet import Block, BlockConfig, ContextNetEncoder, standard_blocks
-from asrlib.models.layers.conv import MaskedBatchNorm
-from asrlib.models.transducer import count_parameters
+from asrlib.models.layers.batch_norm import MaskedBatchNorm
+from asrlib.models.parameters import count_parameters
 from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.draws import integer, normal
 

@@ -140,7 +140,8 @@ def draw_burst(g):
 @lru_cache
 def _noisy_clips():
     """(samples, rate, start, end) of the course's clips in white noise, with more of it around."""
-    from asrlib.data.corpora import clips, cut_audio
+    from asrlib.data.audio import cut_audio
+    from asrlib.data.corpora import clips
 
     found, g = [], torch.Generator().manual_seed(13)
     for cut in clips():

@@ -13,7 +13,6 @@ from asrlib.teaching.widgets.decoding import (
 )
 from asrlib.teaching.widgets.lattice import ctc_explorer, draw_ctc_frame, draw_rnnt_path, lattice_explorer
 from asrlib.teaching.widgets.network import (
-    block_profile,
     contextnet_explorer,
     draw_contextnet,
     draw_gates,
@@ -32,7 +31,6 @@ from asrlib.teaching.widgets.sound import (
 
 __all__ = [
     "beam_after",
-    "block_profile",
     "contextnet_explorer",
     "ctc_explorer",
     "decoder_stepper",

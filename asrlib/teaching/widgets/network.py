@@ -10,8 +10,6 @@ import torchaudio.functional
 
 from asrlib.models.contextnet import DOWNSAMPLING, ContextNetEncoder, standard_blocks
 from asrlib.models.layers.conv import PADDINGS, pad_amounts, receptive_field
-from asrlib.models.layers.se import SqueezeExcite
-from asrlib.models.transducer import count_parameters
 from asrlib.teaching import viz
 from asrlib.teaching.widgets.controls import choice, explorer, slider
 
@@ -57,19 +55,9 @@ def se_gates(recognizer: Recognizer, samples: Any, sample_rate: int) -> list[tor
     """
     samples = torch.as_tensor(np.asarray(samples, dtype=np.float32))
     samples = torchaudio.functional.resample(samples, sample_rate, recognizer.front_end.sample_rate)
-    modules = [m for m in recognizer.model.encoder.modules() if isinstance(m, SqueezeExcite)]
-    found: list[torch.Tensor] = []
-
-    def record(module: SqueezeExcite, inputs: tuple[Any, ...]) -> None:
-        found.append(module.gates(*inputs)[0].mean(0))
-
-    hooks = [module.register_forward_pre_hook(record) for module in modules]
-    try:
-        recognizer.model.encoder(*recognizer.front_end(samples[None], torch.tensor([len(samples)])))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+    encoder, front_end = recognizer.model.encoder, recognizer.front_end
+    gates = encoder.gates(*front_end(samples[None], torch.tensor([len(samples)])))
+    return [of_frames[0].mean(0) for of_frames in gates]
 
 
 def draw_gates(block: int, *utterances: tuple[str, list[torch.Tensor]]) -> Figure:
@@ -102,35 +90,13 @@ def gate_viewer(recognizer: Recognizer, utterances: dict[str, tuple[Any, int]]) 
     return explorer(controls, draw)
 
 
-def block_profile(encoder: ContextNetEncoder) -> dict[str, list[float]]:
-    """For each block: ``parameters``; ``work``, multiplications of its convolutions for a second of sound
-    at 100 frames a second; ``field``, the receptive field up to there in input frames; ``rate``, how many
-    input frames a frame of its output spans. Lesson 04.
-    """
-    profile: dict[str, list[float]] = {"parameters": [], "work": [], "field": [], "rate": []}
-    rate, stack = 1, []
-    for block in encoder.blocks:
-        work = 0.0
-        for layer in block.layers:
-            rate *= layer.conv.stride
-            work += 100 / rate * (layer.conv.depthwise.numel() + layer.conv.pointwise.weight.numel())
-            stack.append((layer.conv.depthwise.shape[1], layer.conv.stride))
-        if block.shortcut is not None:
-            weights = sum(weight.numel() for weight in block.shortcut.parameters() if weight.dim() > 1)
-            work += 100 / rate * weights
-        values = sum(count_parameters(block)), work, receptive_field(stack)[-1][0], rate
-        for key, value in zip(profile, values, strict=True):
-            profile[key].append(value)
-    return profile
-
-
 def draw_contextnet(variant: str, alpha: float, kernel: int, downsampling: str) -> Figure:
     """Draw parameters, work and receptive field of C0 to C22, block by block. Lesson 04."""
     import matplotlib.pyplot as plt
 
     with torch.device("meta"):  # shapes alone
         blocks = standard_blocks(kernel, downsampling=downsampling)
-        profile = block_profile(ContextNetEncoder(80, blocks, alpha, variant))
+        profile = ContextNetEncoder(80, blocks, alpha, variant).profile()
     figure, axes = plt.subplots(1, 3, figsize=(12, 2.9), layout="constrained")
     panels = (
         ("parameters", 1e6, "parameters (millions)"),

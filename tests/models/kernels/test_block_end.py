@@ -5,7 +5,8 @@ import pytest
 import references
 import torch
 
-from asrlib.models.layers.conv import ACTIVATIONS, frame_mask
+from asrlib.models.layers.activations import ACTIVATIONS
+from asrlib.models.layers.mask import frame_mask
 from asrlib.models.layers.se import SqueezeExcite
 
 pytest.importorskip("triton")

@@ -5,7 +5,9 @@ import pytest
 import references
 import torch
 
-from asrlib.models.layers.conv import ACTIVATIONS, depthwise_conv, frame_mask, pad_amounts
+from asrlib.models.layers.activations import ACTIVATIONS
+from asrlib.models.layers.conv import depthwise_conv, pad_amounts
+from asrlib.models.layers.mask import frame_mask
 
 pytest.importorskip("triton")
 pytestmark = [*kernels.RUN, pytest.mark.usefixtures("small_tiles")]

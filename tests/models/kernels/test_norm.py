@@ -6,7 +6,8 @@ import references
 import together
 import torch
 
-from asrlib.models.layers.conv import ACTIVATIONS, frame_mask
+from asrlib.models.layers.activations import ACTIVATIONS
+from asrlib.models.layers.mask import frame_mask
 
 pytest.importorskip("triton")
 pytestmark = [*kernels.RUN, pytest.mark.usefixtures("small_tiles")]

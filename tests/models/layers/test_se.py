@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from asrlib.errors import InputError
-from asrlib.models.layers.conv import frame_mask
+from asrlib.models.layers.mask import frame_mask
 from asrlib.models.layers.se import SqueezeExcite, squeeze
 
 CONTEXTS = ["global", "causal", 1, 3, 4, 50]

@@ -2,8 +2,6 @@ import pytest
 import torch
 
 import asrlib
-from asrlib.models.contextnet import BlockConfig, ContextNetEncoder
-from asrlib.models.transducer import count_parameters
 from asrlib.teaching import widgets
 
 
@@ -74,22 +72,6 @@ def test_draw_gates_says_how_far_apart_they_are():
     one, two = [torch.tensor([0.2, 0.4])], [torch.tensor([0.3, 0.2])]
     ax = widgets.draw_gates(0, ("a", one), ("b", two)).axes[0]
     assert ax.get_title(loc="left") == "block C0, mean difference 0.150"
-
-
-def test_block_profile_counts_what_runs():
-    encoder = ContextNetEncoder(
-        6,
-        [
-            BlockConfig(8, layers=1, kernel=3, residual=False),
-            BlockConfig(8, layers=2, kernel=3, stride=2),
-        ],
-        variant="paper",
-    )
-    profile = widgets.block_profile(encoder)
-    assert profile["parameters"] == [sum(count_parameters(block)) for block in encoder.blocks]
-    assert profile["field"] == [3, 7] and profile["rate"] == [1, 2]
-    # C0: 3·6 + 6·8 a frame; C1: 3·8 + 8·8, the second half as often, as is the 8·8 of the shortcut
-    assert profile["work"] == [100 * 66, 100 * 88 + 50 * 88 + 50 * 64]
 
 
 @pytest.mark.parametrize("variant, parameters, seconds", [("tensorflowasr", 6.9, 23.8), ("paper", 5.8, 19.4)])

@@ -1,25 +1,9 @@
 """``asrlib export``: its table, and one line for what is wrong."""
 
-import sys
-
 import pytest
 from exports import INSTALLED, thorough, unchecked
 
-from asrlib import cli
 from asrlib.export import convert
-
-
-@pytest.fixture
-def asrlib(monkeypatch, capsys):
-    """``asrlib("export", ...)`` in this process: exit code, standard output, standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["asrlib", *map(str, words)])
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-        return exit.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What each command of ``asrlib`` does; ``asrlib.cli`` gathers them."""

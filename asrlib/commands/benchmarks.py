@@ -1,0 +1,43 @@
+"""``asrlib bench``: speed and memory, side by side in one run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+DeviceOption = Annotated[str | None, typer.Option(help="cpu or cuda (default: a GPU if there is one).")]
+QuickOption = Annotated[bool, typer.Option("--quick", help="Toy sizes, to see that all runs.")]
+
+
+def losses(
+    repeats: Annotated[int, typer.Option(help="Runs of each; the table has medians.")] = 5,
+    device: DeviceOption = None,
+    quick: QuickOption = False,
+) -> None:
+    """Compare CTC and RNN-T losses with torchaudio's, warprnnt_numba's and PyTorch's."""
+    from asrlib.bench.losses import bench_losses
+
+    bench_losses(repeats=repeats, device=device, quick=quick)
+
+
+def train(
+    config: Annotated[str, typer.Option(help="A shipped configuration, or a file.")] = "contextnet-s",
+    repeats: Annotated[int, typer.Option(min=1, help="Steps of each; the table has medians.")] = 8,
+    device: DeviceOption = None,
+    quick: QuickOption = False,
+) -> None:
+    """Compare the parts of a training step with the plain way to write the same network."""
+    from asrlib.bench.train import bench_train
+
+    bench_train(config, repeats=repeats, device=device, quick=quick)
+
+
+def decode(
+    repeats: Annotated[int, typer.Option(help="Runs of each; the table has medians.")] = 3,
+    quick: QuickOption = False,
+) -> None:
+    """Compare greedy and beam search with torchaudio's, on the same encoder output."""
+    from asrlib.bench.decode import bench_decode
+
+    bench_decode(repeats=repeats, quick=quick)

@@ -1,0 +1,35 @@
+"""``asrlib data``: a corpus downloaded or synthesized."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asrlib.errors import InputError
+
+
+def data(
+    name: Annotated[str, typer.Argument(help="The corpus to download or synthesize.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to keep it in (default: the cache).")] = None,
+    shar: Annotated[
+        Path | None,
+        typer.Option(help="Also write it (or a folder of recordings) as Shar shards, for --corpus."),
+    ] = None,
+) -> None:
+    """Download a public corpus, verified by checksum, or synthesize one."""
+    from asrlib.data.corpora import find_corpus, load_corpus, summary
+    from asrlib.data.shar import write_shar
+
+    if shar is not None and shar.exists():  # found out before hours of downloading, not after
+        raise InputError(f"{shar} exists already: give --shar a folder that does not")
+    if shar is not None and Path(name).is_dir():
+        cuts = load_corpus(name)
+    else:
+        corpus = find_corpus(name)
+        corpus.prepare(out)
+        print(summary(corpus, out))
+        cuts = corpus.load(out=out)
+    if shar is not None:
+        print(f"{shar}: shards of {', '.join(write_shar(cuts, shar))}")

@@ -1,0 +1,52 @@
+"""``asrlib export``: one file that runs without PyTorch, compared with the model it was made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asrlib.commands.options import SplitOption, check_output
+from asrlib.errors import InputError
+
+
+def export(
+    model_dir: Annotated[Path, typer.Argument(help="A model directory.")],
+    format: Annotated[str, typer.Option(help="onnx or tflite.")],
+    output: Annotated[
+        Path | None, typer.Option(help="File to write (default: model.FORMAT in the model directory).")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Store large weights in 8 bits.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Of a causal model: the step from one encoder frame to the next.")
+    ] = False,
+    seconds: Annotated[
+        list[int] | None, typer.Option(help="A length that the TFLite file takes; give it again to add more.")
+    ] = None,
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="Compare on this corpus, with WER (default: the kit's clips).")
+    ] = None,
+    split: SplitOption = "test",
+) -> None:
+    """Write one file that runs without PyTorch, signal in and labels out; compare it with eager."""
+    from asrlib.data.corpora import clips, load_corpora
+    from asrlib.export import convert
+    from asrlib.export.comparison import compare, table
+    from asrlib.export.formats import check_format
+    from asrlib.recognizer import Recognizer
+
+    check_format(format)
+    path = output or model_dir / f"model{'-stream' * stream}{'-int8' * int8}.{format}"
+    check_output(path)
+    recognizer = Recognizer.load(model_dir)
+    cuts = load_corpora(corpus, None if split == "all" else split) if corpus else clips()
+    lengths, longest = seconds or convert.SECONDS, max(cut.duration for cut in cuts)
+    if format == "tflite" and not stream and longest > max(lengths):
+        raise InputError(
+            f"an utterance to compare on lasts {longest:.1f} s, and --seconds is at most {max(lengths)}"
+        )
+    files = convert.export(recognizer, path, format, int8, lengths, stream)
+    size = (model_dir / "model.safetensors").stat().st_size
+    rows = compare(recognizer, size, files, format, cuts, score=bool(corpus))
+    print(f"{table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")

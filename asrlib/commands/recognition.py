@@ -1,0 +1,122 @@
+"""``asrlib test`` and ``asrlib transcribe``: a split scored, and audio files as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asrlib.commands.options import (
+    BeamOption,
+    BonusOption,
+    CorpusOption,
+    LMOption,
+    LMWeightOption,
+    SplitOption,
+    check_output,
+)
+from asrlib.errors import InputError
+
+if TYPE_CHECKING:
+    from asrlib.decoding.hypothesis import Hypothesis
+    from asrlib.recognizer import Recognizer
+
+
+def test(
+    model_dir: Annotated[Path, typer.Argument(help="A model directory.")],
+    corpus: CorpusOption,
+    output: Annotated[Path, typer.Option(help="TSV file to write, one row per utterance.")],
+    split: SplitOption = "test",
+    beam: BeamOption = None,
+    lm: LMOption = None,
+    lm_weight: LMWeightOption = None,
+    label_bonus: BonusOption = None,
+) -> None:
+    """Transcribe a split; print WER and CER in per cent, write one row per utterance."""
+    from asrlib.data.corpora import load_corpora
+    from asrlib.evaluate import evaluate
+    from asrlib.files import write_atomically
+    from asrlib.recognizer import Recognizer
+
+    check_output(output)
+    recognizer = Recognizer.load(model_dir)
+    _configure_search(recognizer, beam, lm, lm_weight, label_bonus)
+    cuts = load_corpora(corpus, None if split == "all" else split)
+    words, characters, rows = evaluate(recognizer, cuts)
+    table = ["id\treference\thypothesis\tscore"]
+    table += [
+        f"{name}\t{reference}\t{hypothesis.text}\t{hypothesis.score:.4f}"
+        for name, reference, hypothesis in rows
+    ]
+    write_atomically(output, ("\n".join(table) + "\n").encode())
+    print(f"WER {words}\nCER {characters}\n{len(rows)} utterances in {output}")
+
+
+def transcribe(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODEL_DIR] AUDIO...",
+            help="Audio files, WAV, FLAC, OGG"
+            " or MP3; a model directory before them replaces the digit recognizer that ships.",
+        ),
+    ],
+    times: Annotated[
+        bool, typer.Option("--times", help="Also print each token with its second and confidence.")
+    ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Feed the file in chunks of 0.1 s, and print each new hypothesis."),
+    ] = False,
+    beam: BeamOption = None,
+    lm: LMOption = None,
+    lm_weight: LMWeightOption = None,
+    label_bonus: BonusOption = None,
+) -> None:
+    """Print the transcript of each audio file."""
+    from asrlib.recognizer import Recognizer
+
+    folder = arguments[0] if Path(arguments[0]).is_dir() else None
+    files = arguments[1:] if folder else arguments
+    if not files:
+        raise InputError("no audio file is given: asrlib transcribe [MODEL_DIR] AUDIO...")
+    recognizer = Recognizer.load(folder)
+    _configure_search(recognizer, beam, lm, lm_weight, label_bonus)
+    for file in files:
+        hypothesis = _transcribe_stream(recognizer, file) if stream else recognizer.transcribe(file)
+        print(f"{file}\t{hypothesis.text}" if len(files) > 1 else hypothesis.text)
+        if times:
+            columns = hypothesis.tokens, hypothesis.times, hypothesis.confidences
+            for token, second, confidence in zip(*columns, strict=True):
+                print(f"  {second:7.2f} s  {confidence:4.0%}  {token}")
+
+
+def _configure_search(
+    recognizer: Recognizer, beam: int | None, lm: Path | None, lm_weight: float | None, bonus: float | None
+) -> None:
+    """Let the command line's options replace the configuration's ``decoding``."""
+    from asrlib.text.ngram import load_arpa
+
+    decoding = recognizer.config.decoding
+    given = {"beam_width": beam, "lm_weight": lm_weight, "label_bonus": bonus}
+    for key, value in given.items():
+        if value is not None:
+            setattr(decoding, key, value)
+    if lm is not None and not decoding.beam_width:
+        raise InputError("--lm is for beam search: add for instance --beam 5")
+    recognizer.lm = load_arpa(lm, recognizer.tokenizer.labels) if lm is not None else None
+
+
+def _transcribe_stream(recognizer: Recognizer, file: str) -> Hypothesis:
+    """Print each new hypothesis with the second of the file at which it was made; return the final one."""
+    from asrlib.data.audio import read_audio
+
+    samples, rate = read_audio(file)
+    stream, text, chunk = recognizer.stream(rate), "", max(1, rate // 10)
+    for start in range(0, len(samples), chunk):
+        hypothesis = stream.feed(samples[start : start + chunk])
+        if hypothesis.text != text:
+            text = hypothesis.text
+            print(f"  {min(start + chunk, len(samples)) / rate:7.2f} s  {text}", flush=True)
+    return stream.finish()

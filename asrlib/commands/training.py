@@ -1,0 +1,61 @@
+"""``asrlib train`` and ``asrlib lm``: a network, and an n-gram language model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asrlib.commands.options import CorpusOption, SetOption
+
+
+def train(
+    config: Annotated[str, typer.Argument(help="A shipped configuration's name, or a YAML file.")],
+    corpus: CorpusOption,
+    out: Annotated[Path, typer.Option(help="The run's directory; a model directory when done.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
+    init: Annotated[Path | None, typer.Option(help="Model directory to take fitting weights from.")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Train on the corpora's train splits; the best weights by dev WER are kept."""
+    from asrlib.config.parse import load_config, override
+    from asrlib.data.corpora import load_corpora
+    from asrlib.training import loop
+
+    settings = override(load_config(config), set_ or [])
+    recognizer = loop.train(
+        settings,
+        load_corpora(corpus, "train"),
+        out,
+        load_corpora(corpus, "dev", optional=True),
+        resume,
+        init,
+    )
+    if os.environ.get("RANK", "0") == "0":  # the first of several processes
+        parameters = sum(p.numel() for p in recognizer.model.parameters())
+        print(f"model directory: {out} ({parameters:,} parameters)")
+
+
+def language_model(
+    model_dir: Annotated[Path, typer.Argument(help="The model directory whose labels it is to know.")],
+    corpus: CorpusOption,
+    output: Annotated[Path, typer.Option(help="ARPA file to write.")],
+    order: Annotated[int, typer.Option(help="Labels per n-gram: 3 is a trigram model.")] = 3,
+) -> None:
+    """Train an n-gram language model on the corpora's train transcripts, for --lm."""
+    from asrlib.data.corpora import load_corpora
+    from asrlib.files import write_atomically
+    from asrlib.text.ngram import train_ngram
+    from asrlib.text.tokenizers import load_tokenizer
+
+    tokenizer = load_tokenizer(model_dir)
+    splits = [load_corpora(corpus, "train"), load_corpora(corpus, "dev", optional=True)]
+    texts, unseen = ([tokenizer.encode(c.supervisions[0].text) for c in cuts or []] for cuts in splits)
+    model = train_ngram(texts, tokenizer.labels, order)
+    write_atomically(output, model.arpa().encode())
+    print(f"{output}: order {order}, {sum(map(len, model.table.values())):,} n-grams of {len(texts)} texts")
+    print(f"perplexity of these texts: {model.perplexity(texts):.2f}")
+    if unseen:
+        print(f"perplexity of the dev texts: {model.perplexity(unseen):.2f}")

@@ -1,0 +1,194 @@
+"""Configurations read from YAML: shipped ones by name, files in the kit's form or TensorFlowASR's.
+
+The kit's own form mirrors the dataclasses of `asrlib.config.schema`. A key of the wrong type is an
+error that names it; an unknown key is a warning, so that a file from a newer version still loads.
+TensorFlowASR's files are read too (`asrlib.config.tensorflowasr`); docs/configuration.md has all their
+keys. Lesson 09.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import types
+import typing
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from asrlib.config import tensorflowasr
+from asrlib.config.schema import Config
+from asrlib.config.template import is_template, render
+from asrlib.errors import InputError
+from asrlib.models.encoder import EncoderConfig
+from asrlib.models.registry import DEFAULT_KIND, ENCODERS
+
+_SHIPPED = Path(__file__).parent
+
+
+def shipped_configs() -> list[str]:
+    """Return the names that ``load_config`` knows without a file."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.yml"))
+
+
+def load_config(name_or_path: str | Path) -> Config:
+    """Read the shipped configuration of that name, or a file's: YAML, or a Jinja template of YAML, in
+    the kit's form or TensorFlowASR's.
+
+    Raises ``InputError`` naming the file and key for anything it cannot use; warns
+    about unknown keys, and about those of TensorFlowASR's that have no effect.
+    """
+    name = str(name_or_path)
+    if name in shipped_configs():
+        return parse_config((_SHIPPED / f"{name}.yml").read_text(encoding="utf-8"), name)
+    path = Path(name_or_path)
+    if not path.is_file():
+        hint = f"; shipped configurations are {', '.join(shipped_configs())}"
+        raise InputError(f"there is no configuration file {path}{hint}")
+    try:
+        return parse_config(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a UTF-8 text file") from None
+
+
+def parse_config(text: str, where: str) -> Config:
+    """Read a configuration from YAML text, or a Jinja template of it, in the kit's form or one of
+    TensorFlowASR's two; which one it is, its content tells. ``where`` is named in messages.
+    """
+    content = _read_yaml(render(text, where) if is_template(text) else text, where)
+    if not tensorflowasr.recognise(content):
+        return _checked(content, where)
+    translation = tensorflowasr.translate(content, where)
+    if translation.unused:
+        _warn(f"{where}: keys without effect: {translation.warning()}")
+    try:
+        return _checked(translation.content, where)
+    except InputError as error:
+        raise InputError(translation.original(str(error))) from None
+
+
+def override(config: Config, assignments: list[str]) -> Config:
+    """Return the configuration with ``training.max_lr=0.001`` and the like (``asrlib train --set``), values
+    read as YAML.
+    """
+    content = config.to_dict()
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise InputError(f"--set {assignment}: expected key=value, such as training.max_lr=0.001")
+        *sections, last = key.strip().split(".")
+        node = content
+        for section in sections:
+            node = node.get(section) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            raise InputError(f"--set {assignment}: there is no key {key.strip()!r}")
+        try:
+            node[last] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set {assignment}: {value!r} is not a YAML value") from None
+        if key.strip() == "encoder.kind" and node[last] != config.encoder.kind:
+            # another kind has keys of its own
+            content["encoder"] = dataclasses.asdict(_encoder_config(node, "--set", "encoder")())
+    return _checked(content, "--set")
+
+
+def _read_yaml(text: str, where: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise InputError(f"{where}{line}: not valid YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{where}: expected sections such as features and encoder, found {type(content).__name__}"
+        )
+    return content
+
+
+def _checked(content: dict[str, Any], where: str) -> Config:
+    unknown: list[str] = []
+    config = _section(Config, content, where, "", unknown)
+    if unknown:
+        _warn(f"{where}: unknown key {', '.join(unknown)} ignored")
+    config.check(where)
+    return config
+
+
+def _section(cls: type, content: dict[str, Any], where: str, prefix: str, unknown: list[str]) -> Any:
+    """Return a dataclass from a section, and add the keys that it does not have to ``unknown``."""
+    hints = typing.get_type_hints(cls)
+    unknown += [prefix + str(key) for key in content if key not in hints]
+    values = {k: _value(hints[k], v, where, prefix + k, unknown) for k, v in content.items() if k in hints}
+    missing = [
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+        and f.name not in values
+    ]
+    if missing:
+        raise InputError(f"{where}: key {prefix}{missing[0]} is missing")
+    return cls(**values)
+
+
+def _value(hint: Any, value: Any, where: str, key: str, unknown: list[str]) -> Any:
+    """Return a key's value as the type that its dataclass asks for."""
+    options = typing.get_args(hint) if _is_union(hint) else (hint,)
+    if value is None and type(None) in options:
+        return None
+    for option in options:
+        if dataclasses.is_dataclass(option) and isinstance(value, dict):
+            cls = _encoder_config(value, where, key) if option is EncoderConfig else option
+            return _section(cls, value, where, key + ".", unknown)
+        if typing.get_origin(option) is list and isinstance(value, list):
+            (item_hint,) = typing.get_args(option)
+            return [_value(item_hint, item, where, f"{key}[{i}]", unknown) for i, item in enumerate(value)]
+        if option in (int, float, bool, str):
+            with contextlib.suppress(ValueError):
+                return _scalar(option, value)
+    raise InputError(f"{where}: key {key} is {value!r}; expected {' or '.join(map(_name, options))}")
+
+
+def _scalar(kind: type, value: Any) -> Any:
+    """Return ``value`` as int, float, bool or str; raises ``ValueError`` if it is none."""
+    if isinstance(value, bool):
+        if kind is bool:
+            return value
+        if kind is str and not value:
+            return "no"  # which YAML 1.1 reads as false: precision: no
+    elif kind is float and isinstance(value, (int, float, str)):
+        return float(value)  # YAML 1.1 reads 1e-9, without a point, as text
+    elif kind is not bool and isinstance(value, kind):
+        return value
+    raise ValueError
+
+
+def _encoder_config(content: dict[str, Any], where: str, key: str) -> type[EncoderConfig]:
+    """Return the class of an encoder's section: its ``kind`` says which."""
+    kind = content.get("kind", DEFAULT_KIND)
+    if not isinstance(kind, str) or kind not in ENCODERS:
+        raise InputError(f"{where}: key {key}.kind is {kind!r}; use one of {', '.join(ENCODERS)}")
+    return ENCODERS[kind]
+
+
+def _is_union(hint: Any) -> bool:
+    return isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+
+
+def _name(option: Any) -> str:
+    if option is type(None):
+        return "nothing"
+    return "a section" if dataclasses.is_dataclass(option) else getattr(option, "__name__", str(option))
+
+
+def _warn(message: str) -> None:
+    """Warn at the line that called this module."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

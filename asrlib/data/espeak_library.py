@@ -1,0 +1,166 @@
+"""The espeak-ng library through ctypes: one engine per process, which renders a text with its events.
+
+    speak(text, voice_file, ...)   samples at 22,050 Hz, and the events espeak-ng reports while it renders
+    data_folder()                  espeak-ng's own data: languages and timbres
+    scratch_folder()               a folder with a path that espeak-ng can read voices from
+
+espeak-ng comes as a wheel of its own (``espeakng_loader``). It keeps its state in C globals, so it is not
+thread-safe: ``LOCK`` lets one thread in at a time. Lessons 01 and 05 draw its events.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import tempfile
+import threading
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from asrlib.errors import InputError
+
+ESPEAK_RATE = 22_050  # Hz; espeak_Initialize returns it
+WORD, PHONEME = 1, 7  # kinds of events, as espeak_EVENT_TYPE numbers them
+LOCK = threading.Lock()  # to be held while the functions below are called
+
+
+def speak(
+    text: str, voice_file: bytes, rate: int, pitch: int, pitch_range: int, gap: int
+) -> tuple[Float[np.ndarray, " samples"], list[tuple[int, int, float, str]]]:
+    """Render ``text`` with the voice described in a file.
+
+    rate: words per minute. pitch, pitch_range: 0 to 100. gap: pause between words, in units of 10 ms at the
+    default rate. Returns samples in [-1, 1] at ``ESPEAK_RATE``, and events ``(WORD or PHONEME, place in the
+    text counted from 1, seconds, phone or "")``. Raises InputError where espeak-ng cannot be loaded, cannot
+    use the voice, or returns no speech.
+    """
+    engine = _engine()
+    engine.chunks.clear()
+    engine.events.clear()
+    if engine.library.espeak_SetVoiceByFile(voice_file) != 0:
+        name = os.path.basename(os.fsdecode(voice_file))
+        raise InputError(f"espeak-ng cannot use the voice {name}; use another one")
+    # 1 rate, 2 volume (25 of 100: several timbres clip at 40), 3 pitch, 4 range, 7 word gap
+    for number, value in ((1, rate), (2, 25), (3, pitch), (4, pitch_range), (7, gap)):
+        engine.library.espeak_SetParameter(number, value, 0)
+    encoded = text.encode("utf-8")
+    size = ctypes.c_size_t(len(encoded) + 1)
+    status = engine.library.espeak_Synth(encoded, size, 0, 1, 0, 1, None, None)
+    if status != 0 or not engine.chunks:
+        raise InputError(f"espeak-ng returned no speech for the text {text!r}")
+    return np.concatenate(engine.chunks), list(engine.events)
+
+
+@lru_cache(maxsize=1)
+def data_folder() -> Path:
+    """Return the folder of espeak-ng's own data. Raises InputError where it is not installed."""
+    try:
+        import espeakng_loader
+
+        folder = Path(espeakng_loader.get_data_path())
+    except (ImportError, RuntimeError, OSError) as error:
+        raise InputError(
+            f"speech synthesis needs the espeak-ng library ({error}); "
+            "install it with: pip install espeakng-loader"
+        ) from None
+    if not (folder / "lang").is_dir():
+        raise InputError(
+            f"{folder}: this folder does not hold espeak-ng's data; reinstall it with: "
+            "pip install --force-reinstall espeakng-loader"
+        )
+    return folder
+
+
+def scratch_folder() -> Path:
+    """Return a folder of this process, short and in lower case, that vanishes with it."""
+    return Path(_scratch_holder().name)
+
+
+@lru_cache(maxsize=1)
+def _scratch_holder() -> tempfile.TemporaryDirectory:
+    for parent in (None, "/tmp", "/var/tmp", "/dev/shm"):
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="asrlib-voices-", dir=parent)
+        except OSError:
+            continue
+        # espeak-ng turns a voice's path into lower case and has room for some 160 characters
+        if os.path.isdir(folder.name.lower()) and len(folder.name) < 120:
+            return folder
+        folder.cleanup()
+    raise InputError("espeak-ng needs a writable folder with a short lower-case path; set TMPDIR to one")
+
+
+class _Id(ctypes.Union):
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
+
+
+class _Event(ctypes.Structure):
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _Id),
+    ]
+
+
+_Callback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+)
+
+
+class _Engine:
+    """The one espeak-ng of this process. Its callback fills two lists while espeak_Synth runs."""
+
+    def __init__(self):
+        data = data_folder()
+        # espeak-ng keeps this path in a buffer of 160 characters
+        if len(os.fsencode(data)) > 120:
+            link = scratch_folder() / "data"
+            link.symlink_to(data)
+            data = link
+        import espeakng_loader
+
+        path = espeakng_loader.get_library_path()
+        try:
+            self.library = ctypes.CDLL(path)
+        except OSError as error:
+            raise InputError(
+                f"{path}: the espeak-ng library cannot be loaded ({error}); reinstall it with: "
+                "pip install --force-reinstall espeakng-loader"
+            ) from None
+        # 2: no sound device, return when done. Options: phone events, in IPA, and never exit() the process.
+        rate = self.library.espeak_Initialize(2, 0, os.fsencode(data), 0b11 | 1 << 15)
+        if rate != ESPEAK_RATE:
+            raise InputError(
+                f"{data}: espeak-ng does not start from this folder; reinstall it with: "
+                "pip install --force-reinstall espeakng-loader"
+            )
+        self.chunks: list[np.ndarray] = []
+        self.events: list[tuple[int, int, float, str]] = []
+        self._callback = _Callback(self._collect)  # kept: C holds only a pointer to it
+        self.library.espeak_SetSynthCallback(self._callback)
+
+    def _collect(self, wave, count, event):
+        if count > 0:
+            self.chunks.append(np.ctypeslib.as_array(wave, (count,)).astype(np.float32) / 32768)
+        index = 0
+        while event[index].type:
+            e = event[index]
+            if e.type in (WORD, PHONEME):
+                symbol = bytes(e.id.string).decode("utf-8", "ignore") if e.type == PHONEME else ""
+                symbol = symbol.strip("ˈˌ\u200d ")  # stress is no phone of its own
+                self.events.append((e.type, e.text_position, e.sample / ESPEAK_RATE, symbol))
+            index += 1
+        return 0
+
+
+@lru_cache(maxsize=1)
+def _engine() -> _Engine:
+    return _Engine()

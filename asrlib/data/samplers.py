@@ -1,0 +1,160 @@
+"""Which utterances make a batch: similar lengths together, in an order that can be drawn again. Lesson 09.
+
+A sampler's ``epoch(number, first)`` yields lists of cuts, ``count(number)`` tells how many there are, and
+``padding(cuts)`` to what size a batch is padded. ``asrlib.data.shard_sampler`` does the same from shards.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asrlib.errors import InputError
+from asrlib.signal.augment import longest_after
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+
+class BatchSampler:
+    """Lists of cuts, by epoch, the same for the same (seed, epoch, rank): up to ``batch_seconds`` of speech
+    each, or ``batch_utterances`` if that is given.
+
+    Several processes divide batches that are so many times larger: together they do what one process does
+    with the larger batch, and use each utterance once per epoch.
+    """
+
+    def __init__(
+        self,
+        cuts: CutSet,
+        batch_seconds: float,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+        batch_utterances: int | None = None,
+    ):
+        self.cuts, self.batch_seconds, self.seed = cuts, batch_seconds, seed
+        self.rank, self.processes, self.batch_utterances = rank, processes, batch_utterances
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[list[Cut]]:
+        """Yield an epoch's batches from number ``first`` on."""
+        yield from islice(self._epoch(number), first, None)
+
+    def count(self, number: int) -> int:
+        """Return the number of an epoch's batches."""
+        return sum(1 for _ in self._epoch(number))
+
+    def _epoch(self, number: int) -> Iterator[list[Cut]]:
+        from lhotse.dataset import DynamicBucketingSampler
+
+        count = len(self.cuts)
+        if count < self.processes:
+            raise InputError(f"{self.processes} processes cannot share {count} utterances: start fewer")
+        if count == 1:  # too few for lhotse's buckets
+            yield list(self.cuts)
+            return
+        utterances = self.batch_utterances and self.batch_utterances * self.processes
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lhotse's guesses about corpora that do not fit into memory
+            sampler = DynamicBucketingSampler(
+                self.cuts,
+                max_duration=None if utterances else self.batch_seconds * self.processes,
+                max_cuts=utterances,
+                num_buckets=min(20, max(2, count // 50)),
+                shuffle=True,
+                drop_last=False,
+                seed=self.seed,
+                world_size=1,  # lhotse would deal out whole batches, and some twice
+                rank=0,
+                # lhotse looks at 10,000 cuts at a time, which of several corpora are the first one's
+                num_cuts_for_bins_estimate=max(10_000, count),
+                buffer_size=max(10_000, count),
+            )
+            sampler.set_epoch(number)
+            batches = map(list, sampler)
+        for batch in _shareable(batches, self.processes):
+            yield batch[self.rank :: self.processes]
+
+    def padding(self, cuts: Sequence[Cut]) -> tuple[int, int] | None:
+        """Return None: a batch is padded to its own longest utterance."""
+        return None
+
+
+def _shareable(batches: Iterator[list[Cut]], processes: int) -> Iterator[list[Cut]]:
+    """Join a batch of fewer utterances than processes to the one before it (the first: to the next one)."""
+    ready: list[Cut] = []
+    for batch in batches:
+        if len(ready) >= processes and len(batch) >= processes:
+            yield ready
+            ready = []
+        ready = ready + batch
+    yield ready
+
+
+class StaticBatchSampler:
+    """Draw batches of at most ``buckets`` shapes, where something is compiled or recorded for each shape.
+
+    Utterances are sorted into buckets by their length. All batches of a bucket have the same count and are
+    padded to the same size, that of its longest utterance, played at ``slowest`` speed. Its last batch of
+    an epoch is filled up with others of the bucket, so that none is left out.
+
+    labels: label numbers of every utterance by id. sample_rate: of the padded waveforms, in Hz.
+    """
+
+    def __init__(
+        self,
+        cuts: CutSet,
+        labels: dict[str, list[int]],
+        sample_rate: int,
+        batch_seconds: float,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+        batch_utterances: int | None = None,
+        slowest: float | None = None,
+        buckets: int = 4,
+    ):
+        self.seed, self.rank, self.processes = seed, rank, processes
+        self.buckets: list[tuple[list[Cut], int]] = []  # with the utterances of a batch, of all processes
+        self._padding: dict[str, tuple[int, int]] = {}
+        ordered = sorted(cuts, key=lambda cut: (cut.duration, cut.id))
+        ends = np.cumsum([cut.duration for cut in ordered])
+        # about the same seconds in each
+        bucket_of = np.minimum((ends / ends[-1] * buckets).astype(int), buckets - 1)
+        for bucket in np.unique(bucket_of):
+            members = [cut for cut, b in zip(ordered, bucket_of, strict=True) if b == bucket]
+            count = batch_utterances or max(1, int(batch_seconds // members[-1].duration))
+            together = processes * min(count, -(-len(members) // processes))
+            samples = math.ceil(members[-1].duration * sample_rate) + 1
+            if slowest is not None:
+                samples = longest_after(samples, slowest)
+            longest = max(len(labels[cut.id]) for cut in members)
+            self.buckets.append((members, together))
+            self._padding |= {cut.id: (samples, longest) for cut in members}
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[list[Cut]]:
+        """Yield an epoch's batches from number ``first`` on."""
+        draw = random.Random(f"{self.seed} {number}")
+        batches = []
+        for members, together in self.buckets:
+            order = draw.sample(members, len(members))
+            order += (order * together)[: -len(order) % together]
+            batches += [order[n : n + together] for n in range(0, len(order), together)]
+        draw.shuffle(batches)
+        for batch in batches[first:]:
+            yield batch[self.rank :: self.processes]
+
+    def count(self, number: int) -> int:
+        """Return the number of an epoch's batches."""
+        return sum(-(-len(members) // together) for members, together in self.buckets)
+
+    def padding(self, cuts: Sequence[Cut]) -> tuple[int, int]:
+        """Return samples and labels to which the batch of these cuts is padded."""
+        return self._padding[cuts[0].id]

@@ -1,0 +1,40 @@
+"""From a configuration to the network it describes. Lesson 09."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import nn
+
+from asrlib.models.encoder import EncoderConfig
+from asrlib.models.joint import JointConfig
+from asrlib.models.prediction import PredictionConfig
+from asrlib.models.transducer import Transducer
+
+
+@runtime_checkable
+class ModelConfig(Protocol):
+    """What is read of an `asrlib.config.schema.Config`; ``tokenizer`` and ``training`` are its sections."""
+
+    features: Any
+    tokenizer: Any
+    encoder: EncoderConfig
+    prediction: PredictionConfig | None
+    joint: JointConfig | None
+    training: Any
+
+
+def build_model(config: ModelConfig, vocabulary: int | None = None) -> nn.Module:
+    """The network of a configuration, with ``.encoder``, ``.prediction``, ``.joint``, ``.ctc_head``.
+
+    ``vocabulary`` is the number of labels with blank; by default the configuration's.
+    """
+    vocabulary = vocabulary or config.tokenizer.vocabulary
+    encoder = config.encoder.build(config.features.mels)
+    encoder.set_checkpointing(config.training.checkpoint_blocks)
+    ctc_head = nn.Linear(encoder.dim, vocabulary) if config.training.ctc_weight > 0 else None
+    if config.joint is None:
+        return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0)
+    prediction = config.prediction.build(vocabulary)
+    joint = config.joint.build(encoder.dim, prediction.dim, vocabulary)
+    return Transducer(encoder, prediction, joint, ctc_head, ctc_weight=config.training.ctc_weight)

@@ -1,0 +1,87 @@
+"""What the rest of the kit asks of an encoder: the seam between features and scores.
+
+Streaming, export, training and the configuration call what stands here and never look inside. A new
+kind is one module with an `Encoder` and its `EncoderConfig`, one line in `asrlib.models.registry`, and
+one YAML that says ``encoder: {kind: ...}``. docs/extending.md walks through one. Lessons 04 and 12.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from asrlib.errors import InputError
+
+
+class Encoder(nn.Module):
+    """Features to frames of ``dim`` channels, one for every ``reduction`` feature frames.
+
+    A subclass sets both numbers and defines ``forward``. One that can also run chunk by chunk
+    overrides ``streaming_obstacles``, ``initial_state`` and ``step``; one that can recompute its
+    layers in the backward pass overrides ``set_checkpointing``.
+    """
+
+    dim: int
+    reduction: int
+
+    def forward(
+        self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
+    ) -> tuple[Float[Tensor, "batch frames_out dim"], Int[Tensor, "batch"]]:
+        """Return the encoder's output and its lengths, ceil(length / ``reduction``), in frames.
+
+        Frames past each length are ignored, whatever they hold, and zero on the way out; ``lengths``
+        None means that there is nothing to mask. ONNX and TFLite are exported from this method: while
+        ``asrlib.backend.is_traced()``, nothing may be decided by the values of a tensor.
+        """
+        raise NotImplementedError
+
+    def streaming_obstacles(self) -> list[str]:
+        """Return what keeps the encoder from streaming, one configuration key with its value each.
+
+        Empty if it streams: then no output frame depends on feature frames behind it, and ``step``
+        gives the very frames of ``forward``.
+        """
+        return [f"the encoder, a {type(self).__name__}, does not stream (use encoder.kind: contextnet)"]
+
+    def initial_state(self, batch: int = 1) -> list[Tensor]:
+        """Return what ``step`` carries before the first frame: zeros, of shapes that stay the same."""
+        raise InputError("; ".join(self.streaming_obstacles()))
+
+    def step(
+        self, features: Float[Tensor, "batch frames mels"], state: list[Tensor], phase: int = 0
+    ) -> tuple[Float[Tensor, "batch frames_out dim"], list[Tensor]]:
+        """Return the frames that further feature frames, any number of them, complete, and the new state.
+
+        Output frame n needs the feature frames up to n · ``reduction``. ``phase`` is how many feature
+        frames came before, modulo ``reduction``: always 0 if all chunks are multiples of it.
+        """
+        raise InputError("; ".join(self.streaming_obstacles()))
+
+    def set_checkpointing(self, enabled: bool) -> None:
+        """Recompute activations in the backward pass instead of keeping them (training.checkpoint_blocks).
+
+        Raises ``InputError`` for a kind of encoder that cannot.
+        """
+        if enabled:
+            raise InputError(
+                f"a {type(self).__name__} cannot recompute its layers: use training.checkpoint_blocks: false"
+            )
+
+
+@dataclass
+class EncoderConfig:
+    """The ``encoder`` section of a configuration: what the settings of every kind have in common.
+
+    A subclass gives ``kind`` its name and adds fields, each with a default.
+    """
+
+    kind: str = ""
+
+    def build(self, mels: int) -> Encoder:
+        """Return the encoder, with new weights, for features of ``mels`` bins."""
+        raise NotImplementedError
+
+    def check(self, where: str) -> None:
+        """Raise ``InputError``, naming the file ``where`` and the key, for values that make no sense."""

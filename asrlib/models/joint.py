@@ -1,0 +1,131 @@
+"""The joint network: from both sides to the scores of the next label.
+
+    joint(t, u)            -> (V,) scores        the next label, or blank: next frame
+
+Graves 2012, section 2.2. Lesson 07.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from asrlib import validate
+from asrlib.errors import InputError
+from asrlib.losses.joint import joint_rnnt_loss
+from asrlib.losses.rnnt import rnnt_loss
+from asrlib.models.layers.activations import ACTIVATIONS
+
+JOINT_MODES = {"add": torch.add, "mul": torch.mul}
+
+
+@dataclass
+class JointConfig:
+    """``mode`` is how the two sides meet: ``add`` or ``mul``. Each may have a linear layer before
+    (``encoder_linear``, ``prediction_linear``), and both together one after (``post_linear``). Lesson 07.
+    """
+
+    dim: int = 640
+    activation: str = "tanh"
+    mode: str = "add"
+    encoder_linear: bool = True
+    prediction_linear: bool = True
+    post_linear: bool = False
+
+    def build(self, encoder_dim: int, prediction_dim: int, vocabulary: int) -> JointNetwork:
+        return JointNetwork(encoder_dim, prediction_dim, vocabulary=vocabulary, **vars(self))
+
+    def check(self, where: str) -> None:
+        validate.positive(where, "joint", self, "dim")
+        validate.choice(where, "joint", self, "activation", ACTIVATIONS)
+        validate.choice(where, "joint", self, "mode", JOINT_MODES)
+
+
+class JointNetwork(nn.Module):
+    """W_v · activation(W_e · encoder + W_p · prediction): scores of V labels at (t, u).
+
+    ``mode`` "mul" multiplies the two sides in place of adding them. Without ``encoder_linear`` or
+    ``prediction_linear`` that side comes as it is, and both must then be equally wide;
+    ``post_linear`` is one more linear layer, between the meeting and the activation.
+    Raises ``InputError`` for widths that do not fit and for an unknown mode or activation.
+    """
+
+    def __init__(
+        self,
+        encoder_dim: int,
+        prediction_dim: int,
+        dim: int,
+        vocabulary: int,
+        activation: str = JointConfig.activation,
+        mode: str = JointConfig.mode,
+        encoder_linear: bool = JointConfig.encoder_linear,
+        prediction_linear: bool = JointConfig.prediction_linear,
+        post_linear: bool = JointConfig.post_linear,
+    ):
+        super().__init__()
+        for name, value, allowed in (("activation", activation, ACTIVATIONS), ("mode", mode, JOINT_MODES)):
+            if value not in allowed:
+                raise InputError(f"joint {name} is {value!r}; use one of {', '.join(sorted(allowed))}")
+        width = dim if encoder_linear else encoder_dim
+        if width != (other := dim if prediction_linear else prediction_dim):
+            raise InputError(
+                f"the encoder's side is {width} wide and the prediction network's {other}: make them equal,"
+                " or give both a linear layer (encoder_linear, prediction_linear)"
+            )
+        self.activation, self.mode = activation, mode
+        self.encoder_linear = nn.Linear(encoder_dim, dim) if encoder_linear else nn.Identity()
+        self.prediction_linear = (
+            nn.Linear(prediction_dim, dim, bias=False) if prediction_linear else nn.Identity()
+        )
+        self.post_linear = nn.Linear(width, dim) if post_linear else nn.Identity()
+        self.output = nn.Linear(dim if post_linear else width, vocabulary)
+
+    def forward(
+        self, encoder_out: Float[Tensor, "*#lattice D_enc"], prediction_out: Float[Tensor, "*#lattice D_pred"]
+    ) -> Float[Tensor, "*#lattice V"]:
+        """Broadcasts: give (B, T, 1, D_enc) and (B, 1, U + 1, D_pred) for the whole lattice."""
+        return self.scores(self.encoder_linear(encoder_out), self.prediction_linear(prediction_out))
+
+    def scores(
+        self, encoder_hidden: Float[Tensor, "*#lattice D"], prediction_hidden: Float[Tensor, "*#lattice D"]
+    ) -> Float[Tensor, "*#lattice V"]:
+        """The same from projections made before: decoders project each frame only once."""
+        hidden = self.post_linear(JOINT_MODES[self.mode](encoder_hidden, prediction_hidden))
+        return self.output(ACTIVATIONS[self.activation](hidden))
+
+    def loss(
+        self,
+        encoder_out: Tensor,
+        prediction_out: Tensor,
+        targets: Tensor,
+        frame_lengths: Tensor,
+        target_lengths: Tensor,
+        blank: int,
+    ) -> Tensor:
+        """RNN-T loss summed over the batch, nats; where the two sides are added, without the whole
+        (B, T, U + 1, V) lattice of scores.
+        """
+        from_encoder = self.encoder_linear(encoder_out)
+        from_prediction = self.prediction_linear(prediction_out)
+        if self.mode == "mul":
+            lattice = self.scores(from_encoder[:, :, None], from_prediction[:, None])
+            return rnnt_loss(lattice, targets, frame_lengths, target_lengths, blank=blank, reduction="sum")
+        if isinstance(self.post_linear, nn.Linear):  # W (a + b) + c = (W a + c) + W b
+            from_encoder = self.post_linear(from_encoder)
+            from_prediction = F.linear(from_prediction, self.post_linear.weight)
+        return joint_rnnt_loss(
+            from_encoder,
+            from_prediction,
+            self.output.weight,
+            self.output.bias,
+            targets,
+            frame_lengths,
+            target_lengths,
+            blank=blank,
+            reduction="sum",
+            activation=self.activation,
+        )

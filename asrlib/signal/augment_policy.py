@@ -1,0 +1,129 @@
+"""The augmentation policy of a training: what is done to which share of its utterances. Lessons 01 and 09.
+
+AugmentPolicy        probabilities and ranges, the configuration's section ``augment``
+draw_speed           a speed factor for each utterance, applied before a batch is padded
+augmented_features   features of a batch after everything else
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from asrlib.signal.augment import (
+    FREQ_MASKS,
+    FREQ_WIDTH,
+    TIME_FRACTION,
+    TIME_MASKS,
+    add_noise,
+    color_channel,
+    draw_masks,
+    gate_noise,
+    hide,
+    reverberate,
+    uniform,
+)
+from asrlib.signal.features import FrontEnd
+
+
+@dataclass
+class AugmentPolicy:
+    """What is done to training utterances. Ranges are [low, high], drawn for each utterance.
+
+    ``time_*`` and ``freq_*`` are ``spec_augment``'s. speed, warp: factors. noise_snr_db, channel_db: in dB.
+    """
+
+    time_masks: int = TIME_MASKS
+    time_fraction: float = TIME_FRACTION
+    time_width: int | None = None
+    freq_masks: int = FREQ_MASKS
+    freq_width: int = FREQ_WIDTH
+    speed: list[float] | None = None
+    warp: list[float] | None = None
+    noise_probability: float = 0.0
+    noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 40.0])
+    gate_probability: float = 0.0
+    channel_db: float = 0.0
+    room_probability: float = 0.0
+
+
+def draw_speed(policy: AugmentPolicy, count: int, generator: torch.Generator) -> list[float] | None:
+    """Draw a speed factor for each of ``count`` utterances; None where the policy changes no speed."""
+    if policy.speed is None:
+        return None
+    return uniform(*policy.speed, (count,), generator).tolist()
+
+
+def augmented_features(
+    waveforms: Float[Tensor, "batch samples"],
+    lengths: Int[Tensor, "batch"],
+    front_end: FrontEnd,
+    policy: AugmentPolicy,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
+    """Return augmented features and their lengths in frames.
+
+    In this order: channel, room, noise, gate; features with a warped frequency axis; SpecAugment. lengths: in
+    samples. generator: on the CPU.
+    """
+    waveforms = augment_waveforms(waveforms, lengths, front_end.sample_rate, policy, generator)
+    warp = draw_warp(policy, len(waveforms), generator)
+    features, counts = front_end(waveforms, lengths, None if warp is None else warp.to(waveforms.device))
+    times, bins = draw_spec_masks(policy, counts.cpu(), features.shape[1], features.shape[2], generator)
+    return hide(features, times.to(features.device), bins.to(features.device)), counts
+
+
+def augment_waveforms(
+    waveforms: Float[Tensor, "batch samples"],
+    lengths: Int[Tensor, "batch"],
+    sample_rate: int,
+    policy: AugmentPolicy,
+    generator: torch.Generator,
+) -> Float[Tensor, "batch samples"]:
+    """Apply the first part of ``augmented_features``: channel, room, noise, gate."""
+    batch = waveforms.shape[0]
+
+    def chosen(probability: float) -> Tensor:
+        return (torch.rand(batch, generator=generator) < probability).float()
+
+    if policy.channel_db:
+        gains_db = uniform(-policy.channel_db, policy.channel_db, (batch, 5), generator)
+        waveforms = color_channel(waveforms, gains_db)
+    if policy.room_probability:
+        decay = uniform(0.1, 0.5, (batch,), generator)
+        wet = uniform(0.05, 0.6, (batch,), generator) * chosen(policy.room_probability)
+        waveforms = reverberate(waveforms, sample_rate, decay, wet, generator)
+    clean = waveforms
+    if policy.noise_probability:
+        snr = uniform(*policy.noise_snr_db, (batch,), generator)
+        snr = snr + 100.0 * (1 - chosen(policy.noise_probability))
+        color = uniform(0.0, 2.0, (batch,), generator)
+        waveforms = add_noise(waveforms, lengths, snr, color, generator)
+    if policy.gate_probability:
+        waveforms = gate_noise(waveforms, clean, sample_rate, chosen(policy.gate_probability))
+    return waveforms
+
+
+def draw_warp(policy: AugmentPolicy, count: int, generator: torch.Generator) -> Float[Tensor, "batch"] | None:
+    """Draw a factor for each of ``count`` utterances' frequency axis, on the CPU; None if none is warped."""
+    return None if policy.warp is None else uniform(*policy.warp, (count,), generator)
+
+
+def draw_spec_masks(
+    policy: AugmentPolicy, lengths: Int[Tensor, "batch"], frames: int, mels: int, generator: torch.Generator
+) -> tuple[Bool[Tensor, "batch frames"], Bool[Tensor, "batch mels"]]:
+    """Draw SpecAugment's masks of time and frequency, on the CPU, where ``lengths`` (in frames) are, too."""
+    return draw_masks(
+        lengths,
+        frames,
+        mels,
+        generator,
+        policy.time_masks,
+        policy.time_fraction,
+        policy.time_width,
+        policy.freq_masks,
+        policy.freq_width,
+    )

@@ -1,0 +1,50 @@
+"""Checks of a section of settings: an ``InputError`` names the file, the key, its value, and what to do.
+
+``where`` is the file's name, ``section`` the path to ``settings`` in it, ``keys`` attributes of ``settings``.
+A value of None is one that has been left out. Lesson 09.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from asrlib.errors import InputError
+
+
+def positive(where: str, section: str, settings: Any, *keys: str) -> None:
+    for key, value in _values(settings, keys):
+        if value is not None and not value > 0:
+            raise InputError(f"{where}: key {section}.{key} is {value}; it must be positive")
+
+
+def not_negative(where: str, section: str, settings: Any, *keys: str) -> None:
+    for key, value in _values(settings, keys):
+        if value is not None and not value >= 0:
+            raise InputError(f"{where}: key {section}.{key} is {value}; it must not be negative")
+
+
+def fractions(where: str, section: str, settings: Any, *keys: str) -> None:
+    for key, value in _values(settings, keys):
+        if not 0 <= value <= 1:
+            raise InputError(f"{where}: key {section}.{key} is {value}; it must be between 0 and 1")
+
+
+def choice(where: str, section: str, settings: Any, key: str, allowed: Collection[str]) -> None:
+    value = getattr(settings, key)
+    if value not in allowed:
+        raise InputError(f"{where}: key {section}.{key} is {value!r}; use one of {', '.join(allowed)}")
+
+
+@contextlib.contextmanager
+def named(where: str, section: str) -> Iterator[None]:
+    """Put the file and the section in front of an ``InputError`` about a function's arguments."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{where}: {section}: {error}") from None
+
+
+def _values(settings: Any, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    return ((key, getattr(settings, key)) for key in keys)

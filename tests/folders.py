@@ -1,0 +1,33 @@
+"""Corpus folders of tones, and a check of errors, for tests that read corpora."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asrlib.errors import InputError
+
+
+def tone(seconds=0.5, rate=16_000, channels=1):
+    """A sine of 440 Hz; of two channels the second is silent."""
+    wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)
+    return wave if channels == 1 else np.stack([wave, np.zeros_like(wave)], axis=1)
+
+
+def make_folder(folder: Path, rows, header="path\tspeaker\ttext", encoding="utf-8"):
+    """A corpus folder whose audio files exist for every row with a path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for row in rows:
+        name = row.split("\t")[0]
+        if name:
+            soundfile.write(folder / name, tone(), 16_000)
+    (folder / "manifest.tsv").write_text("\n".join([header, *rows]) + "\n", encoding=encoding)
+    return folder
+
+
+def fails(message, call, *arguments, **keywords):
+    """The call raises InputError with one line that matches the message."""
+    with pytest.raises(InputError, match=message) as caught:
+        call(*arguments, **keywords)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,60 @@
+"""asrlib.signal.augment_policy: each key acts, and the same generator draws the same batch."""
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from asrlib.signal.augment_policy import AugmentPolicy, augmented_features, draw_speed
+from asrlib.signal.features import FrontEnd
+
+NOTHING = AugmentPolicy(time_masks=0, freq_masks=0)
+EVERYTHING = AugmentPolicy(
+    warp=[0.9, 1.1], noise_probability=0.5, channel_db=6.0, room_probability=0.5, freq_width=4, time_masks=2
+)
+
+
+@pytest.fixture
+def three():
+    """Three utterances of tones, padded, and their lengths in samples."""
+    rows = [tiny.tones(text, seed=n) for n, text in enumerate(("low mid", "high", "mid high low"))]
+    lengths = torch.tensor([len(row) for row in rows])
+    return torch.from_numpy(np.stack([np.pad(row, (0, lengths.max() - len(row))) for row in rows])), lengths
+
+
+def test_speed_is_drawn_in_its_range():
+    draw = torch.Generator().manual_seed(0)
+    assert draw_speed(AugmentPolicy(speed=None), 5, draw) is None
+    speeds = draw_speed(AugmentPolicy(speed=[0.9, 1.3]), 500, draw)
+    assert 0.9 <= min(speeds) < 0.92 and 1.28 < max(speeds) <= 1.3
+
+
+def test_augmented_features_repeat_with_the_generator(three):
+    front_end = FrontEnd(tiny.RATE, mels=20)
+
+    def features(config, seed):
+        draw = torch.Generator().manual_seed(seed)
+        return augmented_features(*three, front_end, config, draw)
+
+    plain, counts = front_end(*three)
+    unchanged, same_counts = features(NOTHING, 0)
+    assert torch.equal(plain, unchanged) and torch.equal(counts, same_counts)
+    once, _ = features(EVERYTHING, 0)
+    assert once.isfinite().all() and once.shape == plain.shape
+    assert torch.equal(once, features(EVERYTHING, 0)[0])
+    assert not torch.equal(once, features(EVERYTHING, 1)[0])
+    assert not torch.equal(once, plain)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"warp": [1.1, 1.2]}, {"noise_probability": 1.0}, {"channel_db": 6.0}, {"room_probability": 1.0}],
+    ids=lambda change: next(iter(change)),
+)
+def test_each_key_of_the_configuration_changes_every_utterance(three, change):
+    front_end = FrontEnd(tiny.RATE, mels=20)
+    config = AugmentPolicy(time_masks=0, freq_masks=0, **change)
+    draw = torch.Generator().manual_seed(0)
+    changed, _ = augmented_features(*three, front_end, config, draw)
+    plain, _ = front_end(*three)
+    assert ((changed - plain).abs().amax((1, 2)) > 0.05).all()

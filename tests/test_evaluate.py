@@ -1,0 +1,47 @@
+"""A split scored: every utterance once, in the corpus's order."""
+
+import pytest
+import tiny
+
+from asrlib.data.corpora import load_corpus
+from asrlib.errors import InputError
+from asrlib.evaluate import evaluate
+from asrlib.recognizer import Recognizer
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with tiny.one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_model):
+    return Recognizer.load(tiny_model)
+
+
+def test_the_whole_corpus_is_scored_in_its_order(recognizer, tiny_corpus):
+    cuts = load_corpus(tiny_corpus, "test")
+    words, characters, rows = evaluate(recognizer, cuts)
+    assert [(name, reference) for name, reference, _ in rows] == [
+        (cut.id, cut.supervisions[0].text) for cut in cuts
+    ]
+    assert words.rate == characters.rate == 0
+    assert words.length == sum(len(cut.supervisions[0].text.split()) for cut in cuts)
+    wrong = cuts.map_supervisions(lambda s: setattr(s, "text", "Mid, LOW") or s)
+    rate, _, rows = evaluate(recognizer, wrong)
+    assert rate.rate > 50 and rows[0][1] == "mid low"
+
+
+@pytest.mark.parametrize("text", ["...", ""])
+def test_a_reference_without_words_is_named(recognizer, tiny_corpus, text):
+    cuts = load_corpus(tiny_corpus, "test").to_eager()
+    cuts[3].supervisions[0].text = text
+    with pytest.raises(InputError, match=f"utterance {cuts[3].id}: its transcript"):
+        evaluate(recognizer, cuts)
+
+
+def test_two_utterances_of_one_name_are_refused(recognizer, tiny_corpus):
+    cuts = load_corpus(tiny_corpus, "test")
+    with pytest.raises(InputError, match=f"two utterances have the id {cuts[0].id}"):
+        evaluate(recognizer, cuts + cuts)
