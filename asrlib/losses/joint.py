@@ -62,7 +62,8 @@ def joint_rnnt_loss(
     no digit of the gradient. Under autocast the matrix products run in the lower precision; softmax,
     recursion and the sums over nodes stay in float32 or wider.
 
-    On XLA every node is computed, both times, so that shapes do not depend on lengths.
+    On XLA, and by the kernels for a GPU, every node is computed, both times, so that shapes do not depend on
+    lengths.
 
     Raises ValueError as `rnnt_loss` does, and for an unknown activation.
     """

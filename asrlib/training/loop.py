@@ -231,7 +231,7 @@ class _Run:
         seed = batch_seed(self.settings.seed, progress.epoch, progress.batch, process)
         generator = torch.Generator().manual_seed(seed)
         speed = draw_speed(self.config.augment, len(cuts), generator)
-        batch = collate(cuts, audio, labels, speed, padding)
+        batch = collate(cuts, audio, labels, speed, padding, pin=self.accelerator.device.type == "cuda")
         outcome = self.step(batch, generator, progress.step)
         self.unexamined.append((progress.step, batch.ids, outcome))
         self._examine(leave=self.step.lag)

@@ -12,9 +12,10 @@ import torch
 from accelerate import Accelerator
 from runs import Killed, run, settings, weights
 
-from asrlib.config.schema import build_model, override
+from asrlib.config.parse import override
 from asrlib.data.audio_cache import AudioCache
 from asrlib.data.batches import collate, encode_corpus
+from asrlib.models.build import build_model
 from asrlib.text.tokenizers import train_tokenizer
 from asrlib.training import graphs, loop
 from asrlib.training.average import WeightAverage
