@@ -69,6 +69,10 @@ grade: $(READY)
 bench: $(READY)
 	$(BIN)/asrlib bench losses
 
+# On a machine with an NVIDIA GPU: is everything right there, and how fast? Writes docs/gpu.md.
+bench-gpu: $(READY)
+	$(BIN)/python tools/bench_gpu.py
+
 # Installed again only when what is to be installed changed.
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -79,6 +79,8 @@ class _Mode(TorchDispatchMode):
 
 
 waits: Counter[str] = Counter()
+# what was computed there
+operations: Counter[str] = Counter()
 
 
 def _dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
@@ -96,6 +98,8 @@ def _dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
         raise RuntimeError(f"{func}: the generator is the CPU's, the result is not")
     if here and (func in WAITS or not result_here):
         waits[str(func)] += 1
+    if here or result_here:
+        operations[str(func)] += 1
     args_inside, kwargs_inside = tree_map(_inside, args), tree_map(_inside, kwargs)
     out = func(*args_inside, **kwargs_inside)
     returns = func._schema.returns
@@ -130,6 +134,7 @@ def _lstm(x: torch.Tensor, state: tuple, weights: list[torch.Tensor], *_: Any) -
 def pretending() -> Iterator[Counter[str]]:
     """Within it tensors can be put on `DEVICE`. Gives what the host would have waited for, and how often."""
     waits.clear()
+    operations.clear()
     lifted, lstm = torch._C._only_lift_cpu_tensors(), torch._VF.lstm
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=DEVICE) is made on the CPU first
     try:

@@ -9,7 +9,6 @@ word pieces of English speech do; how long a search takes depends on how much it
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torchaudio.functional import resample
 
-from asrlib.bench.losses import PATIENCE_S, _machine, _optional
+from asrlib.bench.measure import PATIENCE_S, describe_machine, optional_module, timed
 from asrlib.config.parse import load_config, override
 from asrlib.data.audio import cut_audio
 from asrlib.data.corpora import clips
@@ -46,7 +45,7 @@ class Row(NamedTuple):
 
 
 def bench_decode(*, repeats: int = 3, quick: bool = False) -> list[Row]:
-    """Prints seconds for all utterances, how many times faster than torchaudio's beam 1, the real-time
+    """Print seconds for all utterances, how many times faster than torchaudio's beam 1, the real-time
     factor with the encoder's time (seconds of computing for a second of speech), and how many
     labels each search finds. Medians of ``repeats``; one run only of what takes more than 10 s.
     ``quick`` decodes 4 utterances of 1 s with a small network.
@@ -63,24 +62,25 @@ def bench_decode(*, repeats: int = 3, quick: bool = False) -> list[Row]:
     with torch.no_grad():
         waveforms, samples = _signals(count, int(seconds * front_end.sample_rate))
         _like_a_trained_one(model, front_end, waveforms[:8], samples[:8], LABELS * seconds / SECONDS)
-        start = time.perf_counter()
-        chunks = [front_end(w, n) for w, n in zip(waveforms.split(10), samples.split(10), strict=True)]
-        encoded = [model.encoder(*chunk) for chunk in chunks]
-        encoder_seconds = time.perf_counter() - start
+        seconds_of: dict[str, float] = {}
+        with timed(seconds_of, "encoder"):
+            chunks = [front_end(w, n) for w, n in zip(waveforms.split(10), samples.split(10), strict=True)]
+            encoded = [model.encoder(*chunk) for chunk in chunks]
         encoder_out, lengths = (torch.cat(parts) for parts in zip(*encoded, strict=True))
         found = {
             name: _timed(search, few if name == THEIRS.format(5) else count, count, repeats)
             for name, search in _searches(model, encoder_out, lengths).items()
         }
     reference = found.get(THEIRS.format(1))
-    print(f"{_machine('cpu')}\n{count} utterances of {seconds:g} s; at most {MAX_SYMBOLS} labels a frame")
-    print(f"features and encoder, in batches of 10: {encoder_seconds:.2f} s")
+    print(describe_machine("cpu"))
+    print(f"{count} utterances of {seconds:g} s; at most {MAX_SYMBOLS} labels a frame")
+    print(f"features and encoder, in batches of 10: {seconds_of['encoder']:.2f} s")
     print(f"{'search':42}{'s':>8}{'faster':>9}{'RTF':>9}{'labels':>9}")
     rows = []
     for name, (taken, texts) in found.items():
         rows.append(Row(name, taken, sum(map(len, texts)) / len(texts)))
         faster = "-" if reference is None else f"{reference[0] / taken:.1f}x"
-        factor = (encoder_seconds + taken) / (count * seconds)
+        factor = (seconds_of["encoder"] + taken) / (count * seconds)
         print(f"{name:42}{taken:8.2f}{faster:>9}{factor:9.4f}{rows[-1].labels:9.1f}")
     if reference is not None:
         print(f"{THEIRS.format(5)}: {few} utterances, times {count // few}")
@@ -92,7 +92,7 @@ def bench_decode(*, repeats: int = 3, quick: bool = False) -> list[Row]:
 
 
 def _agreement() -> tuple[int, int]:
-    """Of how many clips, and of how many in all, torchaudio's beam 1 finds the labels of greedy search."""
+    """Return for how many clips, of how many, torchaudio's beam 1 finds the labels of greedy search."""
     recognizer = Recognizer.load()
     alike, cuts = 0, clips()
     with torch.no_grad():
@@ -113,7 +113,7 @@ def _model(quick: bool) -> tuple[Transducer, FrontEnd]:
 
 
 def _signals(count: int, samples: int) -> tuple[Tensor, Tensor]:
-    """Noise that swells some four times a second, as syllables do."""
+    """Return noise that swells some four times per second, as syllables do, and its lengths in samples."""
     second = torch.arange(samples) / 16000
     swell = torch.sin(2 * torch.pi * (3 + 2 * torch.rand(count, 1)) * second) + 1.1
     return 0.05 * swell * torch.randn(count, samples), torch.full((count,), samples)
@@ -122,8 +122,11 @@ def _signals(count: int, samples: int) -> tuple[Tensor, Tensor]:
 def _like_a_trained_one(
     model: Transducer, front_end: FrontEnd, waveforms: Tensor, samples: Tensor, labels: float
 ) -> None:
-    """Batch norms' statistics from the signals; then sharper scores, by what was heard rather than
-    said, and the bias of blank with which about ``labels`` labels come out of an utterance.
+    """Make ``model`` decode as if it were trained, in place.
+
+    Batch norms take their statistics from the signals; scores become sharper and depend more on the encoder
+    than on the prediction network; the bias of blank is the one with which an utterance has about ``labels``
+    labels.
     """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d):
@@ -131,9 +134,9 @@ def _like_a_trained_one(
     features = front_end(waveforms, samples)
     model.encoder.train()(*features)
     encoder_out, lengths = model.encoder.eval()(*features)
-    heard = model.joint.encoder_linear
-    heard.weight.mul_(30)
-    heard.bias.sub_(heard(encoder_out).mean((0, 1)))
+    linear = model.joint.encoder_linear
+    linear.weight.mul_(30)
+    linear.bias.sub_(linear(encoder_out).mean((0, 1)))
     model.joint.output.weight.mul_(16)
     low, high = 0.0, 60.0
     for _ in range(10):
@@ -148,9 +151,9 @@ def _like_a_trained_one(
 def _searches(
     model: Transducer, encoder_out: Tensor, lengths: Tensor
 ) -> dict[str, Callable[[int], list[list[int]]]]:
-    """name -> function of a number of utterances that returns their labels."""
+    """Return name -> function of a number of utterances that returns their labels."""
     searches = {}
-    models = _optional("torchaudio.models")
+    models = optional_module("torchaudio.models")
     if models is not None:
         # by score alone: its default also divides by length at every frame, which at beam 1 adds labels
         search = models.RNNTBeamSearch(
@@ -186,15 +189,16 @@ def _searches(
 def _timed(
     search: Callable[[int], list[list[int]]], count: int, of: int, repeats: int
 ) -> tuple[float, list[list[int]]]:
-    """Median seconds, scaled from ``count`` utterances to all ``of`` them, and the labels found."""
+    """Return median seconds, scaled from ``count`` utterances to all ``of`` them, and the labels found."""
     search(1)  # once in the small first
     taken: list[float] = []
+    seconds: dict[str, float] = {}
     for turn in range(repeats):
         if turn and taken[0] > PATIENCE_S:
             break
-        start = time.perf_counter()
-        found = search(count)
-        taken.append((time.perf_counter() - start) * of / count)
+        with timed(seconds, "search"):
+            found = search(count)
+        taken.append(seconds["search"] * of / count)
     return statistics.median(taken), found
 
 

@@ -8,20 +8,26 @@ against the same loss in float64, which the tests hold against the sum over all 
 from __future__ import annotations
 
 import gc
-import importlib
-import platform
 import statistics
-import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asrlib.bench.measure import (
+    PATIENCE_S,
+    default_device,
+    describe_machine,
+    megabytes,
+    optional_module,
+    peak_megabytes,
+    reset_peak,
+    timed,
+    torchaudio_rnnt_loss,
+)
 from asrlib.losses.ctc import ctc_loss
 from asrlib.losses.joint import joint_rnnt_loss
 from asrlib.losses.pruned import prune_prediction, pruned_rnnt_loss, pruning_bounds, simple_rnnt_loss
@@ -34,8 +40,6 @@ CTC_SHAPES = [(8, 186, 50, 1000), (4, 500, 60, 128)]
 JOINT_SHAPES = [(8, 372, 202, 1000, 512)]
 QUICK = [(2, 20, 5, 30)], [(2, 20, 5, 30, 16)], [(2, 20, 5, 30)]
 PRUNED = "pruned, 5 labels (approximate)"
-# what takes longer than this runs once
-PATIENCE_S = 10.0
 
 
 class Row(NamedTuple):
@@ -63,7 +67,7 @@ class Contest:
 
 
 def bench_losses(*, repeats: int = 5, device: str | None = None, quick: bool = False) -> list[Row]:
-    """Prints one table: transducer loss, joint with loss, and CTC, forward + backward, float32, full lengths.
+    """Print one table: transducer loss, joint with loss, and CTC, forward + backward, float32, full lengths.
 
     repeats  runs of each; the table has medians. One only for what takes more than 10 s.
     device   "cpu" or "cuda"; None: a GPU if there is one
@@ -74,11 +78,11 @@ def bench_losses(*, repeats: int = 5, device: str | None = None, quick: bool = F
     gradient against float64, relative to the largest entry. torchaudio and warprnnt_numba are left out
     where they are not installed.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or default_device()
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     shapes = QUICK if quick else (LOSS_SHAPES, JOINT_SHAPES, CTC_SHAPES)
-    print(_machine(device))
+    print(describe_machine(device))
     header = f"{'loss + gradient':34}{'s':>9}{'faster':>8}{'peak MB':>9}{'loss err':>10}{'grad err':>10}"
     rows = []
     for title, make, some, (toy,) in zip(
@@ -108,16 +112,6 @@ def _line(row: Row, reference: float) -> str:
     )
 
 
-def _machine(device: str) -> str:
-    versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
-    versions += [f"torchaudio {module.__version__}" for module in [_optional("torchaudio")] if module]
-    if device == "cuda":
-        where = torch.cuda.get_device_name()
-    else:
-        where = f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"
-    return f"{where}; {', '.join(versions)}"
-
-
 def _loss_contest(shape, device) -> Contest:
     B, T, U, V = shape
     logits = torch.randn(B, T, U + 1, V, device=device)
@@ -127,9 +121,9 @@ def _loss_contest(shape, device) -> Contest:
         return lambda x: loss(x, targets, T_b, U_b, blank=0, reduction="sum")
 
     implementations = {}
-    if theirs := _torchaudio_loss():
+    if theirs := torchaudio_rnnt_loss():
         implementations["torchaudio.functional.rnnt_loss"] = plain(theirs)
-    if numba := _optional("warprnnt_numba"):
+    if numba := optional_module("warprnnt_numba"):
         theirs = numba.RNNTLossNumba(blank=0, reduction="sum")
         implementations["warprnnt_numba"] = lambda x: theirs(x, targets, T_b, U_b).sum()
     implementations["asrlib.rnnt_loss"] = plain(rnnt_loss)
@@ -160,7 +154,7 @@ def _joint_contest(shape, device) -> Contest:
         loss = pruned_rnnt_loss(F.linear(band, weight, bias), bounds, targets, T_b, U_b, reduction="sum")
         return loss + 0 * simple
 
-    theirs = _torchaudio_loss()
+    theirs = torchaudio_rnnt_loss()
     implementations = {"plain joint + torchaudio": plain} if theirs else {}
     implementations |= {"asrlib.joint_rnnt_loss": together, PRUNED: pruned}
     return Contest(str(shape), [encoder, prediction, weight, bias], implementations, together)
@@ -185,8 +179,8 @@ def _targets(B, T, U, V, device):
 
 
 def _run(make: Callable[[], Contest], repeats: int, device: str) -> list[Row]:
-    _peak_megabytes(device, reset=True)
-    before = _megabytes(device)
+    reset_peak(device)
+    before = megabytes(device)
     contest = make()
     for x in contest.inputs:
         x.requires_grad_()
@@ -197,9 +191,9 @@ def _run(make: Callable[[], Contest], repeats: int, device: str) -> list[Row]:
             if turn and taken[0] > PATIENCE_S:
                 continue
             gc.collect()
-            _peak_megabytes(device, reset=True)
+            reset_peak(device)
             seconds, result = _once(loss, contest.inputs, device)
-            peak = _peak_megabytes(device)
+            peak = peak_megabytes(device)
             taken.append(seconds)
             if turn == 0:
                 contest.megabytes[name] = None if peak is None else peak - before
@@ -214,13 +208,11 @@ def _run(make: Callable[[], Contest], repeats: int, device: str) -> list[Row]:
 
 def _once(loss: Callable, inputs: list[Tensor], device: str) -> tuple[float, tuple[Tensor, Tensor]]:
     """Seconds of forward + backward; the loss and its gradient by the first input."""
-    synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
-    synchronize()
-    start = time.perf_counter()
-    value = loss(*inputs)
-    gradient = torch.autograd.grad(value, inputs, allow_unused=True)[0]
-    synchronize()
-    return time.perf_counter() - start, (value.detach(), gradient)
+    seconds: dict[str, float] = {}
+    with timed(seconds, "all", device):
+        value = loss(*inputs)
+        gradient = torch.autograd.grad(value, inputs, allow_unused=True)[0]
+    return seconds["all"], (value.detach(), gradient)
 
 
 def _exact(contest: Contest) -> tuple[Tensor, Tensor]:
@@ -235,54 +227,3 @@ def _errors(result: tuple[Tensor, Tensor], exact: tuple[Tensor, Tensor]) -> tupl
         float((mine - true).abs().max() / true.abs().max()) for mine, true in zip(result, exact, strict=True)
     )
     return loss, gradient
-
-
-def _megabytes(device: str) -> float:
-    if device == "cuda":
-        return torch.cuda.memory_allocated() / 2**20
-    return _status("VmRSS") or 0.0
-
-
-def _peak_megabytes(device: str, reset: bool = False) -> float | None:
-    """The most memory held since the last reset."""
-    if device == "cuda":
-        if reset:
-            torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.max_memory_allocated() / 2**20
-    clear = Path("/proc/self/clear_refs")
-    if reset and clear.exists():
-        # 5: Linux' code for "peak := now"
-        clear.write_text("5")
-    return _status("VmHWM")
-
-
-def _status(key: str) -> float | None:
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    kilobytes = [line.split()[1] for line in status.read_text().splitlines() if line.startswith(key)]
-    return int(kilobytes[0]) / 2**10
-
-
-def _torchaudio_loss() -> Callable[..., Tensor] | None:
-    functional = _optional("torchaudio.functional")
-    if functional is None:
-        return None
-
-    def loss(*args, **kwargs):
-        with warnings.catch_warnings():
-            # torchaudio says that its loss will go; it is still the one to beat
-            warnings.simplefilter("ignore")
-            return functional.rnnt_loss(*args, **kwargs)
-
-    return loss
-
-
-def _optional(name: str):
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return importlib.import_module(name)
-    except (ImportError, OSError):
-        # torchaudio's wheel does not load beside a torch of another kind: an OSError
-        return None

@@ -9,17 +9,17 @@ are held against float64. On CUDA asrlib is measured alone.
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from asrlib.bench.losses import _machine, _peak_megabytes, _torchaudio_loss
+from asrlib.bench.measure import default_device, describe_machine, timed, torchaudio_rnnt_loss
+from asrlib.bench.turns import take_turns
 from asrlib.config.parse import load_config
 from asrlib.config.schema import Config
 from asrlib.errors import InputError
@@ -75,7 +75,7 @@ class Result:
 def bench_train(
     config: str = "contextnet-s", repeats: int = 8, device: str | None = None, quick: bool = False
 ) -> list[Result]:
-    """Prints a table of the parts of a training step, then speed, memory and errors (Lesson 09).
+    """Print a table of the parts of a training step, then speed, memory and errors (Lesson 09).
 
     config   a shipped configuration, or a file
     repeats  steps of each; the table has medians. The batch is the same each time and is learnt, as in a
@@ -86,22 +86,27 @@ def bench_train(
 
     Raises InputError for a configuration without a transducer.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or default_device()
     shape = QUICK if quick else GPU if device == "cuda" else LAPTOP
     settings = load_config(config)
     if settings.joint is None or settings.training.ctc_weight:
         raise InputError(f"{config}: bench train is for a transducer without CTC head")
     names = [ASRLIB]
-    if device == "cpu" and _torchaudio_loss() is not None and _can_be_plain(settings):
+    if device == "cpu" and torchaudio_rnnt_loss() is not None and _can_be_plain(settings):
         names += [FLUSHED, PLAIN]
     parameters = sum(p.numel() for p in build_model(settings).parameters())
-    print(_machine(device))
+    print(describe_machine(device))
     precision = "bf16" if device == "cuda" else "float32"
     print(
         f"{config} ({parameters / 1e6:.1f} M parameters), {shape.utterances} × {shape.seconds:g} s,"
         f" U = {shape.labels}, V = {settings.tokenizer.vocabulary}, {precision}, medians of {repeats} steps"
     )
-    results = _take_turns(names, config, shape, repeats, device)
+    results = _measure(names, config, shape, repeats, device)
+    _print_table(results, shape)
+    return results
+
+
+def _print_table(results: list[Result], shape: Shape) -> None:
     print(f"\n{'seconds':30}" + "".join(f"{part:>14}" for part in PARTS) + f"{'step, no data':>15}")
     for result in results:
         cells = "".join(f"{result.parts[part]:14.4f}" for part in PARTS)
@@ -119,7 +124,6 @@ def bench_train(
             f"{result.name:30}{results[-1].step / result.step:7.2f}x{shape.utterances / whole:8.1f}"
             f"{shape.utterances * shape.seconds / whole:13.0f}{memory:>9}{errors}"
         )
-    return results
 
 
 # ---- the network as one would first write it -------------------------------------------------------------
@@ -142,103 +146,91 @@ def _can_be_plain(config: Config) -> bool:
     return (config.encoder, config.prediction, config.joint) == (wide, usual.prediction, usual.joint)
 
 
-# ---- taking turns ----------------------------------------------------------------------------------------
+# ---- what is measured ------------------------------------------------------------------------------------
 
 
-def _take_turns(names: list[str], config: str, shape: Shape, repeats: int, device: str) -> list[Result]:
-    """Each implementation in a process of its own, so that memory and settings are its own too."""
-    context = multiprocessing.get_context("spawn")
-    pipes, workers = [], []
-    for name in names:
-        here, there = context.Pipe()
-        workers.append(context.Process(target=_work, args=(there, name, config, shape, device), daemon=True))
-        workers[-1].start()
-        there.close()
-        pipes.append(here)
-    try:
-        exact, firsts, parts = None, [], [[] for _ in names]
-        for turn in range(repeats + WARM_UP):
-            for number, pipe in enumerate(pipes):
-                pipe.send(turn)
-                seconds, first = pipe.recv()
-                if first is not None:
-                    firsts.append(first)
-                if turn >= WARM_UP:
-                    parts[number].append(seconds)
-        if device == "cpu":
-            exact = _exact(config, shape)
-        results = []
-        for number, (name, pipe) in enumerate(zip(names, pipes, strict=True)):
-            pipe.send("memory")
-            medians = {part: statistics.median(step[part] for step in parts[number]) for part in PARTS}
-            errors = _errors(firsts[number], exact) if exact else (None, None)
-            results.append(Result(name, medians, pipe.recv(), *errors))
-            pipe.send(None)
-        return results
-    except EOFError:
-        raise InputError("a process of bench train has ended: is there too little memory?") from None
-    finally:
-        for pipe in pipes:
-            pipe.close()
-        for worker in workers:
-            worker.join(timeout=10)
-            worker.kill()
+def _measure(names: list[str], config: str, shape: Shape, repeats: int, device: str) -> list[Result]:
+    make_step = partial(timed_step, config=config, shape=shape, device=device)
+    found = take_turns(names, make_step, repeats + WARM_UP, device)
+    exact = exact_step(config, shape) if device == "cpu" else None
+    results = []
+    for name, (steps, megabytes) in zip(names, found, strict=True):
+        _, first = steps[0]
+        parts = {part: statistics.median(seconds[part] for seconds, _ in steps[WARM_UP:]) for part in PARTS}
+        errors = (None, None) if exact is None else relative_errors(first, exact)
+        results.append(Result(name, parts, megabytes, *errors))
+    return results
 
 
-def _work(pipe: Any, name: str, config: str, shape: Shape, device: str) -> None:
-    """A process: for each number that comes, what that step says; for "memory" the peak."""
-    step = _steps(name, config, shape, device)
-    while (asked := pipe.recv()) is not None:
-        if asked == "memory":
-            pipe.send(_peak_megabytes(device))
-        else:
-            pipe.send(step(asked))
+class Contender(NamedTuple):
+    """A network with its optimizer, and its two halves as functions: ``encode(features, lengths)`` and
+    ``loss(encoded, lengths, targets)``, in nats per utterance.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    encode: Callable[[Tensor, Tensor], Any]
+    loss: Callable[[Any, Tensor, Tensor], Tensor]
 
 
-def _steps(name: str, config: str, shape: Shape, device: str) -> Callable[[int], tuple]:
-    """A function of the step's number: seconds of each part and, for number 0 on a CPU, loss and gradient."""
+def _asrlib(settings: Config, device: str) -> Contender:
+    model = make_model(settings).to(device)
+
+    def loss(encoded: tuple[Tensor, Tensor], counts: Tensor, targets: Tensor) -> Tensor:
+        encoder_out, lengths = encoded
+        label_counts = torch.full_like(counts, targets.shape[1])
+        prediction_out = model.prediction(targets)
+        total = model.joint.loss(encoder_out, prediction_out, targets, lengths, label_counts, 0)
+        return total / len(targets)
+
+    return Contender(model, adam(model, settings.training), model.encoder, loss)
+
+
+def _plain(settings: Config, device: str) -> Contender:
+    model = plain_of(make_model(settings), settings).to(device)
+    training, rnnt_of_torchaudio = settings.training, torchaudio_rnnt_loss()
+    optimizer = torch.optim.Adam(
+        model.parameters(), betas=tuple(training.betas), eps=training.eps, weight_decay=training.l2
+    )
+    return Contender(
+        model,
+        optimizer,
+        lambda features, counts: model.encoder(features),
+        lambda encoded, counts, targets: model.loss(encoded, targets, rnnt_of_torchaudio),
+    )
+
+
+def timed_step(name: str, config: str, shape: Shape, device: str) -> Callable[[int], tuple]:
+    """Return a function of the step's number, which performs the step and returns the seconds of each part
+    and, for number 0 on a CPU, loss and gradient.
+    """
     if name == ASRLIB:
         prepare_cpu()
     else:
         torch.set_flush_denormal(name == FLUSHED)
     settings = load_config(config)
-    model = _model(settings).to(device)
+    model, optimizer, encode, loss_of = (_asrlib if name == ASRLIB else _plain)(settings, device)
     front_end = FrontEnd(**vars(settings.features)).to(device)
-    cuda = device == "cuda"
-    precision = torch.autocast(device, torch.bfloat16, enabled=cuda)
-    if name == ASRLIB:
-        optimizer = adam(model, settings.training)
-    else:
-        model = plain_of(model, settings)
-        training = settings.training
-        optimizer = torch.optim.Adam(
-            model.parameters(), betas=tuple(training.betas), eps=training.eps, weight_decay=training.l2
-        )
-    theirs = _torchaudio_loss()
+    waveforms = make_waveforms(settings, shape).to(device)
+    precision = torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
     for group in optimizer.param_groups:
         group["lr"] = 1e-4
     model.train()
 
-    waveforms = _waveforms(settings, shape).to(device)
-
     def step(turn: int) -> tuple[dict[str, float], tuple[float, Any] | None]:
         seconds: dict[str, float] = {}
         first = None
-        with _timed(seconds, "data", cuda):
-            features, counts, targets = _batch(settings, shape, front_end, waveforms)
-        with _timed(seconds, "encoder", cuda), precision:
-            encoded = model.encoder(features, counts) if name == ASRLIB else model.encoder(features)
-        with _timed(seconds, "joint + loss", cuda), precision:
-            if name == ASRLIB:
-                said, lengths = model.prediction(targets), torch.full_like(counts, shape.labels)
-                loss = model.joint.loss(encoded[0], said, targets, encoded[1], lengths, 0) / len(targets)
-            else:
-                loss = model.loss(encoded, targets, theirs)
-        with _timed(seconds, "backward", cuda):
+        with timed(seconds, "data", device):
+            features, counts, targets = make_batch(settings, shape, front_end, waveforms)
+        with timed(seconds, "encoder", device), precision:
+            encoded = encode(features, counts)
+        with timed(seconds, "joint + loss", device), precision:
+            loss = loss_of(encoded, counts, targets)
+        with timed(seconds, "backward", device):
             loss.backward()
-        if turn == 0 and not cuda:
+        if turn == 0 and device == "cpu":
             first = float(loss.detach()), torch.cat([p.grad.flatten() for p in model.parameters()]).numpy()
-        with _timed(seconds, "optimiser", cuda):
+        with timed(seconds, "optimiser", device):
             optimizer.step()
             optimizer.zero_grad()
         return seconds, first
@@ -246,34 +238,18 @@ def _steps(name: str, config: str, shape: Shape, device: str) -> Callable[[int],
     return step
 
 
-class _timed:
-    """Adds to ``seconds[part]`` what the block takes; waits for the device before and after."""
-
-    def __init__(self, seconds: dict[str, float], part: str, cuda: bool):
-        self.seconds, self.part = seconds, part
-        self.wait = torch.cuda.synchronize if cuda else lambda: None
-
-    def __enter__(self) -> None:
-        self.wait()
-        self.start = time.perf_counter()
-
-    def __exit__(self, *_: Any) -> None:
-        self.wait()
-        self.seconds[self.part] = time.perf_counter() - self.start
-
-
-def _model(settings: Config) -> nn.Module:
+def make_model(settings: Config) -> nn.Module:
     torch.manual_seed(0)
     return build_model(settings)
 
 
-def _waveforms(settings: Config, shape: Shape) -> Tensor:
+def make_waveforms(settings: Config, shape: Shape) -> Tensor:
     """Noise (B, samples): always the same."""
     samples = round(shape.seconds * settings.features.sample_rate)
     return 0.1 * torch.randn(shape.utterances, samples, generator=torch.Generator().manual_seed(0))
 
 
-def _batch(
+def make_batch(
     settings: Config, shape: Shape, front_end: FrontEnd, waveforms: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Features after SpecAugment (B, T, mels), their lengths, targets (B, U): always the same."""
@@ -289,18 +265,18 @@ def _batch(
 # ---- the same in float64 ---------------------------------------------------------------------------------
 
 
-def _exact(config: str, shape: Shape) -> tuple[float, Tensor]:
-    """Loss and gradient of the first step: the plain network in float64, with asrlib's loss in float64."""
+def exact_step(config: str, shape: Shape) -> tuple[float, Tensor]:
+    """Return loss and gradient of the first step by the plain network and asrlib's loss, in float64."""
     settings = load_config(config)
-    plain = plain_of(_model(settings), settings).double().train()
+    plain = plain_of(make_model(settings), settings).double().train()
     front_end = FrontEnd(**vars(settings.features))
-    features, _, targets = _batch(settings, shape, front_end, _waveforms(settings, shape))
+    features, _, targets = make_batch(settings, shape, front_end, make_waveforms(settings, shape))
     loss = plain.loss(plain.encoder(features.double()), targets, rnnt_loss)
     loss.backward()
     return float(loss.detach()), torch.cat([p.grad.flatten() for p in plain.parameters()])
 
 
-def _errors(found: tuple[float, Any], exact: tuple[float, Tensor]) -> tuple[float, float]:
+def relative_errors(found: tuple[float, Any], exact: tuple[float, Tensor]) -> tuple[float, float]:
     (loss, gradient), (true_loss, true_gradient) = found, exact
     difference = torch.from_numpy(gradient).double() - true_gradient
     return abs(loss - true_loss) / abs(true_loss), float(difference.norm() / true_gradient.norm())

@@ -112,6 +112,10 @@ class TrainingConfig:
     log_every: int = 50
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.capture == "no":  # which is what YAML 1.1 makes of: capture: off
+            self.capture = "off"
+
     def check(self, where: str) -> None:
         validate.positive(
             where,

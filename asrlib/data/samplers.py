@@ -99,7 +99,7 @@ def _shareable(batches: Iterator[list[Cut]], processes: int) -> Iterator[list[Cu
 
 
 class StaticBatchSampler:
-    """Draw batches of at most ``buckets`` shapes, for devices that compile a program for each shape.
+    """Draw batches of at most ``buckets`` shapes, where something is compiled or recorded for each shape.
 
     Utterances are sorted into buckets by their length. All batches of a bucket have the same count and are
     padded to the same size, that of its longest utterance, played at ``slowest`` speed. Its last batch of

@@ -5,10 +5,9 @@ phones a word is made of. The timbre is the speaker: a name that espeak-ng ships
 ``Andrea``; listed by ``timbres()``), or ``r`` and a number (``r17``): a speaker drawn at random from the
 number, with a vocal-tract length, a pitch and formants of their own; there is no end of these. Lesson 03.
 
-    voices()             the named voices
-    timbres()            the named timbres
-    voice_file(voice)    the file from which espeak-ng reads a voice
-    spell(pieces, accent)  a text as it is given to espeak-ng
+    timbres()                    the named timbres
+    voice_file(accent, timbre)   the file from which espeak-ng reads a voice
+    spell(pieces, accent)        a text as it is given to espeak-ng
 """
 
 from __future__ import annotations
@@ -58,11 +57,6 @@ _NOVELTY = {
     "robosoft6", "robosoft7", "robosoft8",
     "klatt", "klatt2", "Alicia",
 }  # fmt: skip
-
-
-def voices() -> list[str]:
-    """Return the named English voices, ``accent+timbre``, in a fixed order, without the random ones."""
-    return [f"{accent}+{timbre}" for accent in ACCENTS for timbre in timbres()]
 
 
 @lru_cache(maxsize=1)

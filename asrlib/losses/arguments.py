@@ -32,18 +32,18 @@ def values_unchecked() -> Iterator[None]:
 
 
 def values_checked(x: Tensor) -> bool:
-    """Return whether a loss looks at its numbers: never on XLA, where nothing is asked of the device."""
-    return _VALUES_CHECKED.get() and not backend.on_xla(x)
+    """Return whether a loss looks at its numbers: never where nothing is asked of the device, as on XLA."""
+    return _VALUES_CHECKED.get() and not backend.asks_nothing(x)
 
 
-def as_lengths(name: str, lengths: Lengths, B: int, device: torch.device) -> Int[Tensor, "B"]:
-    """Return lengths given as a tensor, a sequence or one number as a tensor (B,) on ``device``.
+def as_lengths(name: str, lengths: Lengths, B: int) -> Int[Tensor, "B"]:
+    """Return lengths given as a tensor, a sequence or one number as a tensor (B,), where they lie.
 
     Raises ValueError for floats and for a wrong number of lengths.
     """
     if isinstance(lengths, int):
         lengths = [lengths] * B
-    lengths = torch.as_tensor(lengths, device=device)
+    lengths = torch.as_tensor(lengths)
     if lengths.dtype.is_floating_point:
         raise ValueError(f"{name} must hold integers, not {lengths.dtype}")
     if lengths.numel() != B:

@@ -23,8 +23,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from asrlib.losses.arguments import Lengths, check_reduction, reduce_losses
-from asrlib.losses.ctc_lattice import CTCTargets, forward_backward
+from asrlib.losses.arguments import Lengths, check_reduction, reduce_losses, values_checked
+from asrlib.losses.ctc_lattice import CTCTargets, forward_backward, in_one_form
+from asrlib.losses.kernels import choice
 from asrlib.losses.recursion import loss_dtype
 
 
@@ -62,12 +63,16 @@ def ctc_loss(
     count. On XLA only shapes are checked, for values stay on the device, and targets must be (B, U).
     """
     check_reduction(reduction)
-    batch, checked = CTCTargets.check(log_probs, targets, input_lengths, target_lengths, blank)
-    losses = _CTCLoss.apply(batch, checked)
+    arguments = log_probs, targets, input_lengths, target_lengths, blank
+    if choice.runs_kernels(log_probs, targets.shape[-1] + 1):
+        losses, U_b = _by_kernels(*arguments)
+    else:
+        batch, checked = CTCTargets.check(*arguments)
+        losses, U_b = _CTCLoss.apply(batch, checked), checked.U_b
     if zero_infinity:
         losses = torch.where(losses == math.inf, 0.0, losses)
     if reduction == "mean":
-        losses = losses / checked.U_b.clamp(min=1)
+        losses = losses / U_b.clamp(min=1)
     losses = reduce_losses(losses, reduction)
     return losses[0] if log_probs.ndim == 2 and reduction == "none" else losses
 
@@ -88,6 +93,23 @@ def ctc_posteriors(
     batch, checked = CTCTargets.check(log_probs.detach(), targets, input_lengths, target_lengths, blank)
     gamma = forward_backward(batch, checked)[1][:, :-2].permute(0, 2, 1)
     return gamma[:, 0] if log_probs.ndim == 2 else gamma
+
+
+def _by_kernels(log_probs, targets, input_lengths, target_lengths, blank) -> tuple[Tensor, Tensor]:
+    """Return the losses (B,) by the kernels for a GPU, and the lengths of the targets."""
+    from asrlib.losses.kernels.arguments import mark_bad_rows, prepare
+    from asrlib.losses.kernels.ctc import ctc_losses
+
+    arguments = log_probs, targets, input_lengths, target_lengths, blank
+    log_probs, targets, T_b, U_b = in_one_form(*arguments)
+    T, _, V = log_probs.shape
+    prepared = prepare("input_lengths", T_b, T, U_b, targets, V, blank, log_probs)
+    if values_checked(log_probs):
+        mark_bad_rows(prepared.status, log_probs.transpose(0, 1), prepared.T_b, minus_infinity=True)
+    losses = ctc_losses(log_probs, *prepared[:3], blank)
+    if prepared.suspicious():
+        CTCTargets.check(*arguments)
+    return losses, prepared.U_b
 
 
 class _CTCLoss(torch.autograd.Function):

@@ -68,27 +68,12 @@ class CTCTargets(NamedTuple):
 
         Without lengths, the tensors' own are taken. Raises what `ctc_loss` raises.
         """
-        if log_probs.ndim not in (2, 3):
-            raise ValueError(f"log_probs must be (T, B, V) or (T, V), not {tuple(log_probs.shape)}")
-        if log_probs.ndim == 2:
-            log_probs = log_probs[:, None]
-            targets = targets[None] if targets.ndim == 1 else targets
-        T, B, V = log_probs.shape
-        if not 0 <= blank < V:
-            raise ValueError(f"blank is {blank}, but log_probs has {V} labels: 0 to {V - 1}")
-        device, widest = log_probs.device, targets.shape[-1]
-        T_b = as_lengths("input_lengths", T if input_lengths is None else input_lengths, B, device)
-        U_b = as_lengths("target_lengths", widest if target_lengths is None else target_lengths, B, device)
-        if targets.ndim == 2 and targets.shape[0] != B:
-            raise ValueError(f"targets has {targets.shape[0]} utterances, log_probs has {B}")
-        if targets.ndim == 1:
-            if backend.on_xla(log_probs):
-                raise ValueError(f"targets is {tuple(targets.shape)}, but on XLA it must be (B, U)")
-            targets = _padded(targets, U_b)
-        targets = targets.to(device, torch.long)
-        if not backend.on_xla(log_probs):
+        log_probs, targets, T_b, U_b = in_one_form(log_probs, targets, input_lengths, target_lengths, blank)
+        (T, _, V), device = log_probs.shape, log_probs.device
+        if not backend.asks_nothing(log_probs):
             _, lengths = check_lengths_and_labels("input_lengths", T_b, T, U_b, targets, V, blank)
             targets = targets[:, : max(lengths, default=0)]
+        T_b, U_b, targets = (x.to(device, torch.long) for x in (T_b, U_b, targets))
         labels = torch.where(within(U_b, targets.shape[1]), targets, blank)
         states = F.pad(extended(labels, blank), (0, 2), value=blank).T
         _check_values(log_probs, T_b)
@@ -135,6 +120,41 @@ class CTCTargets(NamedTuple):
         return torch.where(begins, 0.0, NEG_INF).to(recursion_dtype(self.U_b.device))
 
 
+def in_one_form(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Lengths | None,
+    target_lengths: Lengths | None,
+    blank: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the arguments of `ctc_loss` as log_probs (T, B, V), targets (B, U), and lengths (B,).
+
+    Targets and lengths lie on one device, which is the host if all of them did. Only shapes are checked.
+
+    Raises what `ctc_loss` raises for shapes.
+    """
+    if log_probs.ndim not in (2, 3):
+        raise ValueError(f"log_probs must be (T, B, V) or (T, V), not {tuple(log_probs.shape)}")
+    if log_probs.ndim == 2:
+        log_probs = log_probs[:, None]
+        targets = targets[None] if targets.ndim == 1 else targets
+    T, B, V = log_probs.shape
+    if not 0 <= blank < V:
+        raise ValueError(f"blank is {blank}, but log_probs has {V} labels: 0 to {V - 1}")
+    widest = targets.shape[-1]
+    T_b = as_lengths("input_lengths", T if input_lengths is None else input_lengths, B)
+    U_b = as_lengths("target_lengths", widest if target_lengths is None else target_lengths, B)
+    if targets.ndim == 2 and targets.shape[0] != B:
+        raise ValueError(f"targets has {targets.shape[0]} utterances, log_probs has {B}")
+    if any(x.device.type != "cpu" for x in (targets, T_b, U_b)):
+        targets, T_b, U_b = (x.to(log_probs.device) for x in (targets, T_b, U_b))
+    if targets.ndim == 1:
+        if backend.asks_nothing(log_probs):
+            raise ValueError(f"targets is {tuple(targets.shape)}, but on XLA it must be (B, U)")
+        targets = _padded(targets, U_b)
+    return log_probs, targets, T_b, U_b
+
+
 def forward_backward(
     log_probs: Tensor, targets: CTCTargets, posteriors: bool = True
 ) -> tuple[Tensor, Tensor | None]:
@@ -147,7 +167,7 @@ def forward_backward(
         skip = torch.cat([skip, shift(skip.flip(0), 2, 0)], 1)
         ends = torch.arange(S, device=over.device)[:, None] == S - 1 - over
         start = torch.cat([start, torch.where(ends, 0.0, NEG_INF).to(start)], 1)
-    static = backend.on_xla(emission)
+    static = backend.asks_nothing(emission)
     if static:
         before, taken = _scaled_sweep(emission, skip, start)
     else:
@@ -218,7 +238,7 @@ def _padded(targets: Tensor, U_b: Tensor) -> Tensor:
             f"targets has {len(targets)} labels in a row, but target_lengths sum to {sum(lengths)}"
         )
     padded = targets.new_zeros(len(lengths), max(lengths, default=0))
-    padded[within(U_b, padded.shape[1]).to(targets.device)] = targets
+    padded[within(U_b, padded.shape[1])] = targets
     return padded
 
 

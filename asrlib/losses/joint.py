@@ -18,14 +18,16 @@ from torch.autograd.function import once_differentiable
 from asrlib import backend
 from asrlib.losses.arguments import check_finite, check_reduction, reduce_losses, values_checked, within
 from asrlib.losses.joint_xla import StaticJointRNNTLoss
+from asrlib.losses.kernels import choice
 from asrlib.losses.recursion import NEG_INF, loss_dtype
-from asrlib.losses.rnnt_lattice import RNNTTargets, forward_backward, new_lattice
+from asrlib.losses.rnnt_lattice import RNNTTargets, check_shapes, forward_backward, new_lattice
 from asrlib.losses.rnnt_logits import GPU_BUDGET
 
 # Bytes a chunk may take on a CPU, where larger chunks were not faster.
 CPU_BUDGET = 64 << 20
 # Log probabilities of the whole lattice that take no more bytes than this wait for the backward pass.
 KEEP_BUDGET = 128 << 20
+OVERFLOW = "encoder_out, prediction_out and weight are finite, but their logits overflow"
 
 
 def joint_rnnt_loss(
@@ -60,50 +62,82 @@ def joint_rnnt_loss(
     no digit of the gradient. Under autocast the matrix products run in the lower precision; softmax,
     recursion and the sums over nodes stay in float32 or wider.
 
-    On XLA every node is computed, both times, so that shapes do not depend on lengths.
+    On XLA, and by the kernels for a GPU, every node is computed, both times, so that shapes do not depend on
+    lengths.
 
     Raises ValueError as `rnnt_loss` does, and for an unknown activation.
     """
-    checked = _check(
-        encoder_out, prediction_out, weight, bias, targets, (frame_lengths, target_lengths), blank
-    )
+    _check_shapes(encoder_out, prediction_out, weight, bias)
     if activation not in SLOPES:
         raise ValueError(f"activation is {activation!r}; use one of {', '.join(sorted(SLOPES))}")
     if chunk_frames is not None and chunk_frames < 1:
         raise ValueError(f"chunk_frames is {chunk_frames}; it must be at least 1, or None")
     check_reduction(reduction)
+    parts = encoder_out, prediction_out, weight, bias
+    (B, T, _), U1, V = encoder_out.shape, prediction_out.shape[1], len(weight)
+    shape, lengths = (B, T, U1, V), (frame_lengths, target_lengths)
+    arguments = "prediction_out", shape, "frame_lengths", *lengths, targets, blank
     kind = encoder_out.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else encoder_out.dtype
-    if chunk_frames is None:
-        budget = CPU_BUDGET if kind == "cpu" else GPU_BUDGET
-        rows = max(1, budget // (12 * sum(weight.shape)))
-    else:
-        rows = chunk_frames * prediction_out.shape[1]
-    joint = _Joint(activation, rows, compute, keep=chunk_frames is None)
-    loss = StaticJointRNNTLoss if backend.on_xla(encoder_out) else _JointRNNTLoss
+    nodes = None if chunk_frames is None else chunk_frames * U1
     with torch.autocast(kind, enabled=False):
-        losses = loss.apply(encoder_out, prediction_out, weight, bias, checked, joint)
+        if choice.runs_kernels(encoder_out, U1):
+            losses = _by_kernels(parts, arguments, activation, nodes, compute)
+        else:
+            checked = RNNTTargets.check(*arguments)
+            _check_values(parts, checked)
+            budget = CPU_BUDGET if kind == "cpu" else GPU_BUDGET
+            rows = nodes or max(1, budget // (12 * sum(weight.shape)))
+            loss = StaticJointRNNTLoss if backend.asks_nothing(encoder_out) else _JointRNNTLoss
+            losses = loss.apply(*parts, checked, _Joint(activation, rows, compute, keep=nodes is None))
     return reduce_losses(losses, reduction)
 
 
-def _check(encoder_out, prediction_out, weight, bias, targets, lengths, blank) -> RNNTTargets:
-    """Return the checked targets; raise what `joint_rnnt_loss` raises for shapes, lengths and values."""
-    (B, T, D), (V, weight_D) = encoder_out.shape, weight.shape
+def _check_shapes(encoder_out: Tensor, prediction_out: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    (B, _, D), (V, weight_D) = encoder_out.shape, weight.shape
     if prediction_out.shape[::2] != (B, D):
         shapes = tuple(prediction_out.shape), tuple(encoder_out.shape)
         raise ValueError("prediction_out is {}, but encoder_out is {}".format(*shapes))
     if weight_D != D or (bias is not None and bias.shape != (V,)):
         bias_shape = None if bias is None else tuple(bias.shape)
         raise ValueError(f"weight is {(V, weight_D)} and bias {bias_shape}, but encoder_out has D = {D}")
-    U1 = prediction_out.shape[1]
-    shape = (B, T, U1, V)
-    checked = RNNTTargets.check("prediction_out", shape, "frame_lengths", *lengths, targets, blank)
-    check_finite("encoder_out", encoder_out, within(checked.T_b, T))
-    check_finite("prediction_out", prediction_out, within(checked.U_b + 1, U1))
+
+
+def _check_values(parts: tuple, checked: RNNTTargets) -> None:
+    encoder_out, prediction_out, weight, bias = parts
+    check_finite("encoder_out", encoder_out, within(checked.T_b, encoder_out.shape[1]))
+    check_finite("prediction_out", prediction_out, within(checked.U_b + 1, prediction_out.shape[1]))
     check_finite("weight", weight)
     if bias is not None:
         check_finite("bias", bias)
-    return checked
+
+
+def _by_kernels(
+    parts: tuple, arguments: tuple, activation: str, nodes: int | None, compute: torch.dtype
+) -> Tensor:
+    """Return the losses (B,) by the kernels for a GPU; ``arguments`` are those of `RNNTTargets.check`."""
+    from asrlib.losses.kernels.arguments import mark_bad_rows, prepare
+    from asrlib.losses.kernels.joint import Plan, joint_rnnt_losses
+
+    blank = check_shapes(*arguments)
+    _, (B, T, _, V), length_name, T_b, U_b, targets, _ = arguments
+    encoder_out, prediction_out, weight, bias = parts
+    prepared = prepare(length_name, T_b, T, U_b, targets, V, blank, encoder_out)
+    marks = None
+    if values_checked(encoder_out) and B:
+        marks = prepared.status
+        mark_bad_rows(marks, encoder_out, prepared.T_b)
+        mark_bad_rows(marks, prediction_out, prepared.U_b, more=1)
+        mark_bad_rows(marks, weight[None])
+        if bias is not None:
+            mark_bad_rows(marks, bias[None, None])
+    nodes = nodes or max(1, GPU_BUDGET // (compute.itemsize * sum(weight.shape)))
+    plan = Plan(blank, "swish" if activation == "silu" else activation, nodes, compute)
+    losses = joint_rnnt_losses(*parts, *prepared[:3], plan, marks)
+    if prepared.suspicious():
+        _check_values(parts, RNNTTargets.check(*arguments))
+        raise ValueError(OVERFLOW)
+    return losses
 
 
 def _swish_slope(z: Tensor, h: Tensor) -> Tensor:
@@ -175,10 +209,10 @@ class _JointRNNTLoss(torch.autograd.Function):
             y = log_p.gather(1, targets.labels[b, u, None])[:, 0].to(dtype)
             log_label[here] = torch.where(u < targets.U_b[b], y, NEG_INF)
         if values_checked(encoder) and not ((log_blank < math.inf) & (log_label < math.inf)).all():
-            raise ValueError("encoder_out, prediction_out and weight are finite, but their logits overflow")
-        log_p, blank_flow, label_flow = forward_backward(log_blank, log_label, targets.T_b, wanted)
+            raise ValueError(OVERFLOW)
+        log_p, *flows = forward_backward(log_blank, log_label, targets.T_b, targets.U_b, wanted)
         if wanted:
-            flows = blank_flow.to(dtype), label_flow.to(dtype)
+            flows = (flow.to(dtype) for flow in flows)
             ctx.save_for_backward(encoder, prediction, weight, bias, kept, *flows)
             ctx.arguments = targets, joint
         return -log_p.to(dtype)

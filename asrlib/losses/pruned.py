@@ -58,7 +58,7 @@ def simple_rnnt_loss(
     # y(t, u) for label u+1: (B, T, U+1) from the encoder, (B, 1, U+1) from the predictor
     at_label = x.gather(2, checked.labels[:, None].expand(-1, T, -1))
     at_label = at_label + y.gather(2, checked.labels[..., None]).transpose(1, 2)
-    losses, occupancy = _PathSum.apply(*checked.fill(log_blank, at_label - norm), checked.T_b)
+    losses, occupancy = _PathSum.apply(*checked.fill(log_blank, at_label - norm), checked.T_b, checked.U_b)
     return reduce_losses(losses, reduction), occupancy
 
 
@@ -153,7 +153,7 @@ def pruned_rnnt_loss(
     column = torch.where(beyond, U1, u)
     log_blank = outside.scatter(2, column, log_p[..., checked.blank])[..., :U1]
     log_label = outside.scatter(2, column, log_p.gather(3, label)[..., 0])[..., :U1]
-    losses, _ = _PathSum.apply(*checked.fill(log_blank, log_label), checked.T_b)
+    losses, _ = _PathSum.apply(*checked.fill(log_blank, log_label), checked.T_b, checked.U_b)
     return reduce_losses(losses, reduction)
 
 
@@ -161,8 +161,8 @@ class _PathSum(torch.autograd.Function):
     """Lattices (B, T+1, U+1) -> -ln Pr(y | x) and γ(t, u). The gradient is minus the flow (eq. 20)."""
 
     @staticmethod
-    def forward(ctx, log_blank, log_label, T_b):
-        log_p, blank_flow, label_flow = forward_backward(log_blank.detach(), log_label.detach(), T_b)
+    def forward(ctx, log_blank, log_label, T_b, U_b):
+        log_p, blank_flow, label_flow = forward_backward(log_blank.detach(), log_label.detach(), T_b, U_b)
         dtype = log_blank.dtype
         ctx.save_for_backward(blank_flow.to(dtype), label_flow.to(dtype))
         occupancy = (blank_flow + label_flow).to(dtype)
@@ -174,7 +174,7 @@ class _PathSum(torch.autograd.Function):
     def backward(ctx, grad_losses, _):
         row = (0, 0, 0, 1)
         scale = -grad_losses[:, None, None]
-        return *(torch.nn.functional.pad(flow * scale, row) for flow in ctx.saved_tensors), None
+        return *(torch.nn.functional.pad(flow * scale, row) for flow in ctx.saved_tensors), None, None
 
 
 def _labels_out(bounds: Tensor, width: int) -> Tensor:

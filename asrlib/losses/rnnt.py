@@ -22,9 +22,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from asrlib.losses.arguments import reduce_losses
-from asrlib.losses.rnnt_lattice import RNNTTargets, forward_backward
-from asrlib.losses.rnnt_logits import gradient, read, read_lattice
+from asrlib.losses.arguments import check_reduction, reduce_losses, values_checked
+from asrlib.losses.kernels import choice
+from asrlib.losses.rnnt_lattice import RNNTTargets, check_shapes, forward_backward
+from asrlib.losses.rnnt_logits import complain, gradient, read, read_lattice
 
 
 def rnnt_loss(
@@ -59,9 +60,13 @@ def rnnt_loss(
     tensor, a label that is blank or outside the vocabulary, a logit that is NaN or infinite. To forbid a
     label, give it a finite score such as -1e4. On XLA only shapes are checked: values stay on the device.
     """
-    lengths = logit_lengths, target_lengths
-    checked = RNNTTargets.check("logits", logits.shape, "logit_lengths", *lengths, targets, blank)
-    return reduce_losses(_RNNTLoss.apply(logits, checked, float(clamp), fused_log_softmax), reduction)
+    check_reduction(reduction)
+    arguments = "logits", logits.shape, "logit_lengths", logit_lengths, target_lengths, targets, blank
+    if choice.runs_kernels(logits, logits.shape[2]):
+        losses = _by_kernels(logits, arguments, float(clamp), fused_log_softmax)
+    else:
+        losses = _RNNTLoss.apply(logits, RNNTTargets.check(*arguments), float(clamp), fused_log_softmax)
+    return reduce_losses(losses, reduction)
 
 
 def rnnt_posteriors(
@@ -77,8 +82,23 @@ def rnnt_posteriors(
     19) as long as no path has ended, and is 0 in the padding. Raises what `rnnt_loss` raises.
     """
     checked, log_blank, log_label = read_lattice(logits, targets, logit_lengths, target_lengths, blank)
-    _, blank_flow, label_flow = forward_backward(log_blank, log_label, checked.T_b)
+    _, blank_flow, label_flow = forward_backward(log_blank, log_label, checked.T_b, checked.U_b)
     return blank_flow + label_flow
+
+
+def _by_kernels(logits: Tensor, arguments: tuple, clamp: float, fused: bool) -> Tensor:
+    """Return the losses (B,) by the kernels for a GPU; ``arguments`` are those of `RNNTTargets.check`."""
+    from asrlib.losses.kernels.arguments import prepare
+    from asrlib.losses.kernels.rnnt import rnnt_losses
+
+    blank = check_shapes(*arguments)
+    _, (_, T, _, V), length_name, T_b, U_b, targets, _ = arguments
+    prepared = prepare(length_name, T_b, T, U_b, targets, V, blank, logits)
+    marks = prepared.status if values_checked(logits) else None
+    losses = rnnt_losses(logits, *prepared[:3], blank, fused, clamp, marks)
+    if prepared.suspicious():
+        complain(logits, RNNTTargets.check(*arguments), fused)
+    return losses
 
 
 class _RNNTLoss(torch.autograd.Function):
@@ -86,7 +106,7 @@ class _RNNTLoss(torch.autograd.Function):
     def forward(ctx, logits, targets, clamp, fused):
         log_blank, log_label, lse = read(logits, targets, fused)
         wanted = ctx.needs_input_grad[0]
-        log_p, *flows = forward_backward(log_blank, log_label, targets.T_b, wanted)
+        log_p, *flows = forward_backward(log_blank, log_label, targets.T_b, targets.U_b, wanted)
         dtype = log_blank.dtype
         if wanted:
             ctx.save_for_backward(logits, lse, *(flow.to(dtype) for flow in flows))

@@ -19,7 +19,7 @@ from torch import Tensor
 from asrlib import backend
 from asrlib.losses import rnnt_xla
 from asrlib.losses.arguments import check_lengths_and_labels, within
-from asrlib.losses.kernels.choice import transducer_kernels
+from asrlib.losses.kernels import choice
 from asrlib.losses.recursion import NEG_INF, recursion_dtype
 
 
@@ -54,18 +54,11 @@ class RNNTTargets(NamedTuple):
 
         Raises what `rnnt_loss` raises.
         """
-        B, T, U1, V = shape
-        if not -V <= blank < V:
-            raise ValueError(f"blank is {blank}, but there are {V} labels: {-V} to {V - 1}")
-        blank %= V
-        if U1 < 1 or targets.shape != (B, U1 - 1):
-            raise ValueError(f"targets is {tuple(targets.shape)}, but {name} asks for (B, U) = {(B, U1 - 1)}")
-        for what, lengths in ((length_name, T_b), ("target_lengths", U_b)):
-            if lengths.shape != (B,):
-                raise ValueError(f"{what} is {tuple(lengths.shape)}, but {name} asks for (B,) = {(B,)}")
+        blank = check_shapes(name, shape, length_name, T_b, U_b, targets, blank)
+        _, T, U1, V = shape
         T_b, U_b = (lengths.to(targets.device, torch.long) for lengths in (T_b, U_b))
         spans = None
-        if not backend.on_xla(targets):
+        if not backend.asks_nothing(targets):
             spans = check_lengths_and_labels(length_name, T_b, T, U_b, targets, V, blank)
         elif T == 0:
             raise ValueError(f"{name} has no frames")
@@ -87,6 +80,27 @@ class RNNTTargets(NamedTuple):
         on, along = new_lattice(self.T_b, self.U_b, T, U1, log_blank.dtype)
         log_blank, log_label = F.pad(log_blank, (0, 0, 0, 1)), F.pad(log_label, (0, 0, 0, 1))
         return torch.where(inside, log_blank, on), torch.where(emitting, log_label, along)
+
+
+def check_shapes(
+    name: str,
+    shape: tuple[int, int, int, int],
+    length_name: str,
+    T_b: Tensor,
+    U_b: Tensor,
+    targets: Tensor,
+    blank: int,
+) -> int:
+    """Raise what `rnnt_loss` raises for shapes and the blank; return the blank as an index from the front."""
+    B, _, U1, V = shape
+    if not -V <= blank < V:
+        raise ValueError(f"blank is {blank}, but there are {V} labels: {-V} to {V - 1}")
+    if U1 < 1 or targets.shape != (B, U1 - 1):
+        raise ValueError(f"targets is {tuple(targets.shape)}, but {name} asks for (B, U) = {(B, U1 - 1)}")
+    for what, lengths in ((length_name, T_b), ("target_lengths", U_b)):
+        if lengths.shape != (B,):
+            raise ValueError(f"{what} is {tuple(lengths.shape)}, but {name} asks for (B,) = {(B,)}")
+    return blank % V
 
 
 def new_lattice(T_b: Int[Tensor, "B"], U_b: Int[Tensor, "B"], T: int, U1: int, dtype: torch.dtype):
@@ -112,6 +126,7 @@ def forward_backward(
     log_blank: Float[Tensor, "B T1 U1"],
     log_label: Float[Tensor, "B T1 U1"],
     T_b: Int[Tensor, "B"],
+    U_b: Int[Tensor, "B"],
     flows: bool = True,
 ) -> tuple[Float[Tensor, "B"], Float[Tensor, "B T U1"] | None, Float[Tensor, "B T U1"] | None]:
     """Return ln Pr(y | x), and how probable it is that a path leaves (t, u) by blank and by label.
@@ -120,21 +135,19 @@ def forward_backward(
     gradient needs (eq. 20): with k the label or blank that is taken, they are α(t, u) Pr(k | t, u) β(next
     node) / Pr(y | x); together they are γ(t, u), for what comes into a node leaves it.
     """
-    if backend.on_xla(log_blank):
-        return rnnt_xla.forward_backward(log_blank, log_label, T_b, flows)
     B, T1, U1 = log_blank.shape
-    kernels = transducer_kernels(log_blank)
-    if kernels and U1 > kernels.LONGEST_ROW:
-        kernels = None
-    if kernels:
-        nodes = kernels.sweep(log_blank, log_label, turned=flows)
-    else:
-        # β is α of the lattice turned around: both go in one sweep, as 2B utterances
-        nodes = sweep(log_blank, log_label, torch.logaddexp, turned=flows)
+    if choice.runs_kernels(log_blank, U1):
+        from asrlib.losses.kernels.diagonals import forward_backward as by_diagonals
+
+        return by_diagonals(log_blank[:, :-1], log_label[:, :-1], T_b, U_b, flows)
+    if backend.asks_nothing(log_blank):
+        return rnnt_xla.forward_backward(log_blank, log_label, T_b, flows)
+    # β is α of the lattice turned around: both go in one sweep, as 2B utterances
+    nodes = sweep(log_blank, log_label, torch.logaddexp, turned=flows)
     log_p = nodes[:B, -1, -1]
     if not flows:
         return log_p, None, None
-    alpha, beta = nodes[:B, :-1], nodes[B:] if kernels else nodes[B:].flip(1, 2)
+    alpha, beta = nodes[:B, :-1], nodes[B:].flip(1, 2)
     # an impossible target has no flow: -inf - -inf must not make a NaN of it
     alpha = alpha - torch.where(log_p == NEG_INF, 0.0, log_p)[:, None, None]
     blank_flow = (alpha + log_blank[:, :-1]).add_(beta[:, 1:]).exp_()

@@ -16,7 +16,6 @@ from torch import Tensor
 from asrlib import backend
 from asrlib.losses import rnnt_xla
 from asrlib.losses.arguments import values_checked
-from asrlib.losses.kernels.choice import transducer_kernels
 from asrlib.losses.recursion import loss_dtype
 from asrlib.losses.rnnt_lattice import RNNTTargets, new_lattice
 
@@ -47,28 +46,22 @@ def read(logits: Tensor, targets: RNNTTargets, fused: bool) -> tuple[Tensor, Ten
 
     fused  False: the logits are log probabilities already
 
-    The logsumexp (B, T, U+1) comes from those ways of reading whose `gradient` wants it. Raises ValueError
-    for a logit that is NaN or infinite (a log probability: NaN or +inf).
+    The logsumexp (B, T, U+1) is returned on XLA, whose gradient needs it. Raises ValueError for a logit that
+    is NaN or infinite (a log probability: NaN or +inf).
     """
-    if backend.on_xla(logits):
+    if backend.asks_nothing(logits):
         *scores, lse = rnnt_xla.read(logits, targets, fused)
         return *targets.fill(*scores), lse
-    kernels = transducer_kernels(logits) if fused else None
-    lse = None
-    if kernels:
-        *scores, lse = kernels.read(logits, targets)
-        log_blank, log_label = targets.fill(*scores)
-    else:
-        log_blank, log_label = _read_blocks(logits, targets, fused)
+    log_blank, log_label = _read_blocks(logits, targets, fused)
     if values_checked(logits):
         # NaN or +inf among a node's logits has made its scores NaN; one look at the lattice finds it
         sound = (log_blank < math.inf).all() & (log_label < math.inf).all()
-        if fused and lse is None:
+        if fused:
             # a sum is NaN or infinite if one of its terms is: -inf as a logit shows nowhere else
             sound = sound & logits.sum(dtype=log_blank.dtype).isfinite()
         if not sound:
-            _complain(logits, targets, fused)
-    return log_blank, log_label, lse
+            complain(logits, targets, fused)
+    return log_blank, log_label, None
 
 
 def gradient(
@@ -89,10 +82,7 @@ def gradient(
     """
     scale = scale.to(blank_flow.dtype)
     if lse is not None:
-        arguments = logits, lse, blank_flow, label_flow, scale, targets, clamp
-        if backend.on_xla(logits):
-            return rnnt_xla.gradient(*arguments, fused)
-        return transducer_kernels(logits).gradient(*arguments)
+        return rnnt_xla.gradient(logits, lse, blank_flow, label_flow, scale, targets, clamp, fused)
     if clamp <= 0:
         blank_flow, label_flow = (flow * scale[:, None, None] for flow in (blank_flow, label_flow))
     grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
@@ -145,8 +135,8 @@ def _scratch(logits: Tensor, dtype: torch.dtype) -> Tensor:
     return logits.new_empty(max(min(most, logits.numel()), U1 * V), dtype=dtype)
 
 
-def _complain(logits, targets, fused):
-    """ValueError for the first logit, if any, that is NaN or infinite (log probabilities: NaN or +inf)."""
+def complain(logits, targets, fused):
+    """Raise ValueError for the first logit that is NaN or infinite; -inf is a log probability, too."""
     for here, _ in _blocks(targets, logits.shape[-1], BLOCK_ELEMENTS):
         bad = ~(logits[here].isfinite() if fused else logits[here] < math.inf)
         if bad.any():

@@ -99,6 +99,8 @@ class CapturedStep(TrainingStep):
     Where a step cannot be recorded, a warning says why, and steps are those of ``TrainingStep``.
     """
 
+    few_shapes, lag = True, 1
+
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         self.adam = getattr(self.optimizer, "optimizer", self.optimizer)
@@ -237,7 +239,7 @@ class CapturedStep(TrainingStep):
 
 @contextlib.contextmanager
 def _reading(adam: torch.optim.Adam, rate: Tensor, skip: Tensor) -> Iterator[None]:
-    """Let steps of ``adam`` in the block read the learning rate, and whether to skip, from the device."""
+    """Let ``adam`` read its learning rate, and whether to skip a step, from the device within the block."""
     own = [(group["lr"], group["capturable"]) for group in adam.param_groups]
     adam.found_inf = skip.float()
     for group in adam.param_groups:

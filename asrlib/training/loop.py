@@ -13,6 +13,7 @@ import copy
 import math
 import time
 import warnings
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from asrlib.signal.augment_policy import draw_speed
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 from asrlib.training import xla
 from asrlib.training.average import WeightAverage
+from asrlib.training.capture import CapturedOutcome, CapturedStep, captures
 from asrlib.training.checkpoint import (
     Progress,
     check_same_run,
@@ -106,17 +108,20 @@ def train(
                 config.save(draft / "config.yml")
 
     with reporting_lost_processes(accelerator):
-        sampler = make_sampler(config, cuts, labels, accelerator)
+        kind = step_for(config, accelerator, sharded=labels is None)
+        sampler = make_sampler(config, cuts, labels, accelerator, kind.few_shapes)
         total_steps = _total_steps(config, sampler)
-        step = step_for(accelerator.device)(config, accelerator, model, optimizer, average, total_steps)
+        step = kind(config, accelerator, model, optimizer, average, total_steps)
         run = _Run(config, accelerator, step, average, tokenizer, progress, out, dev_cuts)
         run.train(sampler, labels, show_progress)
     return Recognizer.load(out, device=step.eager_device)
 
 
-def step_for(device: torch.device) -> type[TrainingStep]:
-    """Return the kind of step that ``device`` performs."""
-    return xla.XlaStep if device.type == "xla" else TrainingStep
+def step_for(config: Config, accelerator: Accelerator, sharded: bool) -> type[TrainingStep]:
+    """Return the kind of step that this device and these data allow."""
+    if accelerator.device.type == "xla":
+        return xla.XlaStep
+    return CapturedStep if captures(config, accelerator, sharded) else TrainingStep
 
 
 def _checkpoint_to_resume(accelerator: Accelerator, out: Path, resume: bool) -> Path | None:
@@ -161,6 +166,8 @@ class _Run:
         self.progress, self.out, self.dev_cuts = progress, out, dev_cuts
         self.total_steps = step.total_steps
         self.bad_steps = 0
+        self.unexamined: deque[tuple[int, list[str], Outcome | CapturedOutcome]] = deque()
+        self.losses: list[Tensor] = []
 
     def train(self, sampler: Sampler, labels: dict[str, list[int]] | None, show_progress: bool) -> None:
         """Train from where the run stands to its last step. ``labels`` None: encode them batch by batch."""
@@ -181,23 +188,23 @@ class _Run:
     ) -> None:
         settings, progress = self.settings, self.progress
         started = time.monotonic() - progress.seconds
-        losses, utterances, since = [], 0, time.monotonic()
+        utterances, since = 0, time.monotonic()
         while progress.step < self.total_steps:
             for cuts in audio.batches(sampler.epoch(progress.epoch, progress.batch)):
                 known = encode_corpus(cuts, self.tokenizer) if labels is None else labels
-                outcome = self._train_on(cuts, known, audio, sampler.padding(cuts))
+                completed = self._train_on(cuts, known, audio, sampler.padding(cuts))
                 progress.batch += 1
                 utterances += len(cuts)
-                if outcome.loss is not None:
-                    losses.append(outcome.loss)
-                if not outcome.completed:
+                if not completed:
                     continue
                 progress.step += 1
                 progress.seconds = time.monotonic() - started
                 log.advance()
-                if losses and self._due(settings.log_every):
-                    self._report(losses, utterances / (time.monotonic() - since), log)
-                    losses, utterances, since = [], 0, time.monotonic()
+                if self._due(settings.log_every, settings.evaluate_every, settings.checkpoint_every):
+                    self._examine()
+                if self.losses and self._due(settings.log_every):
+                    self._report(self.losses, utterances / (time.monotonic() - since), log)
+                    self.losses, utterances, since = [], 0, time.monotonic()
                 if self._due(settings.evaluate_every):
                     self._evaluate(log)
                 if self._due(settings.checkpoint_every):
@@ -206,8 +213,10 @@ class _Run:
                     return
             progress.epoch, progress.batch = progress.epoch + 1, 0
 
-    def _due(self, every: int) -> bool:
-        return self.progress.step % every == 0 or self.progress.step == self.total_steps
+    def _due(self, *every: int) -> bool:
+        """Whether the steps so far are a multiple of one of ``every``, or the last has been done."""
+        step = self.progress.step
+        return any(step % each == 0 for each in every) or step == self.total_steps
 
     def _train_on(
         self,
@@ -215,24 +224,34 @@ class _Run:
         labels: dict[str, list[int]],
         audio: AudioCache,
         padding: tuple[int, int] | None,
-    ) -> Outcome:
-        """Perform a step on ``cuts``; warn of a batch that was skipped, and end the run after several."""
+    ) -> bool:
+        """Perform a step on ``cuts``; return whether the weights were updated with it."""
         progress = self.progress
         process = self.accelerator.process_index
         seed = batch_seed(self.settings.seed, progress.epoch, progress.batch, process)
         generator = torch.Generator().manual_seed(seed)
         speed = draw_speed(self.config.augment, len(cuts), generator)
-        batch = collate(cuts, audio, labels, speed, padding)
+        batch = collate(cuts, audio, labels, speed, padding, pin=self.accelerator.device.type == "cuda")
         outcome = self.step(batch, generator, progress.step)
-        if outcome.problem is None:
-            self.bad_steps = 0
-        else:
-            self._skip(outcome.problem, batch.ids)
-        return outcome
+        self.unexamined.append((progress.step, batch.ids, outcome))
+        self._examine(leave=self.step.lag)
+        return outcome.completed
 
-    def _skip(self, problem: str, ids: list[str]) -> None:
+    def _examine(self, leave: int = 0) -> None:
+        """Look at the outcomes of all steps but the last ``leave``: keep their losses, warn of batches that
+        were skipped, and end the run after several.
+        """
+        while len(self.unexamined) > leave:
+            number, ids, outcome = self.unexamined.popleft()
+            if outcome.problem is None:
+                self.bad_steps = 0
+                self.losses.append(outcome.loss)
+            else:
+                self._skip(number, outcome.problem, ids)
+
+    def _skip(self, step: int, problem: str, ids: list[str]) -> None:
         self.bad_steps += 1
-        step, utterances = self.progress.step, ", ".join(ids[:3]) + (", …" if ids[3:] else "")
+        utterances = ", ".join(ids[:3]) + (", …" if ids[3:] else "")
         if self.bad_steps >= MAX_BAD_STEPS:
             raise InputError(
                 f"step {step}: {problem}, the {MAX_BAD_STEPS}th time in a row (utterances {utterances}):"

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 SENTENCES = ("librispeech-251", "ljspeech-385", "speechocean-train", "fsdd")
 # utterances strung from the isolated digits of the speaker tested
 TEST_STRINGS = 200
-# frequency stretches at which the shipped model listens
+# frequency warps at which the shipped model's CTC head transcribes
 WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
-# the two networks of the shipped model, as arguments of `train_digits`: the second hears more noise
+# the two networks of the shipped model, as arguments of `train_digits`: the second trains on more noise
 CLEAN = {"settings": ["training.max_steps=2500"]}
 NOISY = {
     "strings": 12000,
@@ -49,24 +49,25 @@ NOISY = {
         "augment.gate_probability=0.25",
     ],
 }
-# nats taken from blank's score at every frame: listeners agree on it most, so that their mean deletes words
+# nats taken from blank's score at every frame: networks agree on it most, so that their mean deletes words
 BLANK_PENALTY = 1.0
 
 
 def isolated_digits(real: Path) -> CutSet:
-    """FSDD: one digit an utterance."""
+    """Return FSDD: one digit per utterance."""
     return load_corpus(_folder(real, "fsdd"))
 
 
 def digit_strings(real: Path) -> CutSet:
-    """The utterances of speechocean762 that are nothing but digits, as they were spoken."""
+    """Return the utterances of speechocean762 that are nothing but digits."""
     cuts = load_corpus(_folder(real, "speechocean-train"))
     return cuts.filter(lambda cut: set(_words(cut)) <= set(DIGITS)).to_eager()
 
 
 def folds(real: Path) -> dict[str, list[str]]:
-    """Each FSDD speaker, with the share of the digit strings' speakers that is left out beside them:
-    every speaker of real digits is left out once.
+    """Return for each FSDD speaker the speakers of digit strings that are left out beside them.
+
+    Every speaker of real digits is left out once.
     """
     left_out = sorted(_speakers(isolated_digits(real)))
     others = sorted(_speakers(digit_strings(real)))
@@ -85,8 +86,8 @@ def train_digits(
 ) -> dict[str, float]:
     """Train ``contextnet-digits`` on real and synthetic digits; test it on the speakers left out.
 
-    The isolated digits are strung into ``strings`` utterances; a digit string as somebody
-    spoke it is heard ``repeats`` times for each time that another utterance is.
+    The isolated digits are strung into ``strings`` utterances; a digit string that was spoken
+    as one comes ``repeats`` times per epoch.
 
     ``leave_out`` is an FSDD speaker; their fold of ``folds`` is never trained on, and the
     WERs of both heads on it are returned in per cent: ``strung`` (the FSDD speaker's
@@ -104,7 +105,7 @@ def train_digits(
     recognizer = train(config, cuts, out, init=init, show_progress=show_progress)
     result = {"seconds": time.monotonic() - started}
     if leave_out is not None:
-        result |= test_heads(recognizer, left_out(real, leave_out))
+        result |= score_heads(recognizer, left_out(real, leave_out))
         Path(out, "left_out.json").write_text(json.dumps(result | {"left_out": sorted(hidden)}, indent=1))
     return result
 
@@ -112,8 +113,9 @@ def train_digits(
 def train_shipped(
     real: Path, out: Path, leave_out: str | None = None, show_progress: bool = True
 ) -> dict[str, float]:
-    """The digit recogniser that ships: two networks of ``train_digits`` in one model directory,
-    ``out/model``, with 16-bit weights. ``leave_out`` and the result are those of ``train_digits``.
+    """Train the digit recognizer that ships: two networks of ``train_digits`` in one model directory.
+
+    That is ``out/model``, with 16-bit weights. ``leave_out`` and the result are those of ``train_digits``.
     """
     out = Path(out)
     started = time.monotonic()
@@ -122,13 +124,13 @@ def train_shipped(
     recognizer = join(out / "clean", out / "noisy")
     result = {"seconds": time.monotonic() - started}
     if leave_out is not None:
-        result |= test_heads(recognizer, left_out(real, leave_out))
+        result |= score_heads(recognizer, left_out(real, leave_out))
     recognizer.save(out / "model", result, half=True)
     return result
 
 
 def join(first: Path, second: Path) -> Recognizer:
-    """Two trained networks as one recogniser, which listens with both CTC heads at ``WARPS``."""
+    """Return two trained networks as one recognizer, which averages their CTC heads at ``WARPS``."""
     recognizer = Recognizer.load(first)
     recognizer.members[second.name] = Recognizer.load(second)
     for listener in recognizer.ensemble:
@@ -139,7 +141,7 @@ def join(first: Path, second: Path) -> Recognizer:
 
 
 def left_out(real: Path, speaker: str) -> dict[str, CutSet]:
-    """What the fold of an FSDD speaker is tested on: ``strung`` and ``spoken`` digits."""
+    """Return the test sets of an FSDD speaker's fold: ``strung`` and ``spoken`` digits."""
     hidden, spoken = _hidden(folds(real), speaker), digit_strings(real)
     return {
         "strung": connected_digits(isolated_digits(real), [speaker], TEST_STRINGS, seed=1),
@@ -153,8 +155,8 @@ def _hidden(pieces: dict[str, list[str]], leave_out: str | None) -> set[str]:
     return set() if leave_out is None else {leave_out, *pieces[leave_out]}
 
 
-def test_heads(recognizer: Recognizer, corpora: dict[str, CutSet]) -> dict[str, float]:
-    """WER in per cent of the transducer, of the CTC head, and of the CTC head at ``WARPS``."""
+def score_heads(recognizer: Recognizer, corpora: dict[str, CutSet]) -> dict[str, float]:
+    """Return WER in per cent of the transducer, of the CTC head, and of the CTC head at ``WARPS``."""
     usual = recognizer.config.decoding
     ways = {
         "transducer": replace(usual, head="transducer", warps=None),
@@ -177,20 +179,21 @@ def train_sentences(
     settings: Sequence[str] = (),
     show_progress: bool = True,
 ) -> dict[str, float]:
-    """Train ``contextnet-sentences`` on the training splits of all recordings and of the synthetic
-    sentences; the best by its WER on their dev splits is kept. A recording is heard ``repeats``
-    times for each time that a synthetic sentence is.
+    """Train ``contextnet-sentences`` on the training splits of all recordings and of the synthetic sentences.
+
+    The best weights by WER on their dev splits are kept. A recording comes ``repeats`` times per
+    epoch, a synthetic sentence once.
 
     Returns WER and CER in per cent of both heads on the test split of each corpus, whose
-    speakers were never heard (``ljspeech-385`` has one speaker: there, only the
+    speakers were never trained on (``ljspeech-385`` has one speaker: there, only the
     sentences are new), and writes them with their counts to ``out/tested.json``.
     """
     split = {part: _sentences(real, part) for part in ("train", "dev", "test")}
     config = override(load_config("contextnet-sentences"), list(settings))
-    heard = {
+    repeated = {
         name: cuts if name == "sentences" else cuts.repeat(repeats) for name, cuts in split["train"].items()
     }
-    train_cuts, dev_cuts = _together(heard.values()), _together(split["dev"].values())
+    train_cuts, dev_cuts = _together(repeated.values()), _together(split["dev"].values())
     recognizer = train(config, train_cuts, out, dev_cuts, init=init, show_progress=show_progress)
     rates, rows = {}, []
     for head in ("transducer", "ctc"):
@@ -210,7 +213,7 @@ def _sentences(real: Path, split: str) -> dict[str, CutSet]:
 
 
 def _spelled_out(cut) -> bool:
-    """How "1455" was read, its letters do not say."""
+    """Whether the transcript has words and no figures: how "1455" was read, it does not say."""
     return bool(_words(cut)) and not re.search("[0-9]", cut.supervisions[0].text)
 
 

@@ -102,9 +102,13 @@ def initialize_weights(model: nn.Module, folder: Path) -> None:
 
 
 def make_sampler(
-    config: Config, cuts: CutSet, labels: dict[str, list[int]] | None, accelerator: Accelerator
+    config: Config,
+    cuts: CutSet,
+    labels: dict[str, list[int]] | None,
+    accelerator: Accelerator,
+    few_shapes: bool,
 ) -> Sampler:
-    """Return the batches of this process: from shards, of few fixed shapes for XLA, or from a corpus."""
+    """Return the batches of this process: from shards, or from a corpus, if need be of few fixed shapes."""
     settings = config.training
     sharing = (
         settings.batch_seconds,
@@ -115,7 +119,7 @@ def make_sampler(
     )
     if labels is None:
         return ShardBatchSampler(cuts, *sharing)
-    if accelerator.device.type == "xla":
+    if few_shapes:
         rate, speed = config.features.sample_rate, config.augment.speed
         return StaticBatchSampler(cuts, labels, rate, *sharing, slowest=speed and speed[0])
     return BatchSampler(cuts.to_eager(), *sharing)

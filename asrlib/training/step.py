@@ -46,6 +46,11 @@ class TrainingStep:
     override the methods below ``__call__``.
     """
 
+    # whether batches must come in few shapes
+    few_shapes = False
+    # outcomes that need not be looked at yet, so that the device computes while the host prepares a batch
+    lag = 0
+
     def __init__(
         self,
         config: Config,

@@ -27,6 +27,8 @@ class XlaStep(TrainingStep):
     Features are computed on the host, while the device computes.
     """
 
+    few_shapes = True
+
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         settle(self.model, self.optimizer)

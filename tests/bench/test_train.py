@@ -5,7 +5,7 @@ import tiny
 import torch
 import yaml
 
-from asrlib.bench import train as module
+from asrlib.bench import train
 from asrlib.config.parse import load_config
 from asrlib.errors import InputError
 from asrlib.losses.rnnt import rnnt_loss
@@ -34,7 +34,7 @@ def test_in_float64_both_networks_give_the_same_loss_and_gradients(narrow):
     _, config = narrow
     torch.manual_seed(0)
     model = build_model(config).double().train()
-    plain = module.plain_of(model, config).double().train()
+    plain = train.plain_of(model, config).double().train()
     features, counts = torch.randn(2, 64, 80, dtype=torch.float64), torch.full((2,), 64)
     targets = torch.randint(1, 30, (2, 4))
     ours = model(features, counts, targets, torch.full((2,), 4))
@@ -51,44 +51,42 @@ def test_the_table_has_every_part_of_every_implementation(narrow, monkeypatch, c
     pytest.importorskip("torchaudio")
     path, _ = narrow
 
-    def here(names, config, shape, repeats, device):
-        """As ``_take_turns``, but all in this process, where that takes no time to start."""
-        results = []
+    def here(names, make_step, turns, device):
+        """As ``take_turns``, but all in this process, where that takes no time to start."""
+        found = []
         for name in names:
-            step = module._steps(name, config, shape, device)
-            parts, first = step(0)
-            assert parts["backward"] > 0 and set(parts) == set(module.PARTS)
-            errors = module._errors(first, module._exact(config, shape))
-            assert step(1)[1] is None
-            results.append(module.Result(name, parts, 123.0, *errors))
-        return results
+            steps = [make_step(name)(turn) for turn in range(turns)]
+            assert all(set(seconds) == set(train.PARTS) and seconds["backward"] > 0 for seconds, _ in steps)
+            assert [first is not None for _, first in steps] == [turn == 0 for turn in range(turns)]
+            found.append((steps, 123.0))
+        return found
 
-    monkeypatch.setattr(module, "_take_turns", here)
-    results = module.bench_train(str(path), repeats=2, device="cpu", quick=True)
+    monkeypatch.setattr(train, "take_turns", here)
+    results = train.bench_train(str(path), repeats=1, device="cpu", quick=True)
     printed = capsys.readouterr().out
-    assert [result.name for result in results] == [module.ASRLIB, module.FLUSHED, module.PLAIN]
+    assert [result.name for result in results] == [train.ASRLIB, train.FLUSHED, train.PLAIN]
     for result in results:
         assert printed.count(result.name) >= 2
         assert result.loss_error < 1e-5 and result.gradient_error < 1e-2
         assert result.step == pytest.approx(sum(result.parts.values()) - result.parts["data"])
-    assert all(part in printed for part in module.PARTS)
+    assert all(part in printed for part in train.PARTS)
     assert results[0].gradient_error < 2 * results[1].gradient_error  # rounding, no more than plain
 
 
-def test_all_hear_the_same_batch(narrow):
+def test_all_train_on_the_same_batch(narrow):
     _, config = narrow
-    front_end = module.FrontEnd(**vars(config.features))
-    waveforms = module._waveforms(config, module.QUICK)
-    once, again = (module._batch(config, module.QUICK, front_end, waveforms) for _ in range(2))
+    front_end = train.FrontEnd(**vars(config.features))
+    waveforms = train.make_waveforms(config, train.QUICK)
+    once, again = (train.make_batch(config, train.QUICK, front_end, waveforms) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
     assert [tuple(x.shape) for x in once] == [(2, 98, 80), (2,), (2, 4)]
 
 
 def test_only_the_papers_network_has_a_plain_twin():
-    assert module._can_be_plain(load_config("contextnet-l"))
-    assert not module._can_be_plain(load_config("tensorflowasr-2023"))
+    assert train._can_be_plain(load_config("contextnet-l"))
+    assert not train._can_be_plain(load_config("tensorflowasr-2023"))
 
 
 def test_a_model_with_a_ctc_head_is_refused():
     with pytest.raises(InputError, match="contextnet-digits: bench train is for a transducer without CTC"):
-        module.bench_train("contextnet-digits", repeats=1, device="cpu", quick=True)
+        train.bench_train("contextnet-digits", repeats=1, device="cpu", quick=True)

@@ -5,7 +5,7 @@ import numpy as np
 from asrlib.data.espeak import synthesize
 from asrlib.data.espeak_library import LOCK, speak
 from asrlib.data.grammar import DIGITS
-from asrlib.data.voices import ACCENTS, RESPELLED, random_timbre, timbres, voice_file, voices
+from asrlib.data.voices import ACCENTS, RESPELLED, random_timbre, timbres, voice_file
 
 
 def test_every_accent_says_the_digits():
@@ -15,10 +15,9 @@ def test_every_accent_says_the_digits():
         assert len(speech.phones) > 25, accent
 
 
-def test_every_named_voice_speaks_without_clipping():
-    names = voices()
-    assert len(names) == len(set(names)) > 500
-    assert not {"en-us+whisper", "en-us+croak", "en-us+Demonic"} & set(names)
+def test_every_named_timbre_speaks_without_clipping():
+    assert len(timbres()) == len(set(timbres())) > 60
+    assert not {"whisper", "croak", "Demonic"} & set(timbres())
     for timbre in timbres():
         with LOCK:
             raw, _ = speak("one two three", voice_file("en-us", timbre), 160, 50, 50, 0)

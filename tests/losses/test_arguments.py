@@ -37,7 +37,7 @@ def test_unchecked_values_make_a_loss_that_is_no_number(value):
 
 def test_lengths_in_every_form():
     for lengths in (3, [3, 3], (3, 3), torch.tensor([3, 3]), torch.tensor([[3], [3]], dtype=torch.int32)):
-        found = as_lengths("input_lengths", lengths, 2, torch.device("cpu"))
+        found = as_lengths("input_lengths", lengths, 2)
         assert found.tolist() == [3, 3] and found.dtype == torch.long
 
 

@@ -78,7 +78,7 @@ def trained(monkeypatch, real):
     monkeypatch.setattr(recipes, "load_corpus", load)
     monkeypatch.setattr(
         recipes,
-        "test_heads",
+        "score_heads",
         lambda _, heard: {k: {c.supervisions[0].speaker for c in v} for k, v in heard.items()},
     )
     return calls
@@ -109,7 +109,7 @@ def test_the_shipped_model_is_two_networks(real, tiny_model, tmp_path, monkeypat
         asked[out.name] = (leave_out, strings, repeats, *settings)
 
     monkeypatch.setattr(recipes, "train_digits", train_digits)
-    monkeypatch.setattr(recipes, "test_heads", lambda recognizer, heard: {"strung": len(heard["strung"])})
+    monkeypatch.setattr(recipes, "score_heads", lambda recognizer, heard: {"strung": len(heard["strung"])})
     result = recipes.train_shipped(real, tmp_path, "bob")
     assert result["strung"] == recipes.TEST_STRINGS
     assert asked["clean"] == ("bob", 4000, 10, "training.max_steps=2500")

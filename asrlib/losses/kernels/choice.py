@@ -1,39 +1,29 @@
-"""Whether the Triton kernels run where a tensor is: asked here, and nowhere else."""
+"""Whether the kernels of the losses run where a tensor is: asked here, and nowhere else."""
 
 from __future__ import annotations
-
-import contextlib
-import functools
-import os
-import subprocess
-import warnings
-from types import ModuleType
 
 import torch
 from torch import Tensor
 
+from asrlib import backend
 
-def transducer_kernels(x: Tensor) -> ModuleType | None:
-    """Return the transducer's kernels where they run: on a GPU, or on a CPU through Triton's interpreter."""
-    if x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1":
-        with contextlib.suppress(ImportError):
-            from asrlib.losses.kernels import rnnt
-
-            return rnnt if kernels_work(rnnt, x.device) else None
-    return None
+# a row of a lattice is held in the registers of one program
+LONGEST_ROW = 2048
 
 
-@functools.cache
-def kernels_work(kernels: ModuleType, device: torch.device) -> bool:
-    """Return whether Triton can compile here; it needs a C compiler, and Python's headers."""
-    try:
-        kernels.sweep(*(torch.zeros(1, 2, 2, device=device) for _ in range(2)), turned=False)
-    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-        reason = " ".join(str(error).split())[:200]
-        warnings.warn(
-            f"Triton cannot compile the transducer loss for the GPU ({reason}): a slower way is taken."
-            " Install a C compiler and Python's headers (python3-dev)",
-            stacklevel=2,
-        )
-        return False
-    return True
+def runs_kernels(x: Tensor, U1: int) -> bool:
+    """Return whether kernels compute a loss of ``x`` for targets of ``U1`` - 1 labels.
+
+    They do on a GPU, or on a CPU through Triton's interpreter. Where Triton cannot compile, a warning says so
+    once.
+    """
+    return 0 < U1 <= LONGEST_ROW and backend.runs_triton(x.device, _trial)
+
+
+def _trial(device: torch.device) -> None:
+    """Run a recursion over one node."""
+    from asrlib.losses.kernels.diagonals import sweep
+
+    scores = torch.zeros(1, 1, 1, device=device)
+    one = torch.ones(1, dtype=torch.long, device=device)
+    sweep(scores, scores, one, one - 1, turned=False)

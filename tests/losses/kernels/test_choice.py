@@ -1,31 +1,38 @@
-"""Whether kernels run here is found out once, and said."""
+"""Where the losses take kernels: found out once, and said."""
 
-import types
+import subprocess
 
 import pytest
 import torch
 from lattices import draw
 
-import asrlib.losses.kernels
-from asrlib.losses.kernels.choice import kernels_work
+from asrlib import backend
+from asrlib.losses.kernels import choice
 from asrlib.losses.rnnt import rnnt_loss
 
 pytestmark = pytest.mark.usefixtures("seed")
 
 
-@pytest.mark.parametrize("error", [RuntimeError("Failed to find C compiler."), OSError("no gcc")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Failed to find C compiler."), OSError("no gcc"), subprocess.SubprocessError("1")]
+)
 def test_without_a_compiler_triton_is_left_out_with_a_warning(monkeypatch, error):
     logits, *rest = draw()
-    expected = rnnt_loss(logits, *rest, blank=0)
 
-    def sweep(*_, **__):
+    def trial(device):
         raise error
 
-    kernels = types.ModuleType("asrlib.losses.kernels.rnnt")
-    kernels.sweep = sweep
+    monkeypatch.setattr(choice, "runs_kernels", lambda x, U1: False)
+    expected = rnnt_loss(logits, *rest, blank=0)
+    monkeypatch.undo()
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.setattr(asrlib.losses.kernels, "rnnt", kernels, raising=False)
-    kernels_work.cache_clear()
+    monkeypatch.setattr(choice, "_trial", trial)
     with pytest.warns(UserWarning, match=f"Triton cannot compile .* \\({error}\\): a slower way is taken"):
         torch.testing.assert_close(rnnt_loss(logits, *rest, blank=0), expected)
     assert rnnt_loss(logits, *rest, blank=0) == expected  # said once
+
+
+def test_a_row_longer_than_a_program_holds_is_not_for_kernels(monkeypatch):
+    monkeypatch.setattr(backend, "runs_triton", lambda device, trial: True)
+    x = torch.zeros(())
+    assert choice.runs_kernels(x, choice.LONGEST_ROW) and not choice.runs_kernels(x, choice.LONGEST_ROW + 1)

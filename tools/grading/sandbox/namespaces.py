@@ -84,7 +84,7 @@ def _overlap(path: str, secret: str) -> bool:
 def follow(path: str) -> tuple[list[tuple[str, str]], str]:
     """(link, what it points to) of each symbolic link on the way to ``path``, and the real path."""
     links: list[tuple[str, str]] = []
-    real, rest = "/", [part for part in path.split("/") if part]
+    real, rest, hops = "/", [part for part in path.split("/") if part], 0
     while rest:
         part = rest.pop(0)
         if part == "..":
@@ -95,10 +95,11 @@ def follow(path: str) -> tuple[list[tuple[str, str]], str]:
             real = real if part == "." else step
             continue
         target = os.readlink(step)
+        hops += 1
+        if hops > 40:  # as many as Linux follows
+            raise OSError(f"{path}: too many symbolic links")
         if (step, target) not in links:
             links.append((step, target))
-        elif len(links) > 40:
-            raise OSError(f"{path}: too many symbolic links")
         real = "/" if target.startswith("/") else real
         rest = [part for part in target.split("/") if part] + rest
     return links, real
