@@ -59,7 +59,7 @@ def parse_config(text: str, where: str) -> Config:
     TensorFlowASR's two; which one it is, its content tells. ``where`` is named in messages.
     """
     content = _read_yaml(render(text, where) if is_template(text) else text, where)
-    if not tensorflowasr.recognise(content):
+    if not tensorflowasr.recognize(content):
         return _checked(content, where)
     translation = tensorflowasr.translate(content, where)
     if translation.unused:
