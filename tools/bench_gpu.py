@@ -105,31 +105,35 @@ def steps(shape):
     batch = host_batch(config, shape)
     accelerator = Accelerator(mixed_precision=config.training.precision, cpu=DEVICE.type == "cpu")
     for name, kind, fused in (
-        ("PyTorch's operations", TrainingStep, False),
+        ("PyTorch's operations in the encoder", TrainingStep, False),
         ("kernels in the encoder", TrainingStep, True),
         ("captured, PyTorch's operations in the encoder", CapturedStep, False),
         ("captured, kernels in the encoder", CapturedStep, True),
     ):
-        gc.collect()
-        if DEVICE.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-        torch.manual_seed(0)
-        model = build_model(config).to(DEVICE)
-        model, optimizer = accelerator.prepare(model, adam(model, config.training))
-        step, outcomes = kind(config, accelerator, model, optimizer, None, 10**6), []
-
-        def run(step=step, outcomes=outcomes):
-            number = len(outcomes)
-            outcomes.append(step(batch, torch.Generator().manual_seed(number), number + 1000))
-
         with plain_encoder(not fused):
-            ms = median_ms(run, shape.steps)
-        first, last = (float(outcome.loss) for outcome in (outcomes[0], outcomes[-1]))
-        yield f"| {name} | {ms:.1f} | {1e3 * shape.B / ms:.0f} | {peak_mb()} | {first:.2f}, {last:.2f} |"
-        if kind is CapturedStep and fused:
-            yield from busy(run)
+            yield from one_way(name, kind, config, accelerator, batch, shape)
         accelerator.free_memory()
+        gc.collect()
+
+
+def one_way(name, kind, config, accelerator, batch, shape):
+    """The lines of one way to do a step, whose memory is free again when it returns."""
+    if DEVICE.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    torch.manual_seed(0)
+    model = build_model(config).to(DEVICE)
+    model, optimizer = accelerator.prepare(model, adam(model, config.training))
+    step, outcomes = kind(config, accelerator, model, optimizer, None, 10**6), []
+
+    def run():
+        number = len(outcomes)
+        outcomes.append(step(batch, torch.Generator().manual_seed(number), number + 1000))
+
+    ms = median_ms(run, shape.steps)
+    first, last = (float(outcome.loss) for outcome in (outcomes[0], outcomes[-1]))
+    yield f"| {name} | {ms:.1f} | {1e3 * shape.B / ms:.0f} | {peak_mb()} | {first:.2f}, {last:.2f} |"
+    yield from busy(run)
 
 
 def busy(run):
@@ -143,7 +147,7 @@ def busy(run):
         torch.cuda.synchronize()
     kernels = [e for e in profiled.events() if e.device_type == torch.autograd.DeviceType.CUDA]
     ms = sum(event.self_device_time_total for event in kernels) / 1e3
-    yield f"| (of it the GPU, {len(kernels)} kernels and copies) | {ms:.1f} | | | |"
+    yield f"| … the GPU's part, {len(kernels)} kernels and copies | {ms:.1f} | | | |"
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def bench_train(
     if settings.joint is None or settings.training.ctc_weight:
         raise InputError(f"{config}: bench train is for a transducer without CTC head")
     names = [ASRLIB]
-    if device == "cpu" and torchaudio_rnnt_loss() is not None and _can_be_plain(settings):
+    if device == "cpu" and torchaudio_rnnt_loss() is not None and has_plain_twin(settings):
         names += [FLUSHED, PLAIN]
     parameters = sum(p.numel() for p in build_model(settings).parameters())
     print(describe_machine(device))
@@ -139,7 +139,7 @@ def plain_of(model: nn.Module, config: Config) -> PlainTransducer:
     return plain
 
 
-def _can_be_plain(config: Config) -> bool:
+def has_plain_twin(config: Config) -> bool:
     """Whether only its width differs from ContextNet-S."""
     usual = load_config("contextnet-s")
     wide = replace(usual.encoder, alpha=config.encoder.alpha)

@@ -245,7 +245,10 @@ def _reading(adam: torch.optim.Adam, rate: Tensor, skip: Tensor) -> Iterator[Non
     for group in adam.param_groups:
         group["lr"], group["capturable"] = rate, True
     try:
-        yield
+        with warnings.catch_warnings():
+            # of the runs before the recording
+            warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
+            yield
     finally:
         del adam.found_inf
         for group, (rate, capturable) in zip(adam.param_groups, own, strict=True):

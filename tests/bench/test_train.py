@@ -83,8 +83,8 @@ def test_all_train_on_the_same_batch(narrow):
 
 
 def test_only_the_papers_network_has_a_plain_twin():
-    assert train._can_be_plain(load_config("contextnet-l"))
-    assert not train._can_be_plain(load_config("tensorflowasr-2023"))
+    assert train.has_plain_twin(load_config("contextnet-l"))
+    assert not train.has_plain_twin(load_config("tensorflowasr-2023"))
 
 
 def test_a_model_with_a_ctc_head_is_refused():
