@@ -1,20 +1,20 @@
-"""ContextNet: parameter counts to the last one, shapes, receptive field, and padding that changes nothing."""
+"""ContextNet: shapes, receptive field, padding that changes nothing, chunks that give the whole."""
 
 import copy
 
 import pytest
 import torch
 
-from asrlib.config.parse import load_config
 from asrlib.errors import InputError
-from asrlib.models.build import build_model
-from asrlib.models.contextnet import VARIANTS, Block, BlockConfig, ContextNetEncoder, standard_blocks
-from asrlib.models.joint import JointNetwork
+from asrlib.models.contextnet import VARIANTS, BlockConfig, ContextNetEncoder, standard_blocks
 from asrlib.models.layers.batch_norm import MaskedBatchNorm
 from asrlib.models.layers.conv import output_length, receptive_field
 from asrlib.models.layers.mask import frame_mask
 from asrlib.models.parameters import count_parameters
-from asrlib.models.prediction import PredictionNetwork
+
+CONTEXTS = [("same", "global"), ("causal", "causal"), ("same", 12), ("causal", "none")]
+ALL = [(variant, padding, se) for variant in VARIANTS for padding, se in CONTEXTS]
+LENGTHS = [21, 13, 1, 20]  # of features that are random everywhere: rubbish lies behind an utterance
 
 
 @pytest.fixture(autouse=True)
@@ -44,82 +44,6 @@ def small_encoder(variant="paper", **options):
     return encoder
 
 
-# ---- parameter counts --------------------------------------------------------------------------------------
-
-
-def sep_conv(cin, cout, k=5):
-    return cin * k + cin * cout + cout
-
-
-def block_count(cin, cout, layers, residual, variant, k=5):
-    """(trainable, non-trainable), counted on paper."""
-    tensorflowasr = variant != "paper"
-    norms = layers + tensorflowasr + residual
-    bottleneck = cout // 8
-    trainable = sep_conv(cin, cout) + (layers - 1) * sep_conv(cout, cout) + norms * 2 * cout
-    trainable += 2 * cout * bottleneck + bottleneck + cout
-    if tensorflowasr:
-        trainable += sep_conv(cout, cout)
-    if residual:
-        trainable += sep_conv(cin, cout) if tensorflowasr else cin * cout + cout
-    return trainable, norms * 2 * cout
-
-
-def standard_counts(alpha, variant):
-    """(trainable, non-trainable) of C0 … C22, from the paper's table 1."""
-    narrow, wide, last = (int(filters * alpha) for filters in (256, 512, 640))
-    counts = [block_count(80, narrow, 1, False, variant)]
-    counts += 10 * [block_count(narrow, narrow, 5, True, variant)]
-    counts += [block_count(narrow, wide, 5, True, variant)]
-    counts += 10 * [block_count(wide, wide, 5, True, variant)]
-    return [*counts, block_count(wide, last, 1, False, variant)]
-
-
-def standard_encoder(alpha, variant, **options):
-    with torch.device("meta"):  # shapes alone: ContextNet-L at once
-        return ContextNetEncoder(80, standard_blocks(**options), alpha, variant)
-
-
-def test_tensorflowasr_blocks_have_the_counts_of_its_summary():
-    counts = [count_parameters(block) for block in standard_encoder(0.5, "tensorflowasr").blocks]
-    assert counts[0] == (32_672, 512)
-    assert counts[1:11] == 10 * [(126_096, 1_792)]
-    assert counts[11] == (422_944, 3_584)
-    assert counts[12:22] == 10 * [(489_760, 3_584)]
-    assert counts[22] == (215_080, 1_280)
-    assert [sum(counts[c]) for c in (0, 1, 11, 12, 22)] == [33_184, 127_888, 426_528, 493_344, 216_360]
-
-
-def test_tensorflowasr_encoder_has_the_counts_of_its_summary():
-    assert count_parameters(standard_encoder(0.5, "tensorflowasr")) == (6_829_256, 59_136)
-    assert 6_829_256 + 59_136 == 6_888_392
-
-
-@pytest.mark.parametrize("alpha, total", [(0.5, 10_830_256), (1.0, 31_040_488), (2.0, 110_936_152)])
-def test_tensorflowasr_totals_at_each_alpha(alpha, total):
-    with torch.device("meta"):
-        encoder = standard_encoder(alpha, "tensorflowasr")
-        parts = encoder, PredictionNetwork(1000, 0, 640, 512), JointNetwork(encoder.dim, 512, 512, 1000)
-    assert sum(sum(count_parameters(part)) for part in parts) == total
-
-
-@pytest.mark.parametrize(
-    "name, millions", [("contextnet-s", 11.0), ("contextnet-m", 28.2), ("contextnet-l", 96.0)]
-)
-def test_the_papers_models_by_their_names(name, millions):
-    config = load_config(name)
-    with torch.device("meta"):
-        model = build_model(config)
-    assert round(sum(count_parameters(model)) / 1e6, 1) == millions
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
-def test_every_block_has_the_count_of_the_formulas(variant, alpha):
-    counts = [count_parameters(block) for block in standard_encoder(alpha, variant).blocks]
-    assert counts == standard_counts(alpha, variant)
-
-
 def test_the_profile_counts_what_runs():
     encoder = ContextNetEncoder(
         6,
@@ -134,9 +58,6 @@ def test_the_profile_counts_what_runs():
     assert profile["field"] == [3, 7] and profile["rate"] == [1, 2]
     # C0: 3·6 + 6·8 a frame; C1: 3·8 + 8·8, the second half as often, as is the 8·8 of the shortcut
     assert profile["work"] == [100 * 66, 100 * 88 + 50 * 88 + 50 * 64]
-
-
-# ---- shapes ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -157,36 +78,6 @@ def test_the_longest_librispeech_utterance_gives_372_frames():
     assert frames == 372
 
 
-def test_downsampling_halves_at_c3_c7_c14_or_c3_alone():
-    for downsampling, halved in (("progressive", [3, 7, 14]), ("2x", [3])):
-        strides = [block.stride for block in standard_blocks(downsampling=downsampling)]
-        assert strides == [2 if index in halved else 1 for index in range(23)]
-    with pytest.raises(InputError, match="downsampling is '4x'; use one of progressive, 2x"):
-        standard_blocks(downsampling="4x")
-
-
-# ---- a block, by hand --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("residual", [True, False])
-def test_a_block_is_what_its_description_says(variant, residual):
-    block = Block(6, BlockConfig(16, layers=2, stride=2, residual=residual), 1.0, variant, 2).eval()
-    swish = torch.nn.functional.silu
-    x = torch.randn(2, 9, 6)
-    y = x
-    for layer in block.layers:
-        y = swish(layer.norm(layer.conv(y), None))
-    assert [layer.conv.stride for layer in block.layers] == ([1, 2] if variant == "paper" else [1, 2, 1])
-    z = block.se.up(swish(block.se.down(y.mean(1, keepdim=True))))
-    y = y * torch.sigmoid(swish(z) if variant == "tensorflowasr-2021" else z)
-    if residual:
-        y = swish(y + block.shortcut_norm(block.shortcut(x), None))
-    elif variant != "paper":
-        y = swish(y)
-    torch.testing.assert_close(block(x, None, None), y)
-
-
 def test_an_se_window_is_given_in_input_frames():
     windows = [(2, 256), (4, 256), (1, 3)]
     encoder = ContextNetEncoder(4, [BlockConfig(8, stride=stride, se=se) for stride, se in windows])
@@ -202,13 +93,6 @@ def test_no_se_means_no_gate():
 def test_alpha_scales_the_widths_and_cuts_off():
     encoder = ContextNetEncoder(4, [BlockConfig(30), BlockConfig(17)], 0.5)
     assert [block.channels for block in encoder.blocks] == [15, 8]
-
-
-# ---- padding -----------------------------------------------------------------------------------------------
-
-CONTEXTS = [("same", "global"), ("causal", "causal"), ("same", 12), ("causal", "none")]
-ALL = [(variant, padding, se) for variant in VARIANTS for padding, se in CONTEXTS]
-LENGTHS = [21, 13, 1, 20]  # of features that are random everywhere: rubbish lies behind an utterance
 
 
 @pytest.mark.parametrize("variant, padding, se", ALL)
@@ -265,9 +149,6 @@ def test_no_lengths_means_all_frames():
     assert encoder(x)[1].tolist() == [5, 5]
 
 
-# ---- what a frame can see ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_causal_padding_and_causal_se_never_look_ahead(variant):
     encoder = small_encoder(variant, padding="causal", se="causal").double().eval()
@@ -309,7 +190,35 @@ def test_the_receptive_field_of_the_standard_encoder_is_what_gradients_reach(var
     assert int(reached[-1] - reached[0]) + 1 == expected
 
 
-# ---- what cannot be built ----------------------------------------------------------------------------------
+def test_a_recorded_graph_masks_by_the_lengths_that_it_is_given(unchecked_shapes):
+    """Recorded with utterances of one length, which eagerly need no mask."""
+    encoder, x = small_encoder().eval(), torch.randn(3, 21, 10)
+    recorded = torch.export.export(encoder, (x, torch.tensor([21, 21, 21]))).module()
+    for lengths in (torch.tensor([21, 21, 21]), torch.tensor([21, 13, 1])):
+        found, counts = recorded(x, lengths)
+        expected, expected_counts = encoder(x, lengths)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        assert torch.equal(counts, expected_counts)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_steps_give_the_frames_of_the_whole(variant):
+    encoder = small_encoder(variant, padding="causal", se="causal").double().eval()
+    assert encoder.streaming_obstacles() == []
+    x = torch.randn(2, 33, 10, dtype=torch.float64)
+    state, seen, found = encoder.initial_state(2), 0, []
+    for chunk in x.split([1, 0, 6, 2, 24], dim=1):
+        out, state = encoder.step(chunk, state, seen % encoder.reduction)
+        found.append(out)
+        seen += chunk.shape[1]
+    torch.testing.assert_close(torch.cat(found, dim=1), encoder(x)[0])
+
+
+def test_what_keeps_it_from_streaming_is_named_once():
+    found = ContextNetEncoder(4, small_blocks(se="global", padding="causal")).streaming_obstacles()
+    assert found[0] == "encoder.blocks[0].se is global (use causal or none)" and len(found) == 5
+    described = ContextNetEncoder(4, small_blocks(se="causal"), keys=["encoder"] * 5).streaming_obstacles()
+    assert described == ["encoder.padding is same (use causal)"]
 
 
 @pytest.mark.parametrize(
