@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from asrlib.config.parse import load_config
 from asrlib.config.schema import Config
@@ -76,7 +77,11 @@ def save_checkpoint(
         accelerator.wait_for_everyone()
         # safetensors cannot load into a model on XLA
         options = {"safe_serialization": False} if accelerator.device.type == "xla" else {}
-        accelerator.save_state(str(partial), **options)
+        hook = accelerator.register_save_state_pre_hook(_give_each_its_own_memory)
+        try:
+            accelerator.save_state(str(partial), **options)
+        finally:
+            hook.remove()
         accelerator.wait_for_everyone()
         if main:
             if average is not None:
@@ -98,13 +103,34 @@ def save_checkpoint(
                 shutil.rmtree(old, ignore_errors=True)
 
 
+def _give_each_its_own_memory(models: list, states: list[dict[str, Tensor]], folder: str) -> None:
+    """cuDNN lays the weights of an LSTM in one block, and accelerate leaves out all but one of a block."""
+    for state in states:
+        state.update({name: value.clone() for name, value in state.items()})
+
+
+def _load_weights(models: list[nn.Module], folder: str) -> None:
+    """Load what is in safetensors, whose own loader refuses a model with weights in one block; accelerate
+    loads what then is left in ``models``.
+    """
+    file = Path(folder) / "model.safetensors"
+    if file.is_file():
+        (model,) = models
+        model.load_state_dict(safetensors.torch.load_file(file))
+        models.clear()
+
+
 def load_checkpoint(accelerator: Accelerator, folder: Path, average: WeightAverage | None) -> Progress:
     """Read a checkpoint into what ``accelerator`` has prepared and into ``average``.
 
     Raises ``InputError`` for a damaged one.
     """
     try:
-        accelerator.load_state(str(folder))
+        hook = accelerator.register_load_state_pre_hook(_load_weights)
+        try:
+            accelerator.load_state(str(folder))
+        finally:
+            hook.remove()
         if average is not None:
             saved = safetensors.torch.load_file(folder / "average.safetensors")
             average.weights = {name: value.to(accelerator.device) for name, value in saved.items()}

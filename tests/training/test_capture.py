@@ -203,3 +203,14 @@ def test_on_a_gpu_training_captures_its_steps(cuts, tmp_path, monkeypatch):
     )
     run(settings(max_steps=4), cuts, tmp_path)
     assert len(replayed) == 8
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(kernels.DEVICE.type == "cpu", reason="needs a GPU")
+def test_on_a_gpu_a_run_resumes(cuts, tmp_path):
+    """Where cuDNN lays an LSTM's weights in one block."""
+    keys = dict(max_steps=3, warmup_steps=2, log_every=1, evaluate_every=6, checkpoint_every=3)
+    losses(cuts, tmp_path / "cut", CapturedStep, keys=keys)
+    resumed = losses(cuts, tmp_path / "cut", CapturedStep, resume=True)
+    whole = losses(cuts, tmp_path / "whole", CapturedStep)
+    torch.testing.assert_close(resumed, whole, rtol=5e-3, atol=0)

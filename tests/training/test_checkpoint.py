@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import tiny
+import torch
 import yaml
+from accelerate import Accelerator
 from runs import Killed, last_checkpoint, run, settings, train_command, weights
 
 from asrlib.config.parse import parse_config
 from asrlib.errors import InputError
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import load_tokenizer
+from asrlib.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 
 # everything that must come back from a checkpoint: accumulation, noise, dropout, averages, several epochs
 THOROUGH = tiny.settings(
@@ -194,3 +197,21 @@ def test_a_section_that_is_gone_is_a_changed_configuration(cuts, tmp_path):
     content = tiny.settings(max_steps=4, ctc_weight=1.0) | {"prediction": None, "joint": None}
     with pytest.raises(InputError, match=f"{tmp_path} was started with prediction.embed_dim = 8"):
         run(parse_config(yaml.safe_dump(content), "other.yml"), cuts, tmp_path, resume=True)
+
+
+def test_weights_that_lie_in_one_block_are_all_kept(tmp_path):
+    """As cuDNN lays those of an LSTM."""
+    accelerator = Accelerator(cpu=True)
+    torch.manual_seed(0)
+    network = torch.nn.LSTM(3, 4)
+    block = torch.cat([weight.detach().flatten() for weight in network.parameters()])
+    parts = block.split([weight.numel() for weight in network.parameters()])
+    for weight, part in zip(network.parameters(), parts, strict=True):
+        weight.data = part.view_as(weight)
+    expected = {name: weight.clone() for name, weight in network.state_dict().items()}
+    network = accelerator.prepare(network)
+    save_checkpoint(accelerator, tmp_path, Progress(step=1), None)
+    with torch.no_grad():
+        block.zero_()
+    load_checkpoint(accelerator, last_checkpoint(tmp_path), None)
+    torch.testing.assert_close(dict(network.state_dict()), expected, rtol=0, atol=0)
