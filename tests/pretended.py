@@ -18,6 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
+if torch.cuda.is_available():
+    # PyTorch keeps the streams of one kind of accelerator per process: with another one registered, gradients
+    # on CUDA fail
+    raise ImportError("a process has one kind of accelerator, and here it is CUDA")
+
 aten = torch.ops.aten
 
 

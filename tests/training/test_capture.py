@@ -22,8 +22,6 @@ from asrlib.training.average import WeightAverage
 from asrlib.training.capture import CapturedStep, captures
 from asrlib.training.step import TrainingStep, adam
 
-pretended = pytest.importorskip("pretended", reason="this PyTorch has no way to pretend a device")
-
 EVERY_STEP = dict(max_steps=6, warmup_steps=2, log_every=1, evaluate_every=6, checkpoint_every=3)
 VARIANTS = {
     "both losses": [],
@@ -85,7 +83,7 @@ def test_a_captured_run_resumes_to_the_bit(cuts, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("variant", ["both losses", "accumulated"])
-def test_how_often_a_step_waits_for_the_device(cuts, tmp_path, monkeypatch, variant):
+def test_how_often_a_step_waits_for_the_device(cuts, tmp_path, monkeypatch, pretended, variant):
     """Once, for what came of it, and that after the next batch; operations depend on the shape alone."""
     step, counts, shapes = CapturedStep.__call__, [], Counter()
 
@@ -112,7 +110,7 @@ def test_how_often_a_step_waits_for_the_device(cuts, tmp_path, monkeypatch, vari
     assert shapes
 
 
-def test_the_losses_on_an_accelerator_are_those_here(cuts, tmp_path):
+def test_the_losses_on_an_accelerator_are_those_here(cuts, tmp_path, pretended):
     with pretended.pretending():
         there = losses(cuts, tmp_path / "there", CapturedStep, device=pretended.DEVICE)
     torch.testing.assert_close(there, losses(cuts, tmp_path / "here", TrainingStep), rtol=1e-4, atol=0)
