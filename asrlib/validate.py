@@ -14,24 +14,28 @@ from asrlib.errors import InputError
 
 
 def positive(where: str, section: str, settings: Any, *keys: str) -> None:
+    """Check that each number is above 0."""
     for key, value in _values(settings, keys):
         if value is not None and not value > 0:
             raise InputError(f"{where}: key {section}.{key} is {value}; it must be positive")
 
 
 def not_negative(where: str, section: str, settings: Any, *keys: str) -> None:
+    """Check that no number is below 0."""
     for key, value in _values(settings, keys):
         if value is not None and not value >= 0:
             raise InputError(f"{where}: key {section}.{key} is {value}; it must not be negative")
 
 
 def fractions(where: str, section: str, settings: Any, *keys: str) -> None:
+    """Check that each number is between 0 and 1."""
     for key, value in _values(settings, keys):
         if not 0 <= value <= 1:
             raise InputError(f"{where}: key {section}.{key} is {value}; it must be between 0 and 1")
 
 
 def choice(where: str, section: str, settings: Any, key: str, allowed: Collection[str]) -> None:
+    """Check that a value is one of ``allowed``."""
     value = getattr(settings, key)
     if value not in allowed:
         raise InputError(f"{where}: key {section}.{key} is {value!r}; use one of {', '.join(allowed)}")
