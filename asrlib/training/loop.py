@@ -14,6 +14,7 @@ import math
 import time
 import warnings
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from asrlib.config.schema import Config
+from asrlib.data.ahead import one_ahead
 from asrlib.data.audio_cache import AudioCache
-from asrlib.data.batches import collate, encode_corpus
+from asrlib.data.batches import Batch, collate, encode_corpus
 from asrlib.errors import InputError
 from asrlib.evaluate import check_references, evaluate
 from asrlib.files import replacing
@@ -56,7 +58,6 @@ from asrlib.training.step import Outcome, TrainingStep, adam, batch_seed
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from lhotse import CutSet
-    from lhotse.cut import Cut
 
 MAX_BAD_STEPS = 5
 
@@ -190,11 +191,10 @@ class _Run:
         started = time.monotonic() - progress.seconds
         utterances, since = 0, time.monotonic()
         while progress.step < self.total_steps:
-            for cuts in audio.batches(sampler.epoch(progress.epoch, progress.batch)):
-                known = encode_corpus(cuts, self.tokenizer) if labels is None else labels
-                completed = self._train_on(cuts, known, audio, sampler.padding(cuts))
+            for batch, generator in self._batches(sampler, labels, audio):
+                completed = self._train_on(batch, generator)
                 progress.batch += 1
-                utterances += len(cuts)
+                utterances += len(batch.ids)
                 if not completed:
                     continue
                 progress.step += 1
@@ -218,22 +218,30 @@ class _Run:
         step = self.progress.step
         return any(step % each == 0 for each in every) or step == self.total_steps
 
-    def _train_on(
-        self,
-        cuts: list[Cut],
-        labels: dict[str, list[int]],
-        audio: AudioCache,
-        padding: tuple[int, int] | None,
-    ) -> bool:
-        """Perform a step on ``cuts``; return whether the weights were updated with it."""
-        progress = self.progress
-        process = self.accelerator.process_index
-        seed = batch_seed(self.settings.seed, progress.epoch, progress.batch, process)
-        generator = torch.Generator().manual_seed(seed)
-        speed = draw_speed(self.config.augment, len(cuts), generator)
-        batch = collate(cuts, audio, labels, speed, padding, pin=self.accelerator.device.type == "cuda")
-        outcome = self.step(batch, generator, progress.step)
-        self.unexamined.append((progress.step, batch.ids, outcome))
+    def _batches(
+        self, sampler: Sampler, labels: dict[str, list[int]] | None, audio: AudioCache
+    ) -> Iterator[tuple[Batch, torch.Generator]]:
+        """Yield the rest of an epoch, each batch with the generator of its random numbers.
+
+        Where steps are looked at later, a batch is made while the one before it is trained on.
+        """
+        epoch, first = self.progress.epoch, self.progress.batch
+
+        def made() -> Iterator[tuple[Batch, torch.Generator]]:
+            for number, cuts in enumerate(audio.batches(sampler.epoch(epoch, first)), first):
+                seed = batch_seed(self.settings.seed, epoch, number, self.accelerator.process_index)
+                generator = torch.Generator().manual_seed(seed)
+                known = encode_corpus(cuts, self.tokenizer) if labels is None else labels
+                speed = draw_speed(self.config.augment, len(cuts), generator)
+                pin = self.accelerator.device.type == "cuda"
+                yield collate(cuts, audio, known, speed, sampler.padding(cuts), pin), generator
+
+        return one_ahead(made()) if self.step.lag else made()
+
+    def _train_on(self, batch: Batch, generator: torch.Generator) -> bool:
+        """Perform a step on ``batch``; return whether the weights were updated with it."""
+        outcome = self.step(batch, generator, self.progress.step)
+        self.unexamined.append((self.progress.step, batch.ids, outcome))
         self._examine(leave=self.step.lag)
         return outcome.completed
 

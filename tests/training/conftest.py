@@ -25,12 +25,6 @@ def dev(tiny_corpus):
 
 
 @pytest.fixture
-def pretended():
-    """The module of that name: an accelerator that is not there."""
-    return pytest.importorskip("pretended", reason="here no device can be pretended", exc_type=ImportError)
-
-
-@pytest.fixture
 def broken_losses(monkeypatch):
     """``broken_losses(numbers, value)``: the loss of these batches is multiplied by ``value``."""
 
