@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from asrlib.backend import asking_nothing
 from asrlib.config.schema import Config
 from asrlib.data.batches import Batch
+from asrlib.models.build import build_model
 from asrlib.signal.augment import hide
 from asrlib.signal.augment_policy import augment_waveforms, draw_spec_masks, draw_warp
 from asrlib.signal.features import frame_count
@@ -138,6 +139,14 @@ class CapturedStep(TrainingStep):
             if completed:
                 self.update_graph()
         return CapturedOutcome(self.loss_and_norm, completed)
+
+    def network_to_decode(self) -> nn.Module:
+        """Return a copy, for ``Recognizer`` moves it: an LSTM's weights then get other memory, and graphs would
+        go on with the old.
+        """
+        copied = build_model(self.config).to(self.eager_device)
+        copied.load_state_dict(self.network.state_dict())
+        return copied
 
     def _give_up(self, error: RuntimeError) -> None:
         reason = " ".join(str(error).split())[:200]

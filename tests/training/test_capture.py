@@ -170,6 +170,18 @@ def test_a_gradient_that_is_not_finite_changes_nothing(cuts, tmp_path):
     assert not all(torch.equal(a, b) for a, b in zip(state(), before, strict=True))
 
 
+def test_what_is_evaluated_shares_no_memory_with_what_is_recorded(cuts):
+    """On a GPU an evaluation moves the weights of an LSTM, and graphs write where they wrote before."""
+    config, accelerator = settings(max_steps=4), Accelerator()
+    model = build_model(config)
+    model, optimizer = accelerator.prepare(model, adam(model, config.training))
+    step = CapturedStep(config, accelerator, model, optimizer, None, 4)
+    step(tones_batch(cuts), torch.Generator().manual_seed(0), 0)
+    decoded, trained = step.network_to_decode().state_dict(), step.network.state_dict()
+    torch.testing.assert_close(decoded, trained, rtol=0, atol=0)
+    assert not {x.data_ptr() for x in decoded.values()} & {x.data_ptr() for x in trained.values()}
+
+
 def tones_batch(cuts):
     tokenizer = train_tokenizer("words", (cut.supervisions[0].text for cut in cuts))
     return collate(list(cuts), AudioCache(tiny.RATE), encode_corpus(cuts, tokenizer))
@@ -226,3 +238,14 @@ def test_on_a_gpu_a_run_resumes(cuts, tmp_path):
     resumed = cut_and_resumed(cuts, tmp_path / "cut")
     whole = losses(cuts, tmp_path / "whole", CapturedStep)
     torch.testing.assert_close(resumed, whole, rtol=5e-3, atol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(kernels.DEVICE.type == "cpu", reason="needs a GPU")
+def test_on_a_gpu_training_goes_on_after_an_evaluation(cuts, dev, tmp_path):
+    keys = EVERY_STEP | dict(evaluate_every=2)
+    plain, captured = (
+        losses(cuts, tmp_path / kind.__name__, kind, dev=dev, keys=keys)
+        for kind in (TrainingStep, CapturedStep)
+    )
+    torch.testing.assert_close(captured, plain, rtol=5e-3, atol=0)

@@ -85,7 +85,8 @@ def test_how_often_the_host_waits(make):
 def test_a_captured_loss_is_the_loss(make):
     loss, inputs, rest = make()
     inputs, rest = on_gpu(inputs, rest)
-    expected = [x.clone() for x in results(loss, inputs, rest)]
+    # without their graph, whose nodes would keep the stream they were made on
+    expected = [x.detach().clone() for x in results(loss, inputs, rest)]
     with asking_nothing():
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
