@@ -1,6 +1,6 @@
 """Is everything right on this GPU, and how fast is it: one table, in under five minutes.
 
-    make bench-gpu                                   writes docs/gpu.md
+    make bench-gpu                                   writes docs/gpu-run.md
     python tools/bench_gpu.py --out results.md       another file
     python tools/bench_gpu.py --only steps losses    some of: tests steps loop losses joint decoding features
     python tools/bench_gpu.py --quick                toy shapes, on a CPU too, to see that all runs
@@ -314,7 +314,7 @@ SECTIONS = {f.__name__: f for f in (steps, loop, losses, joint, decoding, featur
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "gpu.md")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "gpu-run.md")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if DEVICE.type == "cpu" and not options.quick:

@@ -141,8 +141,8 @@ class CapturedStep(TrainingStep):
         return CapturedOutcome(self.loss_and_norm, completed)
 
     def network_to_decode(self) -> nn.Module:
-        """Return a copy, for ``Recognizer`` moves it: an LSTM's weights then get other memory, and graphs would
-        go on with the old.
+        """Return a copy, for ``Recognizer`` moves it: an LSTM's weights then get other memory, and graphs
+        would go on with the old.
         """
         copied = build_model(self.config).to(self.eager_device)
         copied.load_state_dict(self.network.state_dict())
