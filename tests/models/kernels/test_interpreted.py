@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("triton")
 
 
+@pytest.mark.slow
 @kernels.on_cpu_alone
 def test_through_the_interpreter():
     here = Path(__file__).parent
