@@ -21,7 +21,7 @@ NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-saniti
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-slow test-xla test-export unit lint notebooks exercises grade bench clean
+.PHONY: lab test test-slow test-xla test-export unit lint notebooks exercises grade bench bench-gpu clean
 
 lab: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. \
@@ -35,7 +35,7 @@ test: $(READY) lint
 unit: $(READY)
 	$(PYTEST) tests -m "not browser and not processes and not slow"
 
-# What takes too long for every change: the official solutions, graded with ten other seeds.
+# What takes too long for every change: the official solutions graded with ten other seeds, Triton's interpreter.
 test-slow: $(READY)
 	$(PYTEST) tests -m slow
 
