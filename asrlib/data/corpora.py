@@ -82,6 +82,9 @@ def load_corpus(
     name = os.fspath(name_or_folder)
     corpus = _registered(name)
     if corpus is not None:
+        # better said before hours of download than after
+        if split is not None and split not in corpus.splits:
+            raise InputError(f"{corpus.name} has no split {split!r}; it has {', '.join(corpus.splits)}")
         if download:
             corpus.prepare()
         return corpus.load(split)

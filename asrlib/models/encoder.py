@@ -31,9 +31,9 @@ class Encoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch frames_out dim"], Int[Tensor, "batch"]]:
         """Return the encoder's output and its lengths, ceil(length / ``reduction``), in frames.
 
-        Frames past each length are ignored, whatever they hold, and zero on the way out; ``lengths``
-        None means that there is nothing to mask. ONNX and TFLite are exported from this method: while
-        ``asrlib.backend.is_traced()``, nothing may be decided by the values of a tensor.
+        Frames past each length are ignored, whatever finite numbers they hold, and zero on the way out;
+        ``lengths`` None means that there is nothing to mask. ONNX and TFLite are exported from this method:
+        while ``asrlib.backend.is_traced()``, nothing may be decided by the values of a tensor.
         """
         raise NotImplementedError
 

@@ -211,3 +211,9 @@ def test_clips_elsewhere(tmp_path, monkeypatch):
     fails("clips: the kit's clips are not here; set ASRLIB_DATA", clips)
     make_folder(tmp_path / "clips", ["a.wav\ts\tone"])
     assert len(clips()) == 1
+
+
+@pytest.mark.parametrize("name", ["librispeech", "digits"])
+def test_an_unknown_split_is_refused_before_anything_is_made(cache, monkeypatch, name):
+    fails("has no split 'foo'; it has train", load_corpus, name, "foo", True)
+    assert not cache.exists() or not any(cache.iterdir())

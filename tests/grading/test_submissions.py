@@ -2,11 +2,16 @@
 
 import os
 import subprocess
+import unicodedata
 
 import nbformat
 import pytest
+from grading.assembly import added_cells
+from grading.course import alone
+from grading.errors import CannotGrade
 from grading.submissions import Submission, choose_among_copies, collect, read, student_ids
 from handed_in import ALL, NAME, ROOT, exercise, grade
+from nbformat.v4 import new_code_cell
 
 
 def chosen(folder, *names, times=()):
@@ -98,3 +103,33 @@ def test_make_grade_hands_the_folder_on_as_it_is(tmp_path, submitted):
         assert done.stdout.splitlines() == ["tools/grade.py", "--out=out (2)", "--", submitted], done.stderr
     else:
         assert done.returncode and "SUBMITTED=folder" in done.stderr
+
+
+def test_the_note_does_not_call_one_the_newest_of_files_of_one_time(tmp_path):
+    notes = chosen(tmp_path, "b.ipynb", "a.ipynb")[1]
+    assert all("the first by name of the newest" in note for note in notes)
+
+
+def test_an_umlaut_in_two_characters_is_the_same_student(tmp_path):
+    for form in ("NFC", "NFD"):
+        (tmp_path / unicodedata.normalize(form, "Zoë") / "x").mkdir(parents=True)
+        (tmp_path / unicodedata.normalize(form, "Zoë") / f"{form}.ipynb").touch()
+    assert {s.student for s in collect(tmp_path)} == {"Zoë"}
+
+
+def test_helpers_that_raise_or_follow_a_check_are_kept():
+    code = [
+        new_code_cell("def act(x):\n    if x:\n        return x\n    raise NotImplementedError"),
+        new_code_cell("def encode(text):\n    return act(inner(text))"),
+        new_code_cell('check("05.encode", encode)\n\ndef inner(c):\n    return c'),
+        new_code_cell("def decode(labels):\n    raise NotImplementedError"),
+    ]
+    added = added_cells(code, {"05.encode": 1}, {'check("05.encode", encode)'}, {"encode", "decode"})
+    assert [cell.source for cells in added.values() for cell in cells] == [code[0].source, code[2].source]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotGrade, match="--out .*file cannot be written: .*; choose another folder"):
+        with alone(tmp_path / "file"):
+            pass

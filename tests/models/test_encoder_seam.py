@@ -157,3 +157,35 @@ def test_it_says_in_one_line_why_it_does_not_stream(trained):
 def test_it_refuses_to_recompute_its_layers():
     with pytest.raises(InputError, match="f.yml: encoder: a Stack cannot recompute its layers"):
         parse_config(yaml.safe_dump(settings(checkpoint_blocks=True)), "f.yml")
+
+
+def test_what_cannot_be_registered_is_refused(unchecked_shapes):
+    class Bare(EncoderConfig):
+        kind: str = "bare"
+
+        def build(self, mels):
+            return Stack(mels, 4, 4)
+
+    @dataclass
+    class Unbuilt(EncoderConfig):
+        kind: str = "unbuilt"
+
+    @dataclass
+    class Taken(StackConfig):
+        kind: str = "contextnet"
+
+    @dataclass
+    class Nameless(StackConfig):
+        kind: str = ""
+
+    for config, message in (
+        (Bare, "is a @dataclass"),
+        (Unbuilt, r"defines build\(mels\)"),
+        (Taken, "kind is 'contextnet'; use another than contextnet"),
+        (Nameless, "kind is ''"),
+        (StackConfig(), "takes a subclass of EncoderConfig"),
+        (Stack, "takes a subclass of EncoderConfig"),
+    ):
+        with pytest.raises(InputError, match=message):
+            register_encoder(config)
+    assert set(ENCODERS) == {"contextnet", "stack"}

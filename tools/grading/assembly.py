@@ -32,7 +32,7 @@ def assemble(submission: Submission, theirs, released, tasks: list[assignments.T
         submission.notes.append(
             f"checks missing or changed, the original ones were used: {', '.join(sorted(checks))}"
         )
-    extra_before = added_cells(code, taken, known)
+    extra_before = added_cells(code, taken, known, {task.function for task in tasks})
     cells = []
     for cell in released.cells:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
@@ -51,16 +51,22 @@ def assemble(submission: Submission, theirs, released, tasks: list[assignments.T
     return released
 
 
-def added_cells(code: list, taken: dict[str, int], known: set[str]) -> dict[int | None, list]:
-    """What the student wrote beside the answers, by the answer it stands before; None: behind the last."""
+def added_cells(
+    code: list, taken: dict[str, int], known: set[str], functions: set[str]
+) -> dict[int | None, list]:
+    """What the student wrote beside the answers, by the answer it stands before; None: behind the last.
+
+    ``functions`` are those that the tasks ask for.
+    """
     added: dict[int | None, list] = {}
     answers = sorted(taken.values())
     for i, cell in enumerate(code):
-        if i in answers or cell.source.strip() in known or cell.source.lstrip().startswith('check("'):
+        if i in answers or cell.source.strip() in known:
             continue
         if cell.source == colab.first_cell(*colab.project()):
             continue
-        if UNFINISHED in cell.source and defined_functions(cell.source):
+        # a stub as it was handed out, of a task that another cell answers
+        if UNFINISHED in cell.source and functions & set(defined_functions(cell.source)):
             continue
         before = next((answer for answer in answers if answer > i), None)
         added.setdefault(before, []).append(new_code_cell(cell.source, metadata={"tags": [ADDED]}))

@@ -17,8 +17,12 @@ def alone(out: Path):
     """Holds ``out``: two runs into one folder would delete each other's gradebook."""
     import fcntl
 
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as file:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise CannotGrade(f"--out {out} cannot be written: {error.strerror}; choose another folder") from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,7 +40,9 @@ def collect(folder: Path) -> list[Submission]:
         parts = path.relative_to(folder).parts
         if path.is_dir() or any(part.startswith(".") or part == "__pycache__" for part in parts):
             continue
-        found.append((parts[0] if len(parts) > 1 else COPY_OF_STUDENT.sub("", path.stem), path))
+        student = parts[0] if len(parts) > 1 else COPY_OF_STUDENT.sub("", path.stem)
+        # some systems write an umlaut as two characters
+        found.append((unicodedata.normalize("NFC", student), path))
     ids = student_ids(student for student, _ in found)
     return [Submission(ids[student], path) for student, path in found]
 
@@ -99,7 +102,9 @@ def choose_among_copies(submissions: list[Submission]) -> None:
         originals = [s for s in group if COPY.sub("", s.path.stem) not in names - {s.path.stem}]
         candidates = originals or group
         best = min(candidates, key=lambda s: (-s.path.stat().st_mtime, str(s.path)))
-        why = "the only one without a copy's suffix" if len(originals) == 1 else "the newest"
+        times = [s.path.stat().st_mtime for s in candidates]
+        why = "the newest" if times.count(max(times)) == 1 else "the first by name of the newest"
+        why = "the only one without a copy's suffix" if len(originals) == 1 else why
         others = ", ".join(_place(s) for s in group if s is not best)
         best.notes.append(f"of {len(group)} files for {assignment}, this one counts, {why}; not: {others}")
         for submission in group:
