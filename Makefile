@@ -69,7 +69,7 @@ grade: $(READY)
 bench: $(READY)
 	$(BIN)/asrlib bench losses
 
-# On a machine with an NVIDIA GPU: is everything right there, and how fast? Writes docs/gpu.md.
+# On a machine with an NVIDIA GPU: is everything right there, and how fast? Writes docs/gpu-run.md.
 bench-gpu: $(READY)
 	$(BIN)/python tools/bench_gpu.py
 
