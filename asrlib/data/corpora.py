@@ -11,7 +11,8 @@ A *cut* is one utterance: ``cut.supervisions[0]`` has ``text``, ``speaker`` and,
 in seconds); ``cut.custom["split"]`` is ``train``, ``dev`` or ``test``.
 
 A new corpus is one entry of ``asrlib.data.synthetic.SYNTHETIC`` or ``asrlib.data.public.PUBLIC``, or another
-object with the methods of ``Corpus`` in ``CORPORA``. Lessons 01 (waveforms) and 09 (training) load corpora.
+object with the methods of ``Corpus`` in the registry below; docs/extending.md adds one. Lessons 01
+(waveforms) and 09 (training) load corpora.
 """
 
 from __future__ import annotations
@@ -36,8 +37,11 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
 class Corpus(Protocol):
     """What the registry holds. ``out`` is a folder to keep the corpus in; None: its place in the cache."""
 
-    name: str
-    license: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def license(self) -> str: ...
 
     @property
     def splits(self) -> Collection[str]: ...
@@ -52,8 +56,30 @@ class Corpus(Protocol):
         """Return the utterances of a split (None: of train, dev and test)."""
 
 
-# the registry
-CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (*SYNTHETIC, *PUBLIC)}
+_BUILT_IN: tuple[Corpus, ...] = (
+    *SYNTHETIC,
+    *PUBLIC,
+)
+CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _BUILT_IN}
+
+
+def register_corpus(corpus: Corpus) -> Corpus:
+    """Make ``load_corpus(corpus.name)`` load this corpus; returns it.
+
+    Raises ``InputError`` unless ``corpus`` has the methods of ``Corpus`` and a name that, in any spelling, no
+    other corpus has.
+    """
+    if not isinstance(corpus, Corpus):
+        parts = "name", "license", "splits", "folder", "prepare", "load"
+        lacking = ", ".join(part for part in parts if not hasattr(corpus, part))
+        raise InputError(f"{type(corpus).__name__} is not a corpus: it lacks {lacking}")
+    taken = {_spelling(name) for name, other in CORPORA.items() if other is not corpus}
+    if not corpus.name or _spelling(corpus.name) in taken:
+        raise InputError(
+            f"a corpus cannot be called {corpus.name!r}; use another name than {', '.join(CORPORA)}"
+        )
+    CORPORA[corpus.name] = corpus
+    return corpus
 
 
 def load_corpus(
