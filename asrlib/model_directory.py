@@ -19,6 +19,7 @@ from asrlib.config.schema import Config, check_vocabulary
 from asrlib.errors import InputError
 from asrlib.files import assets
 from asrlib.models.build import build_model
+from asrlib.models.transducer import Transducer
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -49,7 +50,7 @@ def member_folders(folder: Path) -> list[Path]:
     return sorted(config.parent for config in folder.glob("members/*/config.yml"))
 
 
-def read_model(folder: Path) -> tuple[Config, nn.Module, Tokenizer]:
+def read_model(folder: Path) -> tuple[Config, Transducer, Tokenizer]:
     """Read one network, without its ensemble's members; the weights in float32.
 
     Raises ``InputError``, naming the file, if one is missing or damaged or does not fit the others.

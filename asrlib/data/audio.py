@@ -10,7 +10,7 @@ Lesson 01 (waveforms).
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -35,7 +35,7 @@ def cut_audio(cut: "lhotse.cut.Cut") -> Float[np.ndarray, " samples"]:
 
     Raises InputError, naming the file, when fewer samples can be decoded than its header announces.
     """
-    recording = getattr(cut, "recording", None)
+    recording: Any = getattr(cut, "recording", None)
     simple = recording is not None and not recording.transforms and len(recording.sources) == 1
     if simple and recording.num_channels > 1:
         simple = cut.channel == recording.channel_ids  # not one of a recording's channels
@@ -50,7 +50,7 @@ def cut_audio(cut: "lhotse.cut.Cut") -> Float[np.ndarray, " samples"]:
     return _decode(file, recording.id if isinstance(source, bytes) else source, first, cut.num_samples)
 
 
-def _decode(file, name: str, first: int, count: int) -> np.ndarray:
+def _decode(file: Any, name: str, first: int, count: int) -> np.ndarray:
     import soundfile
 
     try:
@@ -74,7 +74,7 @@ def _decode(file, name: str, first: int, count: int) -> np.ndarray:
     return np.ascontiguousarray(samples)
 
 
-def audio_info(path: Path):
+def audio_info(path: Path) -> Any:
     """Return the file's header as ``soundfile.info`` reads it: frames, samplerate, channels, format.
 
     Raises InputError for a file that is missing, empty, a folder, no audio, or cut off.

@@ -26,7 +26,7 @@ class ModelConfig(Protocol):
     training: Any
 
 
-def build_model(config: ModelConfig, vocabulary: int | None = None) -> nn.Module:
+def build_model(config: ModelConfig, vocabulary: int | None = None) -> Transducer:
     """The network of a configuration, with ``.encoder``, ``.prediction``, ``.joint``, ``.ctc_head``.
 
     ``vocabulary`` is the number of labels with blank; by default the configuration's.

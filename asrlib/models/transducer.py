@@ -9,10 +9,15 @@ Graves 2012, sections 2.2 and 2.3. Lesson 07.
 
 from __future__ import annotations
 
+from typing import cast
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from asrlib.losses.objective import LossConfig
+from asrlib.models.encoder import Encoder
+from asrlib.models.joint import JointNetwork
+from asrlib.models.prediction import PredictionNetwork
 
 
 class Transducer(nn.Module):
@@ -21,6 +26,11 @@ class Transducer(nn.Module):
     ``ctc_weight`` weighs the losses of the two heads: 0 is a pure transducer, 1 pure CTC. ``objective`` says
     what these losses are (None: CTC and RNN-T as their papers define them).
     """
+
+    encoder: Encoder
+    prediction: PredictionNetwork | None
+    joint: JointNetwork | None
+    ctc_head: nn.Linear | None
 
     def __init__(
         self,
@@ -33,7 +43,11 @@ class Transducer(nn.Module):
         objective: LossConfig | None = None,
     ):
         super().__init__()
-        self.encoder, self.prediction, self.joint, self.ctc_head = encoder, prediction, joint, ctc_head
+        # a stand-in with the same methods will do, or nn.Identity() where a part is not called
+        self.encoder = cast(Encoder, encoder)
+        self.prediction = cast("PredictionNetwork | None", prediction)
+        self.joint = cast("JointNetwork | None", joint)
+        self.ctc_head = cast("nn.Linear | None", ctc_head)
         self.blank, self.ctc_weight = blank, ctc_weight
         self.objective = objective or LossConfig()
 
@@ -55,11 +69,11 @@ class Transducer(nn.Module):
             log_probs = self.ctc_head(encoder_out).float().log_softmax(-1).transpose(0, 1)
             ctc = self.objective.ctc(log_probs, targets, frame_lengths, target_lengths, self.blank)
             loss = loss + self.ctc_weight * ctc
-        if self.joint is not None and self.ctc_weight < 1:
+        if self.joint is not None and self.prediction is not None and self.ctc_weight < 1:
             prediction_out = self.prediction(targets)
-            lengths = frame_lengths, target_lengths
+            sides = encoder_out, prediction_out
             rnnt = self.objective.transducer(
-                self.joint, encoder_out, prediction_out, targets, *lengths, self.blank
+                self.joint, *sides, targets, frame_lengths, target_lengths, self.blank
             )
             loss = loss + (1 - self.ctc_weight) * rnnt
         return loss / features.shape[0]

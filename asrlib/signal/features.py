@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +23,9 @@ from torch import Tensor
 
 from asrlib import validate
 from asrlib.errors import InputError
+
+# a number, or a tensor of numbers
+Count = TypeVar("Count", int, Tensor)
 
 NORMALIZATIONS = ("none", "utterance", "bin", "running")
 
@@ -96,7 +100,7 @@ def warp_filters(
     return filters[lower] * (1 - fraction) + filters[upper] * fraction
 
 
-def frame_count(samples: int | Tensor, window: int, hop: int) -> int | Tensor:
+def frame_count(samples: Count, window: int, hop: int) -> Count:
     """Return the frames in ``samples`` samples; a signal shorter than a window is one frame."""
     if isinstance(samples, Tensor):
         return 1 + (samples - window).clamp(min=0) // hop
@@ -155,6 +159,9 @@ class FrontEnd(torch.nn.Module):
     Padding is invisible: each utterance gives the features it gives alone, and
     frames past its length are zero.
     """
+
+    taper: Tensor
+    filters: Tensor
 
     def __init__(
         self,

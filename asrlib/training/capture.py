@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from asrlib.backend import asking_nothing
 from asrlib.config.schema import Config
 from asrlib.data.batches import Batch
 from asrlib.models.build import build_model
+from asrlib.models.transducer import Transducer
 from asrlib.signal.augment import hide
 from asrlib.signal.augment_policy import augment_waveforms, draw_spec_masks, draw_warp
 from asrlib.signal.features import frame_count
@@ -140,7 +141,7 @@ class CapturedStep(TrainingStep):
                 self.update_graph()
         return CapturedOutcome(self.loss_and_norm, completed)
 
-    def network_to_decode(self) -> nn.Module:
+    def network_to_decode(self) -> Transducer:
         """Return a copy, for ``Recognizer`` moves it: an LSTM's weights then get other memory, and graphs
         would go on with the old.
         """
