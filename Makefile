@@ -21,7 +21,7 @@ NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-saniti
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-slow test-xla test-export unit lint notebooks exercises grade bench bench-gpu clean
+.PHONY: lab test test-slow test-xla test-export unit integration lessons lint notebooks exercises grade bench bench-gpu clean
 
 lab: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. \
@@ -29,11 +29,19 @@ lab: $(READY)
 
 test: $(READY) lint
 	$(PYTEST) tests -m "not slow"
-	$(NBVAL) --nbval $(filter-out $(TRAINED),$(LESSONS))
-	LESSON_STEPS=30 $(NBVAL) --nbval-lax $(filter $(TRAINED),$(LESSONS))
+	$(MAKE) lessons
 
 unit: $(READY)
 	$(PYTEST) tests -m "not browser and not processes and not slow"
+
+# What `unit` leaves out of `test`, but for the lessons: whole commands, and JupyterLab in a browser.
+integration: $(READY)
+	$(PYTEST) tests -m "(browser or processes) and not slow"
+
+# Execute every lesson and compare what it gives with what it stores.
+lessons: $(READY)
+	$(NBVAL) --nbval $(filter-out $(TRAINED),$(LESSONS))
+	LESSON_STEPS=30 $(NBVAL) --nbval-lax $(filter $(TRAINED),$(LESSONS))
 
 # What takes too long for every change: the official solutions graded with ten other seeds, Triton's interpreter.
 test-slow: $(READY)
@@ -47,9 +55,12 @@ test-xla: $(READY_XLA)
 test-export: $(READY_EXPORT)
 	EXPORT_ALL=1 $(VENV_EXPORT)/bin/python -m pytest -q -rP -p no:anyio tests/export
 
+# Style, form, the layers of packages, and the types of the public names.
 lint: $(READY)
 	$(BIN)/ruff check asrlib tests tools data
+	$(BIN)/ruff format --check asrlib tests tools data
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 # Execute every lesson again, in order, and say how long each took.
 notebooks: $(READY)
