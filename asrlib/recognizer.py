@@ -70,9 +70,9 @@ class Recognizer:
 
     @classmethod
     def load(cls, model_dir: str | Path | None = None, device: str | torch.device = "cpu") -> Recognizer:
-        """Load a model directory.
+        """Load a model directory, or a model that ships with the kit by its name.
 
-        None loads the digit recognizer that ships with the kit, ``"lessons-model"`` the one that the
+        None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the one that the
         lessons look into. Raises ``InputError`` if a file is missing or damaged.
         """
         folder = find_model(model_dir)

@@ -23,10 +23,11 @@ from asrlib.config import tensorflowasr
 from asrlib.config.schema import Config
 from asrlib.config.template import is_template, render
 from asrlib.errors import InputError
+from asrlib.files import package_folder
 from asrlib.models.encoder import EncoderConfig
 from asrlib.models.registry import DEFAULT_KIND, ENCODERS
 
-_SHIPPED = Path(__file__).parent
+_SHIPPED = package_folder("asrlib.config")
 
 
 def shipped_configs() -> list[str]:

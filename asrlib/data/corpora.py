@@ -144,12 +144,13 @@ def summary(corpus: Corpus, out: str | Path | None = None) -> str:
 def clips() -> lhotse.CutSet:
     """Return the kit's own clips, with word and phone times (lesson 00); the same samples everywhere.
 
-    They lie in ``data/clips`` of the checkout, or in ``clips`` of the folder that ASRLIB_DATA names.
+    They come with the package; ASRLIB_DATA may name another folder that holds ``clips``.
     """
     folder = assets() / "clips"
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout"
+            f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout, or"
+            " install asrlib again"
         )
     return load_folder(folder)
 
