@@ -24,9 +24,16 @@ from asrlib.config.schema import Config
 from asrlib.config.template import is_template, render
 from asrlib.errors import InputError
 from asrlib.files import package_folder
+from asrlib.losses.objective import LossConfig
+from asrlib.losses.registry import LOSSES
 from asrlib.models.encoder import EncoderConfig
 from asrlib.models.registry import DEFAULT_KIND, ENCODERS
 
+# sections whose ``kind`` chooses their class: the registry, and the kind of a section that names none
+_KINDS: dict[type, tuple[dict[str, Any], str]] = {
+    EncoderConfig: (ENCODERS, DEFAULT_KIND),
+    LossConfig: (LOSSES, LossConfig.kind),
+}
 _SHIPPED = package_folder("asrlib.config")
 
 
@@ -90,9 +97,10 @@ def override(config: Config, assignments: list[str]) -> Config:
             node[last] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise InputError(f"--set {assignment}: {value!r} is not a YAML value") from None
-        if key.strip() == "encoder.kind" and node[last] != config.encoder.kind:
-            # another kind has keys of its own
-            content["encoder"] = dataclasses.asdict(_encoder_config(node, "--set", "encoder")())
+        for section, base in (("encoder", EncoderConfig), ("loss", LossConfig)):
+            if key.strip() == f"{section}.kind" and node[last] != getattr(config, section).kind:
+                # another kind has keys of its own
+                content[section] = dataclasses.asdict(_class_of_kind(base, node, "--set", section)())
     return _checked(content, "--set")
 
 
@@ -144,7 +152,7 @@ def _value(hint: Any, value: Any, where: str, key: str, unknown: list[str]) -> A
         return None
     for option in options:
         if dataclasses.is_dataclass(option) and isinstance(value, dict):
-            cls = _encoder_config(value, where, key) if option is EncoderConfig else option
+            cls = _class_of_kind(option, value, where, key) if option in _KINDS else option
             return _section(cls, value, where, key + ".", unknown)
         if typing.get_origin(option) is list and isinstance(value, list):
             (item_hint,) = typing.get_args(option)
@@ -169,12 +177,13 @@ def _scalar(kind: type, value: Any) -> Any:
     raise ValueError
 
 
-def _encoder_config(content: dict[str, Any], where: str, key: str) -> type[EncoderConfig]:
-    """Return the class of an encoder's section: its ``kind`` says which."""
-    kind = content.get("kind", DEFAULT_KIND)
-    if not isinstance(kind, str) or kind not in ENCODERS:
-        raise InputError(f"{where}: key {key}.kind is {kind!r}; use one of {', '.join(ENCODERS)}")
-    return ENCODERS[kind]
+def _class_of_kind(base: type, content: dict[str, Any], where: str, key: str) -> type:
+    """Return the class of a section whose ``kind`` says which."""
+    known, default = _KINDS[base]
+    kind = content.get("kind", default)
+    if not isinstance(kind, str) or kind not in known:
+        raise InputError(f"{where}: key {key}.kind is {kind!r}; use one of {', '.join(known)}")
+    return known[kind]
 
 
 def _is_union(hint: Any) -> bool:
