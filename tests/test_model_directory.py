@@ -96,7 +96,7 @@ def break_shape(folder):
             lambda f: (f / "config.yml").write_text(
                 (f / "config.yml").read_text().replace("vocabulary: 4", "vocabulary: 5")
             ),
-            "config.yml: key tokenizer.vocabulary is 5, but the tokenizer has 4 labels with blank",
+            "config.yml: key tokenizer.vocabulary is 5, but the tokenizer has 4 labels including blank",
         ),
         (shutil.rmtree, "there is no model directory"),
     ],
