@@ -6,9 +6,9 @@
     load_corpora(names, "train")       several corpora, one after another
     clips()                            the few clips that come with the kit
 
-A *cut* is one utterance: ``cut.supervisions[0]`` has ``text``, ``speaker`` and, where times are known,
-``alignment["word"]`` and ``alignment["phone"]`` (lists of lhotse ``AlignmentItem``: symbol, start, duration
-in seconds); ``cut.custom["split"]`` is ``train``, ``dev`` or ``test``.
+A *cut* is one utterance. With one channel it is a ``Clip``: ``cut.text``, ``cut.speaker``, ``cut.audio``
+and, where times are known, ``cut.words`` and ``cut.phones``; lhotse keeps them in ``cut.supervisions[0]``.
+``cut.custom["split"]`` is ``train``, ``dev`` or ``test``.
 
 A new corpus is one entry of ``asrlib.data.synthetic.SYNTHETIC`` or ``asrlib.data.public.PUBLIC``, or another
 object with the methods of ``Corpus`` in ``CORPORA``. Lessons 01 (waveforms) and 09 (training) load corpora.
