@@ -11,6 +11,7 @@ from asrlib.data.audio import cut_audio
 from asrlib.data.grammar import DIGITS
 from asrlib.data.manifest import alignment_items
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -29,7 +30,8 @@ def connected_digits(
     The same arguments give the same utterances. Raises InputError for an unknown speaker, one without
     recordings of a digit, mixed sampling rates, or n below 1.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     if n < 1:
         raise InputError(f"connected_digits: n={n}; at least one utterance must be asked for")
@@ -160,10 +162,12 @@ def _string(
 
 def _memory_cut(key: str, samples: np.ndarray, rate: int, speaker: str, words: list) -> "lhotse.cut.MonoCut":
     import soundfile
-    from lhotse import Recording, SupervisionSegment
-    from lhotse.audio import AudioSource
 
-    from asrlib.data.clip import Clip
+    with extra("train"):
+        from lhotse import Recording, SupervisionSegment
+        from lhotse.audio import AudioSource
+
+        from asrlib.data.clip import Clip
 
     buffer = io.BytesIO()
     pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)

@@ -26,6 +26,7 @@ from asrlib.data.public import PUBLIC
 from asrlib.data.shar import is_shar, load_shar, shar_splits
 from asrlib.data.synthetic import SYNTHETIC
 from asrlib.errors import InputError
+from asrlib.extras import extra, require
 from asrlib.files import assets
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
@@ -79,6 +80,7 @@ def load_corpus(
     empty text (naming file and line), and audio that is missing, empty or no audio. Samples are decoded only
     in ``cut_audio``.
     """
+    require("train", "lhotse")  # before a corpus is rendered or downloaded
     name = os.fspath(name_or_folder)
     corpus = _registered(name)
     if corpus is not None:
@@ -98,7 +100,8 @@ def load_corpora(names: Sequence[str], split: str | None, optional: bool = False
     The ids of several corpora's utterances start with the corpus' name. A folder of shards is streamed, so it
     can only be loaded alone. Raises InputError as ``load_corpus`` does.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     for name in names:
         if len(names) > 1 and _registered(name) is None and is_shar(name):

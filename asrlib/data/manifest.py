@@ -24,6 +24,7 @@ import numpy as np
 
 from asrlib.data.audio import audio_info
 from asrlib.errors import InputError, first_line
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -54,7 +55,8 @@ def load_folder(folder: Path, split: str | None = None) -> "lhotse.CutSet":
     Raises InputError, naming file and line, for what is wrong with the manifest, the alignments or a file's
     header, and for a split that is not there. Samples are not decoded.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     manifest = folder / MANIFEST
     rows = read_manifest(manifest)
@@ -152,10 +154,11 @@ def assign_splits(rows: Sequence[Row]) -> None:
 
 
 def _cut(folder: Path, row: Row, times: dict | None) -> "lhotse.cut.Cut":
-    from lhotse import MultiCut, Recording, SupervisionSegment
-    from lhotse.audio import AudioSource
+    with extra("train"):
+        from lhotse import MultiCut, Recording, SupervisionSegment
+        from lhotse.audio import AudioSource
 
-    from asrlib.data.clip import Clip
+        from asrlib.data.clip import Clip
 
     path = folder / row.path
     try:
@@ -214,7 +217,8 @@ def _read_alignments(path: Path) -> dict:
 
 def alignment_items(times: dict) -> dict:
     """Return ``{kind: [(symbol, start, end), ...]}``, in seconds, with lhotse's AlignmentItems in it."""
-    from lhotse.supervision import AlignmentItem
+    with extra("train"):
+        from lhotse.supervision import AlignmentItem
 
     return {
         kind: [AlignmentItem(symbol, start, round(end - start, 5)) for symbol, start, end in items]

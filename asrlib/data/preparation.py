@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from asrlib.data.download import disk_errors
 from asrlib.data.grammar import DIGITS
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     from lhotse import RecordingSet, SupervisionSet
@@ -26,7 +27,8 @@ def utterance_cuts(recordings: RecordingSet, supervisions: SupervisionSet) -> li
 
     Recordings without words (noise, silence) are left out: there is nothing to train on or to score.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     cuts = CutSet.from_manifests(recordings=recordings, supervisions=supervisions)
     cuts = cuts.trim_to_supervisions(keep_overlapping=False)
@@ -35,7 +37,8 @@ def utterance_cuts(recordings: RecordingSet, supervisions: SupervisionSet) -> li
 
 
 def librispeech_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
-    from lhotse.recipes import prepare_librispeech
+    with extra("train"):
+        from lhotse.recipes import prepare_librispeech
 
     cuts = {}
     for part in parts:
@@ -60,7 +63,8 @@ def mini_librispeech_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]
 
 def speech_commands_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
     """lhotse's test is the published test set of 12 classes; ``testing_list.txt`` is left out of training."""
-    from lhotse.recipes import prepare_speechcommands
+    with extra("train"):
+        from lhotse.recipes import prepare_speechcommands
 
     made = prepare_speechcommands("2", folder / "unpacked")
     names = {"train": "train", "dev": "valid", "test": "test"}
@@ -68,8 +72,9 @@ def speech_commands_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
 
 
 def tedlium_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
-    from lhotse.audio.backend import audio_backend
-    from lhotse.recipes import prepare_tedlium
+    with extra("train"):
+        from lhotse.audio.backend import audio_backend
+        from lhotse.recipes import prepare_tedlium
 
     root = folder / "unpacked" / "TEDLIUM_release-3" / "TEDLIUM_release-3"
     # lhotse's choice for .sph is a program that is not there; libsndfile reads these, which are plain PCM
@@ -81,7 +86,8 @@ def tedlium_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
 
 def yesno_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
     """lhotse halves the 60 recordings of the one speaker; every sixth of its train is dev here."""
-    from lhotse.recipes import prepare_yesno
+    with extra("train"):
+        from lhotse.recipes import prepare_yesno
 
     made = prepare_yesno(folder / "unpacked" / "waves_yesno" / "waves_yesno")
     train, test = (utterance_cuts(**made[half]) for half in ("train", "test"))
@@ -94,7 +100,8 @@ def fsdd_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
     A ``manifest.tsv`` is written as well: for other splits, by speaker say, load the folder with
     ``asrlib.load_corpus(folder)``.
     """
-    from lhotse import Recording, RecordingSet, SupervisionSegment, SupervisionSet
+    with extra("train"):
+        from lhotse import Recording, RecordingSet, SupervisionSegment, SupervisionSet
 
     recordings, supervisions, rows = [], [], ["path\tspeaker\tseconds\ttext"]
     for path in sorted((folder / "unpacked" / FSDD / FSDD / "recordings").glob("*.wav")):

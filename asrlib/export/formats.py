@@ -19,13 +19,11 @@ from typing import Any
 import numpy as np
 
 from asrlib.errors import InputError
+from asrlib.extras import EXTRAS, extra
 
 FORMATS = ("onnx", "tflite")
-# the extra of asrlib and the packages that it installs
-_NEEDED = {
-    "onnx": ("export", ("onnx", "onnxscript", "onnxruntime")),
-    "tflite": ("tflite", ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")),
-}
+# the extra of asrlib that each needs
+_NEEDED = {"onnx": "export", "tflite": "tflite"}
 
 
 @dataclass
@@ -46,21 +44,14 @@ def check_format(format: str) -> None:
     """Raise ``InputError`` if there is no such format, or if its packages are not installed."""
     if format not in FORMATS:
         raise InputError(f"format is {format!r}; use one of {', '.join(FORMATS)}")
-    for name in _NEEDED[format][1]:
+    for name in EXTRAS[_NEEDED[format]][1]:
         package(name, format)
 
 
 def package(name: str, format: str) -> ModuleType:
     """Import a package that ``format`` needs; raises ``InputError`` with the way to install it."""
-    with quiet():
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            extra, names = _NEEDED[format]
-            raise InputError(
-                f"{format} needs {', '.join(names).replace('_', '-')}, and {name.replace('_', '-')} is not"
-                f' installed: pip install "asrlib[{extra}]"'
-            ) from None
+    with quiet(), extra(_NEEDED[format]):
+        return importlib.import_module(name)
 
 
 @contextlib.contextmanager
