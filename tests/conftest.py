@@ -11,7 +11,9 @@ MODULES = (path.relative_to(ROOT) for path in (ROOT / "asrlib").rglob("*.py") if
 # Triton compiles its kernels from their source and must find them unwrapped; data/clip.py extends a dataclass
 # of lhotse's, whose own annotations would be enforced with it
 UNWRAPPED = {"kernels", "clip"}
-CHECKED = [".".join(path.with_suffix("").parts) for path in MODULES if not UNWRAPPED & {path.parent.name, path.stem}]
+CHECKED = [
+    ".".join(path.with_suffix("").parts) for path in MODULES if not UNWRAPPED & {path.parent.name, path.stem}
+]
 install_import_hook(CHECKED, "typecheck.checked")
 
 import published  # noqa: E402 (after the hook)

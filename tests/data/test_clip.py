@@ -42,7 +42,9 @@ def test_lhotse_stores_it_as_its_own_cut(clip, tmp_path):
 
 def test_strings_of_digits_are_clips():
     strings = asrlib.connected_digits(
-        CutSet.from_cuts([clip for clip in asrlib.load_corpus("digits", "test") if len(clip.text.split()) == 1]),
+        CutSet.from_cuts(
+            [clip for clip in asrlib.load_corpus("digits", "test") if len(clip.text.split()) == 1]
+        ),
         n=2,
     )
     for clip in strings:
