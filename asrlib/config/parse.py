@@ -1,9 +1,9 @@
-"""Configurations read from YAML: shipped ones by name, files in the kit's form or TensorFlowASR's.
+"""Read configurations: shipped ones by name, and YAML files in asrlib's format or TensorFlowASR's.
 
-The kit's own form mirrors the dataclasses of `asrlib.config.schema`. A key of the wrong type is an
-error that names it; an unknown key is a warning, so that a file from a newer version still loads.
-TensorFlowASR's files are read too (`asrlib.config.tensorflowasr`); docs/configuration.md has all their
-keys. Lesson 09.
+asrlib's format mirrors the dataclasses of `asrlib.config.schema`. A value of the wrong type is an error
+that names the key. An unknown key is only a warning, so that files from a newer version still load.
+`asrlib.config.tensorflowasr` translates TensorFlowASR's files; docs/configuration.md lists their keys.
+Lesson 09.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from asrlib.config import tensorflowasr
 from asrlib.config.schema import Config
 from asrlib.config.template import is_template, render
 from asrlib.errors import InputError
+from asrlib.files import package_folder
 from asrlib.losses.objective import LossConfig
 from asrlib.losses.registry import LOSSES
 from asrlib.models.encoder import EncoderConfig
@@ -33,20 +34,20 @@ _KINDS: dict[type, tuple[dict[str, Any], str]] = {
     EncoderConfig: (ENCODERS, DEFAULT_KIND),
     LossConfig: (LOSSES, LossConfig.kind),
 }
-_SHIPPED = Path(__file__).parent
+_SHIPPED = package_folder("asrlib.config")
 
 
 def shipped_configs() -> list[str]:
-    """Return the names that ``load_config`` knows without a file."""
+    """Return the names of the configurations that ship with the library, sorted."""
     return sorted(path.stem for path in _SHIPPED.glob("*.yml"))
 
 
 def load_config(name_or_path: str | Path) -> Config:
-    """Read the shipped configuration of that name, or a file's: YAML, or a Jinja template of YAML, in
-    the kit's form or TensorFlowASR's.
+    """Read a configuration: a shipped one by its name, or a file by its path.
 
-    Raises ``InputError`` naming the file and key for anything it cannot use; warns
-    about unknown keys, and about those of TensorFlowASR's that have no effect.
+    A file is YAML, or a Jinja template of YAML, in asrlib's format or TensorFlowASR's. Warns about
+    unknown keys and about TensorFlowASR keys that have no effect. Raises ``InputError``, naming file and
+    key, if the file is missing, is not valid, or has a value that cannot be used.
     """
     name = str(name_or_path)
     if name in shipped_configs():
@@ -62,8 +63,10 @@ def load_config(name_or_path: str | Path) -> Config:
 
 
 def parse_config(text: str, where: str) -> Config:
-    """Read a configuration from YAML text, or a Jinja template of it, in the kit's form or one of
-    TensorFlowASR's two; which one it is, its content tells. ``where`` is named in messages.
+    """Parse a configuration from text; ``where`` names its origin in messages.
+
+    The text is YAML or a Jinja template of YAML. The format (asrlib's, or one of TensorFlowASR's two) is
+    recognized by the content. Warns and raises as ``load_config`` does.
     """
     content = _read_yaml(render(text, where) if is_template(text) else text, where)
     if not tensorflowasr.recognize(content):
@@ -78,8 +81,11 @@ def parse_config(text: str, where: str) -> Config:
 
 
 def override(config: Config, assignments: list[str]) -> Config:
-    """Return the configuration with ``training.max_lr=0.001`` and the like (``asrlib train --set``), values
-    read as YAML.
+    """Return a copy of ``config`` with keys replaced by ``assignments`` (``asrlib train --set``).
+
+    An assignment has the form ``training.max_lr=0.001``; its value is parsed as YAML. A new
+    ``encoder.kind`` starts from the defaults of that kind. Raises ``InputError`` for an assignment
+    without "=", an unknown key, and a value that cannot be used.
     """
     content = config.to_dict()
     for assignment in assignments:
@@ -98,7 +104,7 @@ def override(config: Config, assignments: list[str]) -> Config:
             raise InputError(f"--set {assignment}: {value!r} is not a YAML value") from None
         for section, base in (("encoder", EncoderConfig), ("loss", LossConfig)):
             if key.strip() == f"{section}.kind" and node[last] != getattr(config, section).kind:
-                # another kind has keys of its own
+                # each kind has keys of its own
                 content[section] = dataclasses.asdict(_class_of_kind(base, node, "--set", section)())
     return _checked(content, "--set")
 
@@ -128,7 +134,7 @@ def _checked(content: dict[str, Any], where: str) -> Config:
 
 
 def _section(cls: type, content: dict[str, Any], where: str, prefix: str, unknown: list[str]) -> Any:
-    """Return a dataclass from a section, and add the keys that it does not have to ``unknown``."""
+    """Return an instance of ``cls`` built from a section; append the keys it lacks to ``unknown``."""
     hints = typing.get_type_hints(cls)
     unknown += [prefix + str(key) for key in content if key not in hints]
     values = {k: _value(hints[k], v, where, prefix + k, unknown) for k, v in content.items() if k in hints}
@@ -145,7 +151,7 @@ def _section(cls: type, content: dict[str, Any], where: str, prefix: str, unknow
 
 
 def _value(hint: Any, value: Any, where: str, key: str, unknown: list[str]) -> Any:
-    """Return a key's value as the type that its dataclass asks for."""
+    """Convert a key's value to the type that its dataclass declares."""
     options = typing.get_args(hint) if _is_union(hint) else (hint,)
     if value is None and type(None) in options:
         return None
@@ -163,21 +169,21 @@ def _value(hint: Any, value: Any, where: str, key: str, unknown: list[str]) -> A
 
 
 def _scalar(kind: type, value: Any) -> Any:
-    """Return ``value`` as int, float, bool or str; raises ``ValueError`` if it is none."""
+    """Return ``value`` as ``kind`` (int, float, bool or str); raise ``ValueError`` if it is none."""
     if isinstance(value, bool):
         if kind is bool:
             return value
         if kind is str and not value:
-            return "no"  # which YAML 1.1 reads as false: precision: no
+            return "no"  # YAML 1.1 reads "precision: no" as false
     elif kind is float and isinstance(value, (int, float, str)):
-        return float(value)  # YAML 1.1 reads 1e-9, without a point, as text
+        return float(value)  # YAML 1.1 reads 1e-9, which has no point, as a string
     elif kind is not bool and isinstance(value, kind):
         return value
     raise ValueError
 
 
 def _class_of_kind(base: type, content: dict[str, Any], where: str, key: str) -> type:
-    """Return the class of a section whose ``kind`` says which."""
+    """Return the class that belongs to the ``kind`` of a section."""
     known, default = _KINDS[base]
     kind = content.get("kind", default)
     if not isinstance(kind, str) or kind not in known:
@@ -196,7 +202,7 @@ def _name(option: Any) -> str:
 
 
 def _warn(message: str) -> None:
-    """Warn at the line that called this module."""
+    """Issue a warning attributed to the line that called into this module."""
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
         frame, level = frame.f_back, level + 1
