@@ -21,7 +21,7 @@ NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-saniti
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-slow test-xla test-export unit lint notebooks exercises grade bench bench-gpu clean
+.PHONY: lab test test-slow test-xla test-export unit lint notebooks exercises grade bench bench-gpu lock clean
 
 lab: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. \
@@ -48,8 +48,14 @@ test-export: $(READY_EXPORT)
 	EXPORT_ALL=1 $(VENV_EXPORT)/bin/python -m pytest -q -rP -p no:anyio tests/export
 
 lint: $(READY)
-	$(BIN)/ruff check asrlib tests tools data
+	$(BIN)/ruff check asrlib tests tools data setup.py
 	$(BIN)/lint-imports
+	$(BIN)/python tools/lock.py --check
+
+# Pin the packages again, with hashes, after a change of pyproject.toml: make lock [LOCKFLAGS=--upgrade]
+lock: $(READY)
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/python tools/lock.py $(LOCKFLAGS)
 
 # Execute every lesson again, in order, and say how long each took.
 notebooks: $(READY)
@@ -74,7 +80,7 @@ bench-gpu: $(READY)
 	$(BIN)/python tools/bench_gpu.py
 
 # Installed again only when what is to be installed changed.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(if $(CPU),$(BIN)/python -m pip install -q -c constraints.txt torch torchaudio --index-url $(CPU_INDEX))
@@ -82,13 +88,14 @@ $(READY): pyproject.toml constraints.txt
 	mkdir -p $(dir $(LAB_SETTINGS)) && echo '$(NO_NEWS)' > $(LAB_SETTINGS)
 	touch $(READY)
 
-$(READY_XLA): pyproject.toml constraints-xla.txt
+$(READY_XLA): pyproject.toml setup.py constraints-xla.txt
 	test -x $(VENV_XLA)/bin/python || $(PYTHON) -m venv $(VENV_XLA)
 	$(VENV_XLA)/bin/python -m pip install -q --upgrade pip
-	$(VENV_XLA)/bin/python -m pip install -q -c constraints-xla.txt torch-xla pytest beartype nbclient ipykernel -e .
+	$(VENV_XLA)/bin/python -m pip install -q -c constraints-xla.txt torch-xla pytest beartype nbclient ipykernel \
+		torchaudio matplotlib -e ".[synth,train]"
 	touch $(READY_XLA)
 
-$(READY_EXPORT): pyproject.toml constraints-export.txt
+$(READY_EXPORT): pyproject.toml setup.py constraints-export.txt
 	test -x $(VENV_EXPORT)/bin/python || $(PYTHON) -m venv $(VENV_EXPORT)
 	$(VENV_EXPORT)/bin/python -m pip install -q --upgrade pip
 	$(VENV_EXPORT)/bin/python -m pip install -q -c constraints-export.txt -e ".[test,tflite]"

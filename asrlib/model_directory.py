@@ -31,17 +31,24 @@ def shipped_model(name: str = "digits-model") -> Path:
     return assets() / name
 
 
-def find_model(model_dir: str | Path | None) -> Path:
-    """Return the folder of a model.
+def shipped_models() -> list[str]:
+    """Return the names of the shipped models, sorted."""
+    return sorted(config.parent.name for config in assets().glob("*/config.yml"))
 
-    None is the shipped ``digits-model``. ``"lessons-model"`` is the shipped one unless a folder of that name
-    exists. Raises ``InputError`` if there is no such folder.
+
+def find_model(model_dir: str | Path | None) -> Path:
+    """Return the folder of a model, given its path or the name of a shipped model.
+
+
+    None is the shipped ``digits-model``. An existing folder takes precedence over a shipped model of that
+    name. Raises ``InputError`` if there is no such folder or model.
     """
     folder = shipped_model() if model_dir is None else Path(model_dir)
-    if model_dir == "lessons-model" and not folder.is_dir():
-        folder = shipped_model(model_dir)
+    if not folder.is_dir() and str(model_dir) in shipped_models():
+        folder = shipped_model(str(model_dir))
     if not folder.is_dir():
-        raise InputError(f"there is no model directory {folder}")
+        names = ", ".join(shipped_models()) or "none"
+        raise InputError(f"there is no model directory {folder}; shipped models: {names}")
     return folder
 
 

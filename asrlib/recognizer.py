@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torchaudio.functional
 from torch import Tensor, nn
 
 from asrlib.config.schema import Config
@@ -26,6 +25,7 @@ from asrlib.errors import InputError
 from asrlib.files import replacing
 from asrlib.model_directory import find_model, member_folders, read_model, write_model
 from asrlib.signal.features import FrontEnd
+from asrlib.signal.resample import resample
 from asrlib.text.ngram import NGram
 from asrlib.text.tokenizers import Tokenizer
 
@@ -70,11 +70,11 @@ class Recognizer:
 
     @classmethod
     def load(cls, model_dir: str | Path | None = None, device: str | torch.device = "cpu") -> Recognizer:
-        """Load a recognizer from a model directory.
+        """Load a recognizer from a model directory, or a shipped model by its name.
 
-        None loads the shipped digit recognizer; ``"lessons-model"`` loads the shipped model that the lessons
-        examine. Raises ``InputError`` if a file is missing or damaged, or if the members of an ensemble do
-        not fit together.
+        None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the model that the
+        lessons examine. Raises ``InputError`` if a file is missing or damaged, or if the members of an
+        ensemble do not fit together.
         """
         folder = find_model(model_dir)
         recognizer = cls(*read_model(folder), device)
@@ -129,10 +129,7 @@ class Recognizer:
         The hypotheses are the same as for each utterance alone.
         """
         rate = self.config.features.sample_rate
-        waveforms = [
-            (w if r == rate else torchaudio.functional.resample(w, r, rate)).to(self.device)
-            for w, r in utterances
-        ]
+        waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
         lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
         padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
         search = self._search_ctc if self.uses_ctc else self._search_rnnt

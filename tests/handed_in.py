@@ -68,7 +68,7 @@ def without_checks():
 def grade(folder, *options):
     """The rows of points.csv."""
     command = [sys.executable, ROOT / "tools" / "grade.py", folder / "submitted", "--out", folder / "graded"]
-    limits = ["--call-seconds", "6", "--cell-seconds", "20", *options]
+    limits = ["--call-seconds", "6", "--cell-seconds", "20", "--trust", *options]
     done = subprocess.run([*command, *limits], capture_output=True, text=True, timeout=600, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "failed" not in done.stdout, done.stderr

@@ -47,7 +47,7 @@ def first_cell(repository: str, tag: str) -> str:
             subprocess.run(["git", "clone", "--quiet", "--depth=1", *source, course], check=True)
             kept = [f"{{name}}=={{version(name)}}" for name in ("torch", "torchaudio", "numpy", "ipywidgets")]
             pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-            subprocess.run([*pip, "-e", course, *kept], check=True)
+            subprocess.run([*pip, "-e", f"{{course}}[synth,train,phones]", *kept], check=True)
             sys.path.insert(0, str(course))''')
 
 

@@ -34,6 +34,7 @@ def export(
     from asrlib.export import convert
     from asrlib.export.comparison import compare, table
     from asrlib.export.formats import check_format
+    from asrlib.model_directory import find_model
     from asrlib.recognizer import Recognizer
 
     check_format(format)
@@ -48,6 +49,6 @@ def export(
             " add a longer one"
         )
     files = convert.export(recognizer, path, format, int8, lengths, stream)
-    size = (model_dir / "model.safetensors").stat().st_size
+    size = (find_model(model_dir) / "model.safetensors").stat().st_size
     rows = compare(recognizer, size, files, format, cuts, score=bool(corpus))
     print(f"{table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")

@@ -24,8 +24,10 @@ def train(
     """Train on the train splits of the corpora; keep the best weights by dev WER."""
     from asrlib.config.parse import load_config, override
     from asrlib.data.corpora import load_corpora
+    from asrlib.extras import require
     from asrlib.training import loop
 
+    require("train")
     settings = override(load_config(config), set_ or [])
     recognizer = loop.train(
         settings,

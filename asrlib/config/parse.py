@@ -23,10 +23,18 @@ from asrlib.config import tensorflowasr
 from asrlib.config.schema import Config
 from asrlib.config.template import is_template, render
 from asrlib.errors import InputError
+from asrlib.files import package_folder
+from asrlib.losses.objective import LossConfig
+from asrlib.losses.registry import LOSSES
 from asrlib.models.encoder import EncoderConfig
 from asrlib.models.registry import DEFAULT_KIND, ENCODERS
 
-_SHIPPED = Path(__file__).parent
+# sections whose ``kind`` chooses their class: the registry, and the kind of a section that names none
+_KINDS: dict[type, tuple[dict[str, Any], str]] = {
+    EncoderConfig: (ENCODERS, DEFAULT_KIND),
+    LossConfig: (LOSSES, LossConfig.kind),
+}
+_SHIPPED = package_folder("asrlib.config")
 
 
 def shipped_configs() -> list[str]:
@@ -76,7 +84,7 @@ def override(config: Config, assignments: list[str]) -> Config:
     """Return a copy of ``config`` with keys replaced by ``assignments`` (``asrlib train --set``).
 
     An assignment has the form ``training.max_lr=0.001``; its value is parsed as YAML. A new
-    ``encoder.kind`` starts from the defaults of that kind. Raises ``InputError`` for an assignment
+    ``encoder.kind`` or ``loss.kind`` starts from the defaults of that kind. Raises ``InputError`` for an assignment
     without "=", an unknown key, and a value that cannot be used.
     """
     content = config.to_dict()
@@ -94,9 +102,10 @@ def override(config: Config, assignments: list[str]) -> Config:
             node[last] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise InputError(f"--set {assignment}: {value!r} is not a YAML value") from None
-        if key.strip() == "encoder.kind" and node[last] != config.encoder.kind:
-            # each kind has keys of its own
-            content["encoder"] = dataclasses.asdict(_encoder_config(node, "--set", "encoder")())
+        for section, base in (("encoder", EncoderConfig), ("loss", LossConfig)):
+            if key.strip() == f"{section}.kind" and node[last] != getattr(config, section).kind:
+                # each kind has keys of its own
+                content[section] = dataclasses.asdict(_class_of_kind(base, node, "--set", section)())
     return _checked(content, "--set")
 
 
@@ -148,7 +157,7 @@ def _value(hint: Any, value: Any, where: str, key: str, unknown: list[str]) -> A
         return None
     for option in options:
         if dataclasses.is_dataclass(option) and isinstance(value, dict):
-            cls = _encoder_config(value, where, key) if option is EncoderConfig else option
+            cls = _class_of_kind(option, value, where, key) if option in _KINDS else option
             return _section(cls, value, where, key + ".", unknown)
         if typing.get_origin(option) is list and isinstance(value, list):
             (item_hint,) = typing.get_args(option)
@@ -173,12 +182,13 @@ def _scalar(kind: type, value: Any) -> Any:
     raise ValueError
 
 
-def _encoder_config(content: dict[str, Any], where: str, key: str) -> type[EncoderConfig]:
-    """Return the configuration class that belongs to the ``kind`` of an encoder section."""
-    kind = content.get("kind", DEFAULT_KIND)
-    if not isinstance(kind, str) or kind not in ENCODERS:
-        raise InputError(f"{where}: key {key}.kind is {kind!r}; use one of {', '.join(ENCODERS)}")
-    return ENCODERS[kind]
+def _class_of_kind(base: type, content: dict[str, Any], where: str, key: str) -> type:
+    """Return the class that belongs to the ``kind`` of a section."""
+    known, default = _KINDS[base]
+    kind = content.get("kind", default)
+    if not isinstance(kind, str) or kind not in known:
+        raise InputError(f"{where}: key {key}.kind is {kind!r}; use one of {', '.join(known)}")
+    return known[kind]
 
 
 def _is_union(hint: Any) -> bool:

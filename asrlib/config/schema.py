@@ -16,6 +16,7 @@ import yaml
 
 from asrlib import validate
 from asrlib.errors import InputError
+from asrlib.losses.objective import LossConfig
 from asrlib.models.contextnet import ContextNetConfig
 from asrlib.models.encoder import EncoderConfig
 from asrlib.models.joint import JointConfig
@@ -212,6 +213,7 @@ class Config:
     encoder: EncoderConfig = field(default_factory=ContextNetConfig)
     prediction: PredictionConfig | None = field(default_factory=PredictionConfig)
     joint: JointConfig | None = field(default_factory=JointConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
 

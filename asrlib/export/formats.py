@@ -19,13 +19,11 @@ from typing import Any
 import numpy as np
 
 from asrlib.errors import InputError
+from asrlib.extras import EXTRAS, extra
 
 FORMATS = ("onnx", "tflite")
-# the extra of asrlib that each format needs, and the packages in it
-_NEEDED = {
-    "onnx": ("export", ("onnx", "onnxscript", "onnxruntime")),
-    "tflite": ("tflite", ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")),
-}
+# the extra of asrlib that each format needs
+_NEEDED = {"onnx": "export", "tflite": "tflite"}
 
 
 @dataclass
@@ -47,7 +45,7 @@ def check_format(format: str) -> None:
     """Raise ``InputError`` if ``format`` is unknown or its packages are not installed."""
     if format not in FORMATS:
         raise InputError(f"format is {format!r}; use one of {', '.join(FORMATS)}")
-    for name in _NEEDED[format][1]:
+    for name in EXTRAS[_NEEDED[format]][1]:
         package(name, format)
 
 
@@ -56,15 +54,8 @@ def package(name: str, format: str) -> ModuleType:
 
     Raises ``InputError`` with the command that installs it if it is missing.
     """
-    with quiet():
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            extra, names = _NEEDED[format]
-            raise InputError(
-                f"{format} needs {', '.join(names).replace('_', '-')}, and {name.replace('_', '-')} is not"
-                f' installed: pip install "asrlib[{extra}]"'
-            ) from None
+    with quiet(), extra(_NEEDED[format]):
+        return importlib.import_module(name)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torchaudio.functional
 
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
 from asrlib.errors import InputError
@@ -18,6 +17,7 @@ from asrlib.export.formats import OpenFile, check_format
 from asrlib.export.onnx_file import open_onnx
 from asrlib.export.tflite_file import open_tflite
 from asrlib.recognizer import mono_samples
+from asrlib.signal.resample import resample
 from asrlib.signal.streaming import StreamingResampler, mono_chunk
 
 
@@ -183,4 +183,4 @@ def samples_at(rate: int, audio: Any, sample_rate: int | None) -> np.ndarray:
     Raises ``InputError`` as ``mono_samples`` does.
     """
     samples, own = mono_samples(audio, sample_rate)
-    return (samples if own == rate else torchaudio.functional.resample(samples, own, rate)).numpy()
+    return resample(samples, own, rate).numpy()

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
+from asrlib.losses.objective import LossConfig
 from asrlib.models.encoder import EncoderConfig
 from asrlib.models.joint import JointConfig
 from asrlib.models.prediction import PredictionConfig
@@ -21,6 +22,7 @@ class ModelConfig(Protocol):
     encoder: EncoderConfig
     prediction: PredictionConfig | None
     joint: JointConfig | None
+    loss: LossConfig
     training: Any
 
 
@@ -33,8 +35,9 @@ def build_model(config: ModelConfig, vocabulary: int | None = None) -> nn.Module
     encoder = config.encoder.build(config.features.mels)
     encoder.set_checkpointing(config.training.checkpoint_blocks)
     ctc_head = nn.Linear(encoder.dim, vocabulary) if config.training.ctc_weight > 0 else None
-    if config.joint is None:
-        return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0)
+    if config.joint is None or config.prediction is None:
+        return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0, objective=config.loss)
     prediction = config.prediction.build(vocabulary)
     joint = config.joint.build(encoder.dim, prediction.dim, vocabulary)
-    return Transducer(encoder, prediction, joint, ctc_head, ctc_weight=config.training.ctc_weight)
+    weight = config.training.ctc_weight
+    return Transducer(encoder, prediction, joint, ctc_head, ctc_weight=weight, objective=config.loss)

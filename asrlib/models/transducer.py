@@ -12,13 +12,14 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from asrlib.losses.ctc import ctc_loss
+from asrlib.losses.objective import LossConfig
 
 
 class Transducer(nn.Module):
     """Encoder, prediction network, joint, and a CTC head beside the joint.
 
-    ``loss`` weighs the two: ``ctc_weight`` 0 is a pure transducer, 1 pure CTC.
+    ``ctc_weight`` weighs the losses of the two heads: 0 is a pure transducer, 1 pure CTC. ``objective`` says
+    what these losses are (None: CTC and RNN-T as their papers define them).
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class Transducer(nn.Module):
         ctc_head: nn.Module | None,
         blank: int = 0,
         ctc_weight: float = 0.0,
+        objective: LossConfig | None = None,
     ):
         super().__init__()
         self.encoder, self.prediction, self.joint, self.ctc_head = encoder, prediction, joint, ctc_head
         self.blank, self.ctc_weight = blank, ctc_weight
+        self.objective = objective or LossConfig()
 
     def forward(
         self,
@@ -50,20 +53,13 @@ class Transducer(nn.Module):
         loss = features.new_zeros(())
         if self.ctc_head is not None and self.ctc_weight > 0:
             log_probs = self.ctc_head(encoder_out).float().log_softmax(-1).transpose(0, 1)
-            ctc = ctc_loss(
-                log_probs,
-                targets,
-                frame_lengths,
-                target_lengths,
-                blank=self.blank,
-                reduction="sum",
-                zero_infinity=True,
-            )
+            ctc = self.objective.ctc(log_probs, targets, frame_lengths, target_lengths, self.blank)
             loss = loss + self.ctc_weight * ctc
         if self.joint is not None and self.ctc_weight < 1:
             prediction_out = self.prediction(targets)
-            rnnt = self.joint.loss(
-                encoder_out, prediction_out, targets, frame_lengths, target_lengths, self.blank
+            lengths = frame_lengths, target_lengths
+            rnnt = self.objective.transducer(
+                self.joint, encoder_out, prediction_out, targets, *lengths, self.blank
             )
             loss = loss + (1 - self.ctc_weight) * rnnt
         return loss / features.shape[0]

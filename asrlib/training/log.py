@@ -6,6 +6,8 @@ import contextlib
 import sys
 from pathlib import Path
 
+from asrlib.extras import extra
+
 
 class RunLog:
     """A progress bar and TensorBoard files in ``folder``; a context manager.
@@ -15,7 +17,8 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, step: int, total_steps: int, main: bool, show_progress: bool):
-        from torch.utils.tensorboard import SummaryWriter
+        with extra("train"):
+            from torch.utils.tensorboard import SummaryWriter
         from tqdm import tqdm
 
         self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None) if main else None

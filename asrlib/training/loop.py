@@ -27,6 +27,7 @@ from asrlib.data.audio_cache import AudioCache
 from asrlib.data.batches import Batch, collate, encode_corpus
 from asrlib.errors import InputError
 from asrlib.evaluate import check_references, evaluate
+from asrlib.extras import require
 from asrlib.files import replacing
 from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
@@ -81,6 +82,7 @@ def train(
     a run without ``resume``, a checkpoint that cannot be read or written, and a loss or gradient that is
     not finite ``MAX_BAD_STEPS`` times in a row.
     """
+    require("train")
     prepare_cpu()
     config, out = copy.deepcopy(config), Path(out)
     accelerator = make_accelerator(config.training)

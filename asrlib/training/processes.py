@@ -17,6 +17,7 @@ from torch import Tensor
 
 from asrlib.config.schema import TrainingConfig
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 def make_accelerator(settings: TrainingConfig) -> Accelerator:
     """Return a new accelerator for ``settings``, independent of earlier training in this process."""
-    from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
-    from accelerate.state import AcceleratorState
+    with extra("train"):
+        from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+        from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state()  # a notebook may train twice, with different precision
     return Accelerator(
@@ -44,7 +46,8 @@ def make_accelerator(settings: TrainingConfig) -> Accelerator:
 
 def check_same_checkpoint(accelerator: Accelerator, last: Path | None, out: Path) -> None:
     """Raise ``InputError`` if the processes do not all find the checkpoint ``last`` in ``out``."""
-    from accelerate.utils import gather_object
+    with extra("train"):
+        from accelerate.utils import gather_object
 
     if accelerator.num_processes == 1 or accelerator.device.type == "xla":  # XLA cannot gather objects
         return

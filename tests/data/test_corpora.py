@@ -161,7 +161,7 @@ def test_a_split_that_not_every_corpus_has(two):
 def test_shards_are_loaded_alone(tiny_corpus, two, tmp_path):
     shards = str(tmp_path / "shards")
     write_shar(load_corpus(tiny_corpus), shards)
-    fails("shards holds Shar shards: it can only be given alone", load_corpora, [shards, *two], "train")
+    fails("shards holds Shar shards: give it without other corpora", load_corpora, [shards, *two], "train")
     assert len(list(load_corpora([shards], "dev", optional=True))) == 6
     assert load_corpora([shards], "exam", optional=True) is None
     assert corpus_splits(shards) == ["train", "dev", "test"]

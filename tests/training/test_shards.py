@@ -157,7 +157,7 @@ def test_from_recordings_to_a_tested_model_on_the_command_line(tiny_corpus, tmp_
     code, said = call("data", tiny_corpus, "--shar", shards)
     assert code == 2 and "already exists: give --shar a new folder" in said.err
     code, said = call("train", config, "--corpus", shards, "--corpus", tiny_corpus, "--out", tmp_path / "o")
-    assert code == 2 and "holds Shar shards: it can only be given alone" in said.err
+    assert code == 2 and "holds Shar shards: give it without other corpora" in said.err
 
 
 def test_a_transcript_that_cannot_be_encoded_is_found_before_training(tiny_corpus, tmp_path):
