@@ -17,7 +17,7 @@ import yaml
 from asrlib import validate
 from asrlib.errors import InputError
 from asrlib.models.contextnet import ContextNetConfig
-from asrlib.models.encoder import EncoderConfig
+from asrlib.models.encoder import Encoder, EncoderConfig
 from asrlib.models.joint import JointConfig
 from asrlib.models.prediction import PredictionConfig
 from asrlib.signal.augment_policy import AugmentPolicy
@@ -82,10 +82,13 @@ class TrainingConfig:
     less memory, more time. ``capture`` "auto" makes CUDA graphs of a step where that can be done, "off" never
     does. ``workers`` threads read and decode the next batches while one is computed; 0:
     each is read when it is wanted.
+    ``intermediate_weight`` is the share of the CTC loss that goes to what a self-conditioned encoder writes
+    between its layers (Nozaki & Komatsu 2021).
     docs/training.md says when each pays. Lesson 09.
     """
 
     ctc_weight: float = 0.0
+    intermediate_weight: float = 0.0
     epochs: int = 100
     max_steps: int | None = None
     batch_seconds: float = 120.0
@@ -134,7 +137,7 @@ class TrainingConfig:
             "checkpoint_every",
             "log_every",
         )
-        validate.fractions(where, "training", self, "ctc_weight", "average")
+        validate.fractions(where, "training", self, "ctc_weight", "intermediate_weight", "average")
         validate.not_negative(
             where,
             "training",
@@ -212,6 +215,7 @@ class Config:
             with validate.named(where, "encoder"):
                 encoder = self.encoder.build(self.features.mels)
                 encoder.set_checkpointing(self.training.checkpoint_blocks)
+            self._check_conditioning(where, encoder)
             if self.prediction is not None and self.joint is not None:
                 with validate.named(where, "prediction"):
                     prediction = self.prediction.build(1)
@@ -239,6 +243,18 @@ class Config:
             )
         if decoding.warps is not None and not (decoding.head == "ctc" or self.joint is None):
             raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
+
+    def _check_conditioning(self, where: str, encoder: Encoder) -> None:
+        if encoder.reads_ctc_head and self.training.ctc_weight == 0:
+            raise InputError(
+                f"{where}: the encoder reads the CTC head, and training.ctc_weight is 0: raise it, or set"
+                " encoder.self_conditioning: false"
+            )
+        if self.training.intermediate_weight > 0 and not encoder.reads_ctc_head:
+            raise InputError(
+                f"{where}: key training.intermediate_weight is {self.training.intermediate_weight}, but the"
+                " encoder writes nothing between its layers: use 0, or a conformer with self_conditioning"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

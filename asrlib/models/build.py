@@ -32,9 +32,11 @@ def build_model(config: ModelConfig, vocabulary: int | None = None) -> nn.Module
     vocabulary = vocabulary or config.tokenizer.vocabulary
     encoder = config.encoder.build(config.features.mels)
     encoder.set_checkpointing(config.training.checkpoint_blocks)
-    ctc_head = nn.Linear(encoder.dim, vocabulary) if config.training.ctc_weight > 0 else None
+    settings = config.training
+    ctc_head = encoder.make_ctc_head(vocabulary) if settings.ctc_weight > 0 else None
+    weights = {"ctc_weight": settings.ctc_weight, "intermediate_weight": settings.intermediate_weight}
     if config.joint is None:
-        return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0)
+        return Transducer(encoder, None, None, ctc_head, **weights)
     prediction = config.prediction.build(vocabulary)
     joint = config.joint.build(encoder.dim, prediction.dim, vocabulary)
-    return Transducer(encoder, prediction, joint, ctc_head, ctc_weight=config.training.ctc_weight)
+    return Transducer(encoder, prediction, joint, ctc_head, **weights)

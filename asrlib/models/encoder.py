@@ -20,11 +20,13 @@ class Encoder(nn.Module):
 
     A subclass sets both numbers and defines ``forward``. One that can also run chunk by chunk
     overrides ``streaming_obstacles``, ``initial_state`` and ``step``; one that can recompute its
-    layers in the backward pass overrides ``set_checkpointing``.
+    layers in the backward pass overrides ``set_checkpointing``; one that reads a CTC head between its
+    layers sets ``reads_ctc_head`` and overrides ``make_ctc_head`` and ``forward_with_intermediate``.
     """
 
     dim: int
     reduction: int
+    reads_ctc_head = False
 
     def forward(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
@@ -36,6 +38,42 @@ class Encoder(nn.Module):
         while ``asrlib.backend.is_traced()``, nothing may be decided by the values of a tensor.
         """
         raise NotImplementedError
+
+    def make_ctc_head(self, vocabulary: int) -> nn.Module:
+        """Return a new CTC head, from ``dim`` channels to the scores of ``vocabulary`` labels."""
+        return nn.Linear(self.dim, vocabulary)
+
+    def forward_with_intermediate(
+        self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
+    ) -> tuple[Float[Tensor, "batch frames_out dim"], Int[Tensor, "batch"], list[Tensor]]:
+        """Return what ``forward`` returns, and the CTC head's log-probabilities, (batch, frames_out, V),
+        between the layers: none of an encoder that does not read the head. Training may add their loss.
+        """
+        return *self(features, lengths), []
+
+    @property
+    def reach(self) -> int | None:
+        """How many feature frames on either side an output frame depends on in evaluation; None: on all.
+
+        A long recording read in pieces that overlap by this much gives the frames of the whole.
+        """
+        return None
+
+    def set_attention_window(self, frames: int | None) -> None:
+        """Let each output frame attend to so many others on either side, None: to all.
+
+        Raises ``InputError`` for an encoder without attention.
+        """
+        raise InputError(f"a {type(self).__name__} has no attention whose window could be set")
+
+    def gates(
+        self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
+    ) -> list[Tensor]:
+        """Return the factors of each squeeze-and-excitation module. Lesson 03.
+
+        Raises ``InputError`` for an encoder without such modules.
+        """
+        raise InputError(f"a {type(self).__name__} has no squeeze-and-excitation to look at")
 
     def streaming_obstacles(self) -> list[str]:
         """Return what keeps the encoder from streaming, one configuration key with its value each.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from asrlib.errors import InputError
+from asrlib.models.conformer import ConformerConfig
 from asrlib.models.contextnet import ContextNetConfig
 from asrlib.models.encoder import EncoderConfig
 
 # the kind of a configuration that names none
 DEFAULT_KIND = ContextNetConfig.kind
-ENCODERS: dict[str, type[EncoderConfig]] = {config.kind: config for config in (ContextNetConfig,)}
+ENCODERS: dict[str, type[EncoderConfig]] = {
+    config.kind: config for config in (ContextNetConfig, ConformerConfig)
+}
 
 
 def register_encoder(config: type[EncoderConfig]) -> type[EncoderConfig]:

@@ -18,7 +18,9 @@ from asrlib.losses.ctc import ctc_loss
 class Transducer(nn.Module):
     """Encoder, prediction network, joint, and a CTC head beside the joint.
 
-    ``loss`` weighs the two: ``ctc_weight`` 0 is a pure transducer, 1 pure CTC.
+    ``loss`` weighs the two: ``ctc_weight`` 0 is a pure transducer, 1 pure CTC. Of the CTC part,
+    ``intermediate_weight`` goes to the mean loss of what the encoder writes between its layers
+    (Nozaki & Komatsu 2021, equation 8; theirs is 0.5).
     """
 
     def __init__(
@@ -29,10 +31,11 @@ class Transducer(nn.Module):
         ctc_head: nn.Module | None,
         blank: int = 0,
         ctc_weight: float = 0.0,
+        intermediate_weight: float = 0.0,
     ):
         super().__init__()
         self.encoder, self.prediction, self.joint, self.ctc_head = encoder, prediction, joint, ctc_head
-        self.blank, self.ctc_weight = blank, ctc_weight
+        self.blank, self.ctc_weight, self.intermediate_weight = blank, ctc_weight, intermediate_weight
 
     def forward(
         self,
@@ -46,19 +49,21 @@ class Transducer(nn.Module):
         An utterance with fewer frames than CTC needs for its labels adds nothing to
         the CTC part.
         """
-        encoder_out, frame_lengths = self.encoder(features, lengths)
+        intermediate: list[Tensor] = []
+        if self.intermediate_weight > 0:
+            encoder_out, frame_lengths, intermediate = self.encoder.forward_with_intermediate(
+                features, lengths
+            )
+        else:
+            encoder_out, frame_lengths = self.encoder(features, lengths)
         loss = features.new_zeros(())
         if self.ctc_head is not None and self.ctc_weight > 0:
-            log_probs = self.ctc_head(encoder_out).float().log_softmax(-1).transpose(0, 1)
-            ctc = ctc_loss(
-                log_probs,
-                targets,
-                frame_lengths,
-                target_lengths,
-                blank=self.blank,
-                reduction="sum",
-                zero_infinity=True,
-            )
+            arguments = targets, frame_lengths, target_lengths
+            ctc = self._ctc(self.ctc_head(encoder_out).float().log_softmax(-1), *arguments)
+            if intermediate:
+                share = self.intermediate_weight / len(intermediate)
+                ctc = (1 - self.intermediate_weight) * ctc
+                ctc = ctc + share * sum(self._ctc(log_probs, *arguments) for log_probs in intermediate)
             loss = loss + self.ctc_weight * ctc
         if self.joint is not None and self.ctc_weight < 1:
             prediction_out = self.prediction(targets)
@@ -67,3 +72,20 @@ class Transducer(nn.Module):
             )
             loss = loss + (1 - self.ctc_weight) * rnnt
         return loss / features.shape[0]
+
+    def _ctc(
+        self,
+        log_probs: Float[Tensor, "batch frames_out V"],
+        targets: Tensor,
+        frame_lengths: Tensor,
+        target_lengths: Tensor,
+    ) -> Float[Tensor, ""]:
+        return ctc_loss(
+            log_probs.transpose(0, 1),
+            targets,
+            frame_lengths,
+            target_lengths,
+            blank=self.blank,
+            reduction="sum",
+            zero_infinity=True,
+        )
