@@ -1,4 +1,4 @@
-"""The command line: ``asrlib data | train | test | transcribe | lm | export | recipe | bench``.
+"""The command line: ``asrlib data | train | test | transcribe | lm | export | import | recipe | bench``.
 
 ``asrlib.commands`` has what each of them does. An error in the input is one line on standard error, with
 exit code 2; a traceback means a defect of asrlib. Lesson 09.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import typer
 
-from asrlib.commands import benchmarks, corpus, exporting, recipes, recognition, training
+from asrlib.commands import benchmarks, corpus, exporting, importing, recipes, recognition, training
 from asrlib.errors import InputError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 for command in (corpus.data, training.train, recognition.test, recognition.transcribe, exporting.export):
     app.command()(command)
 app.command("lm")(training.language_model)
+app.command("import")(importing.import_)
 
 recipe_app = typer.Typer(
     help="The training runs behind the figures that the README reports.", no_args_is_help=True
