@@ -31,16 +31,22 @@ def shipped_model(name: str = "digits-model") -> Path:
     return assets() / name
 
 
+def shipped_models() -> list[str]:
+    """Return the names of the models that come with the kit."""
+    return sorted(config.parent.name for config in assets().glob("*/config.yml"))
+
+
 def find_model(model_dir: str | Path | None) -> Path:
-    """Return the folder of a model: None is ``digits-model``, ``"lessons-model"`` the one in the kit.
+    """Return the folder of a model: its path, or the name of one in the kit; None is ``digits-model``.
 
     Raises ``InputError`` if there is no such folder.
     """
     folder = shipped_model() if model_dir is None else Path(model_dir)
-    if model_dir == "lessons-model" and not folder.is_dir():
-        folder = shipped_model(model_dir)
+    if not folder.is_dir() and str(model_dir) in shipped_models():
+        folder = shipped_model(str(model_dir))
     if not folder.is_dir():
-        raise InputError(f"there is no model directory {folder}")
+        names = ", ".join(shipped_models()) or "none"
+        raise InputError(f"there is no model directory {folder}; models that come with the kit: {names}")
     return folder
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torchaudio.functional
 from torch import Tensor, nn
 
 from asrlib.config.schema import Config
@@ -26,6 +25,7 @@ from asrlib.errors import InputError
 from asrlib.files import replacing
 from asrlib.model_directory import find_model, member_folders, read_model, write_model
 from asrlib.signal.features import FrontEnd
+from asrlib.signal.resample import resample
 from asrlib.text.ngram import NGram
 from asrlib.text.tokenizers import Tokenizer
 
@@ -70,9 +70,9 @@ class Recognizer:
 
     @classmethod
     def load(cls, model_dir: str | Path | None = None, device: str | torch.device = "cpu") -> Recognizer:
-        """Load a model directory.
+        """Load a model directory, or a model that ships with the kit by its name.
 
-        None loads the digit recognizer that ships with the kit, ``"lessons-model"`` the one that the
+        None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the one that the
         lessons look into. Raises ``InputError`` if a file is missing or damaged.
         """
         folder = find_model(model_dir)
@@ -123,10 +123,7 @@ class Recognizer:
     def transcribe_batch(self, utterances: Sequence[tuple[Tensor, int]]) -> list[Hypothesis]:
         """Transcribe several (samples, rate in Hz) at once; the same results as one by one."""
         rate = self.config.features.sample_rate
-        waveforms = [
-            (w if r == rate else torchaudio.functional.resample(w, r, rate)).to(self.device)
-            for w, r in utterances
-        ]
+        waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
         lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
         padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
         search = self._search_ctc if self.uses_ctc else self._search_rnnt

@@ -58,8 +58,8 @@ def transcribe(
         list[str],
         typer.Argument(
             metavar="[MODEL_DIR] AUDIO...",
-            help="Audio files, WAV, FLAC, OGG"
-            " or MP3; a model directory before them replaces the digit recognizer that ships.",
+            help="Audio files, WAV, FLAC, OGG or MP3; a model directory before them, or the name of a model"
+            " that ships, replaces the digit recognizer.",
         ),
     ],
     times: Annotated[
@@ -75,9 +75,12 @@ def transcribe(
     label_bonus: BonusOption = None,
 ) -> None:
     """Print the transcript of each audio file."""
+    from asrlib.model_directory import shipped_models
     from asrlib.recognizer import Recognizer
 
-    folder = arguments[0] if Path(arguments[0]).is_dir() else None
+    first = arguments[0]
+    named = not Path(first).is_file() and first in shipped_models()
+    folder = first if named or Path(first).is_dir() else None
     files = arguments[1:] if folder else arguments
     if not files:
         raise InputError("no audio file is given: asrlib transcribe [MODEL_DIR] AUDIO...")

@@ -162,7 +162,8 @@ def _memory_cut(key: str, samples: np.ndarray, rate: int, speaker: str, words: l
     import soundfile
     from lhotse import Recording, SupervisionSegment
     from lhotse.audio import AudioSource
-    from lhotse.cut import MonoCut
+
+    from asrlib.data.clip import Clip
 
     buffer = io.BytesIO()
     pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
@@ -184,6 +185,6 @@ def _memory_cut(key: str, samples: np.ndarray, rate: int, speaker: str, words: l
         speaker=speaker,
         alignment=alignment_items({"word": words}),
     )
-    return MonoCut(
+    return Clip(
         id=key, start=0.0, duration=seconds, channel=0, supervisions=[supervision], recording=recording
     )

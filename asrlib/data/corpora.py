@@ -6,9 +6,9 @@
     load_corpora(names, "train")       several corpora, one after another
     clips()                            the few clips that come with the kit
 
-A *cut* is one utterance: ``cut.supervisions[0]`` has ``text``, ``speaker`` and, where times are known,
-``alignment["word"]`` and ``alignment["phone"]`` (lists of lhotse ``AlignmentItem``: symbol, start, duration
-in seconds); ``cut.custom["split"]`` is ``train``, ``dev`` or ``test``.
+A *cut* is one utterance. With one channel it is a ``Clip``: ``cut.text``, ``cut.speaker``, ``cut.audio``
+and, where times are known, ``cut.words`` and ``cut.phones``; lhotse keeps them in ``cut.supervisions[0]``.
+``cut.custom["split"]`` is ``train``, ``dev`` or ``test``.
 
 A new corpus is one entry of ``asrlib.data.synthetic.SYNTHETIC`` or ``asrlib.data.public.PUBLIC``, or another
 object with the methods of ``Corpus`` in ``CORPORA``. Lessons 01 (waveforms) and 09 (training) load corpora.
@@ -144,12 +144,13 @@ def summary(corpus: Corpus, out: str | Path | None = None) -> str:
 def clips() -> lhotse.CutSet:
     """Return the kit's own clips, with word and phone times (lesson 00); the same samples everywhere.
 
-    They lie in ``data/clips`` of the checkout, or in ``clips`` of the folder that ASRLIB_DATA names.
+    They come with the package; ASRLIB_DATA may name another folder that holds ``clips``.
     """
     folder = assets() / "clips"
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout"
+            f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout, or"
+            " install asrlib again"
         )
     return load_folder(folder)
 

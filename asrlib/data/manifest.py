@@ -154,7 +154,8 @@ def assign_splits(rows: Sequence[Row]) -> None:
 def _cut(folder: Path, row: Row, times: dict | None) -> "lhotse.cut.Cut":
     from lhotse import MultiCut, Recording, SupervisionSegment
     from lhotse.audio import AudioSource
-    from lhotse.cut import MonoCut
+
+    from asrlib.data.clip import Clip
 
     path = folder / row.path
     try:
@@ -181,7 +182,7 @@ def _cut(folder: Path, row: Row, times: dict | None) -> "lhotse.cut.Cut":
         speaker=row.speaker,
         alignment=None if times is None else alignment_items(times),
     )
-    kind = MonoCut if info.channels == 1 else MultiCut
+    kind = Clip if info.channels == 1 else MultiCut
     return kind(
         id=row.path,
         start=0.0,

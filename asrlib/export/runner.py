@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torchaudio.functional
 
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
 from asrlib.errors import InputError
@@ -18,6 +17,7 @@ from asrlib.export.formats import OpenFile, check_format
 from asrlib.export.onnx_file import open_onnx
 from asrlib.export.tflite_file import open_tflite
 from asrlib.recognizer import mono_samples
+from asrlib.signal.resample import resample
 from asrlib.signal.streaming import StreamingResampler, mono_chunk
 
 
@@ -163,4 +163,4 @@ class RunnerStream:
 def samples_at(rate: int, audio: Any, sample_rate: int | None) -> np.ndarray:
     """Return an audio file, or samples with their rate, as float32 samples at ``rate`` Hz."""
     samples, own = mono_samples(audio, sample_rate)
-    return (samples if own == rate else torchaudio.functional.resample(samples, own, rate)).numpy()
+    return resample(samples, own, rate).numpy()

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
+from asrlib.losses.objective import LossConfig
 from asrlib.models.encoder import EncoderConfig
 from asrlib.models.joint import JointConfig
 from asrlib.models.prediction import PredictionConfig
@@ -21,6 +22,7 @@ class ModelConfig(Protocol):
     encoder: EncoderConfig
     prediction: PredictionConfig | None
     joint: JointConfig | None
+    loss: LossConfig
     training: Any
 
 
@@ -34,9 +36,9 @@ def build_model(config: ModelConfig, vocabulary: int | None = None) -> nn.Module
     encoder.set_checkpointing(config.training.checkpoint_blocks)
     settings = config.training
     ctc_head = encoder.make_ctc_head(vocabulary) if settings.ctc_weight > 0 else None
-    weights = {"ctc_weight": settings.ctc_weight, "intermediate_weight": settings.intermediate_weight}
-    if config.joint is None:
-        return Transducer(encoder, None, None, ctc_head, **weights)
+    rest = {"objective": config.loss, "intermediate_weight": settings.intermediate_weight}
+    if config.joint is None or config.prediction is None:
+        return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0, **rest)
     prediction = config.prediction.build(vocabulary)
     joint = config.joint.build(encoder.dim, prediction.dim, vocabulary)
-    return Transducer(encoder, prediction, joint, ctc_head, **weights)
+    return Transducer(encoder, prediction, joint, ctc_head, ctc_weight=settings.ctc_weight, **rest)

@@ -119,8 +119,9 @@ class ConformerEncoder(Encoder):
         """Keep each layer's input alone in training, and run the layer again in the backward pass."""
         self.checkpoint_layers = enabled
 
-    def set_attention_window(self, frames: int | None) -> None:
-        self.attention_window = frames
+    def set_attention_window(self, frames: int | None) -> int | None:
+        before, self.attention_window = self.attention_window, frames
+        return before
 
     @property
     def reach(self) -> int | None:

@@ -59,8 +59,9 @@ class Encoder(nn.Module):
         """
         return None
 
-    def set_attention_window(self, frames: int | None) -> None:
-        """Let each output frame attend to so many others on either side, None: to all.
+    def set_attention_window(self, frames: int | None) -> int | None:
+        """Let each output frame attend to so many others on either side (None: to all); return the number
+        before.
 
         Raises ``InputError`` for an encoder without attention.
         """

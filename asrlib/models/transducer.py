@@ -12,13 +12,14 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from asrlib.losses.ctc import ctc_loss
+from asrlib.losses.objective import LossConfig
 
 
 class Transducer(nn.Module):
     """Encoder, prediction network, joint, and a CTC head beside the joint.
 
-    ``loss`` weighs the two: ``ctc_weight`` 0 is a pure transducer, 1 pure CTC. Of the CTC part,
+    ``ctc_weight`` weighs the losses of the two heads: 0 is a pure transducer, 1 pure CTC. ``objective`` says
+    what these losses are (None: CTC and RNN-T as their papers define them). Of the CTC part,
     ``intermediate_weight`` goes to the mean loss of what the encoder writes between its layers
     (Nozaki & Komatsu 2021, equation 8; theirs is 0.5).
     """
@@ -31,11 +32,13 @@ class Transducer(nn.Module):
         ctc_head: nn.Module | None,
         blank: int = 0,
         ctc_weight: float = 0.0,
+        objective: LossConfig | None = None,
         intermediate_weight: float = 0.0,
     ):
         super().__init__()
         self.encoder, self.prediction, self.joint, self.ctc_head = encoder, prediction, joint, ctc_head
         self.blank, self.ctc_weight, self.intermediate_weight = blank, ctc_weight, intermediate_weight
+        self.objective = objective or LossConfig()
 
     def forward(
         self,
@@ -58,34 +61,19 @@ class Transducer(nn.Module):
             encoder_out, frame_lengths = self.encoder(features, lengths)
         loss = features.new_zeros(())
         if self.ctc_head is not None and self.ctc_weight > 0:
-            arguments = targets, frame_lengths, target_lengths
-            ctc = self._ctc(self.ctc_head(encoder_out).float().log_softmax(-1), *arguments)
+            arguments = targets, frame_lengths, target_lengths, self.blank
+            log_probs = self.ctc_head(encoder_out).float().log_softmax(-1)
+            ctc = self.objective.ctc(log_probs.transpose(0, 1), *arguments)
             if intermediate:
-                share = self.intermediate_weight / len(intermediate)
-                ctc = (1 - self.intermediate_weight) * ctc
-                ctc = ctc + share * sum(self._ctc(log_probs, *arguments) for log_probs in intermediate)
+                between = [self.objective.ctc(each.transpose(0, 1), *arguments) for each in intermediate]
+                share = self.intermediate_weight
+                ctc = (1 - share) * ctc + share * sum(between) / len(between)
             loss = loss + self.ctc_weight * ctc
         if self.joint is not None and self.ctc_weight < 1:
             prediction_out = self.prediction(targets)
-            rnnt = self.joint.loss(
-                encoder_out, prediction_out, targets, frame_lengths, target_lengths, self.blank
+            lengths = frame_lengths, target_lengths
+            rnnt = self.objective.transducer(
+                self.joint, encoder_out, prediction_out, targets, *lengths, self.blank
             )
             loss = loss + (1 - self.ctc_weight) * rnnt
         return loss / features.shape[0]
-
-    def _ctc(
-        self,
-        log_probs: Float[Tensor, "batch frames_out V"],
-        targets: Tensor,
-        frame_lengths: Tensor,
-        target_lengths: Tensor,
-    ) -> Float[Tensor, ""]:
-        return ctc_loss(
-            log_probs.transpose(0, 1),
-            targets,
-            frame_lengths,
-            target_lengths,
-            blank=self.blank,
-            reduction="sum",
-            zero_infinity=True,
-        )

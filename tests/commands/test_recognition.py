@@ -90,6 +90,14 @@ def test_transcribe_a_stream(asrlib, fails, model, tmp_path):
     )
 
 
+def test_transcribe_with_a_model_of_the_kit_by_its_name(asrlib, fails, model, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", tiny.tones("mid low"), tiny.RATE)
+    monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
+    model.rename(tmp_path / "tones-model")
+    assert asrlib("transcribe", "tones-model", tmp_path / "a.wav") == (0, "mid low\n", "")
+    fails("transcribe", "no-model", tmp_path / "a.wav", naming=["no model", "digits-model", "tones-model"])
+
+
 def test_transcribe_without_a_model_uses_the_one_that_ships(asrlib, model, tmp_path, monkeypatch):
     monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
     model.rename(tmp_path / "digits-model")

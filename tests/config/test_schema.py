@@ -108,7 +108,7 @@ def test_loading_is_quick_and_draws_no_random_numbers():
         ("decoding: {max_symbols: 0}", "key decoding.max_symbols is 0; it must be positive"),
         ("decoding: {head: attention}", "key decoding.head is 'attention'; use one of ctc, transducer"),
         ("decoding: {head: ctc}", "key decoding.head is 'ctc', but the model is trained without it"),
-        ("decoding: {beam_width: -1}", "key decoding.beam_width is -1; 0 is greedy search"),
+        ("decoding: {beam_width: -1}", "key decoding.beam_width is -1; use 0 for greedy search"),
         ("decoding: {lm_weight: -0.1}", "key decoding.lm_weight is -0.1; it must not be negative"),
         ("decoding: {warps: [1]}", "key decoding.warps needs decoding.head: ctc"),
         (

@@ -60,7 +60,7 @@ def test_the_fallback_refuses_too(tmp_path):
     script = f"""
 import sys; sys.path.insert(0, {str(ROOT / "tools")!r})
 from grading.sandbox.audit_hook import install_audit_hook
-install_audit_hook({{"root": {str(tmp_path)!r}, "hidden": [{str(ROOT / "solutions")!r}]}})
+install_audit_hook({{"root": {str(tmp_path)!r}, "hidden": [{str(ROOT / "solutions")!r}], "empty": []}})
 for source in {sources!r}:
     try:
         exec(source)

@@ -184,7 +184,7 @@ def test_what_cannot_be_registered_is_refused(unchecked_shapes):
         kind: str = ""
 
     for config, message in (
-        (Bare, "is a @dataclass"),
+        (Bare, "is not a @dataclass"),
         (Unbuilt, r"defines build\(mels\)"),
         (Taken, "kind is 'contextnet'; use another than contextnet, conformer"),
         (Nameless, "kind is ''"),

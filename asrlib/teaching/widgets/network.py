@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torchaudio.functional
 
 from asrlib.models.contextnet import DOWNSAMPLING, ContextNetEncoder, standard_blocks
 from asrlib.models.layers.conv import PADDINGS, pad_amounts, receptive_field
+from asrlib.signal.resample import resample
 from asrlib.teaching import viz
 from asrlib.teaching.widgets.controls import choice, explorer, slider
 
@@ -54,7 +54,7 @@ def se_gates(recognizer: Recognizer, samples: Any, sample_rate: int) -> list[tor
     Where the context is not the whole utterance, the mean over its frames.
     """
     samples = torch.as_tensor(np.asarray(samples, dtype=np.float32))
-    samples = torchaudio.functional.resample(samples, sample_rate, recognizer.front_end.sample_rate)
+    samples = resample(samples, sample_rate, recognizer.front_end.sample_rate)
     encoder, front_end = recognizer.model.encoder, recognizer.front_end
     gates = encoder.gates(*front_end(samples[None], torch.tensor([len(samples)])))
     return [of_frames[0].mean(0) for of_frames in gates]

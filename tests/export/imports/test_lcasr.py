@@ -1,4 +1,4 @@
-"""The original code's checkpoint becomes a model directory with its outputs, and what it cannot be is said."""
+"""The original code's checkpoint becomes a model directory with its outputs; what it cannot be is said."""
 
 import collections
 import sys
@@ -23,7 +23,7 @@ CHECKPOINT, OUTPUTS = FIXTURES / "lcasr-tiny.pt", FIXTURES / "lcasr-tiny.npz"
 def pieces(tmp_path_factory):
     """A sentencepiece model of 30 pieces, for the fixture has none."""
     folder = tmp_path_factory.mktemp("pieces")
-    texts = ["the cat sat on the mat", "a dog and a cat", "she sees the sea"] * 3
+    texts = ["the quick brown fox jumps over the lazy dog", "pack my box with five dozen liquor jugs"] * 3
     train_tokenizer("wordpieces", texts, vocabulary=31).save(folder)
     return folder / "tokenizer.model"
 
@@ -119,7 +119,7 @@ def test_interpolated_positions(content, pieces, tmp_path):
 
 
 def test_a_configuration_that_omegaconf_saved(content, pieces, tmp_path, monkeypatch):
-    """Published files hold OmegaConf's classes; they are read without that package, and without running it."""
+    """Published files hold OmegaConf's classes; they are read without that package."""
 
     def node(module, name, **state):
         kind = getattr(sys.modules[module], name)

@@ -1,4 +1,4 @@
-"""Render data/clips: python data/make_clips.py
+"""Render data/clips: python tools/make_clips.py
 
 The committed files are what counts: espeak-ng's noise differs a little at every rendering, and notebooks show
 numbers computed from these very samples. Run this only to change the set, and then run the notebooks again.
@@ -7,12 +7,12 @@ All voices belong to the test split of the synthetic corpora, so no training spl
 """
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 
 from asrlib.data.espeak import SAMPLE_RATE, synthesize
 from asrlib.data.manifest import save_corpus
+from asrlib.files import assets
 
 CLIPS = [  # name, voice, words a minute, text
     ("digits-1", "en-us+f3", 150, "seven three nine"),
@@ -42,6 +42,6 @@ def utterances():
 
 
 if __name__ == "__main__":
-    folder = Path(__file__).parent / "clips"
+    folder = assets() / "clips"
     shutil.rmtree(folder, ignore_errors=True)
     save_corpus(folder, utterances(), SAMPLE_RATE)
