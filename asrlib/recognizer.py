@@ -181,6 +181,8 @@ class Recognizer:
             found.append("features.normalize_signal is true (use false)")
         if features.normalize not in ("none", "running"):
             found.append(f"features.normalize is {features.normalize} (use none or running)")
+        if features.centered:
+            found.append("features.centered is true (use false)")
         found += self.model.encoder.streaming_obstacles()
         if decoding.warps is not None:
             found.append("decoding.warps is set (use null)")
