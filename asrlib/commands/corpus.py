@@ -21,7 +21,9 @@ def data(
     """Download a public corpus, verified by checksum, or synthesize one."""
     from asrlib.data.corpora import find_corpus, load_corpus, summary
     from asrlib.data.shar import write_shar
+    from asrlib.extras import require
 
+    require("train", "lhotse")
     if shar is not None and shar.exists():  # found out before hours of downloading, not after
         raise InputError(f"{shar} exists already: give --shar a folder that does not")
     if shar is not None and Path(name).is_dir():
