@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from lhotse.cut import MonoCut
 
 from asrlib.data.audio import cut_audio
 from asrlib.errors import InputError
+from asrlib.extras import extra
+
+with extra("train"):
+    from lhotse.cut import MonoCut
 
 Spans = list[tuple[str, float, float]]
 
