@@ -21,11 +21,20 @@ NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-saniti
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-slow test-xla test-export unit integration lessons lint notebooks exercises grade bench bench-gpu lock clean
+# nbgrader's Validate says "Success" of notebooks with nothing in them, as the checkers print and do not raise;
+# its other menus and tabs are for instructors
+STUDENT := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter/student:$$JUPYTER_CONFIG_PATH"
+JUPYTER = PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. $(LABFLAGS)
+
+.PHONY: lab instruct handout test test-slow test-xla test-export unit integration lessons lint notebooks \
+	exercises grade bench bench-gpu lock clean
 
 lab: $(READY)
-	PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LABFLAGS)
+	$(STUDENT) $(JUPYTER) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+
+# For instructors: with nbgrader's menu, its formgrader and what marks a cell as task or test.
+instruct: $(READY)
+	$(JUPYTER) --LabApp.default_url=/lab/tree/solutions
 
 test: $(READY) lint
 	$(PYTEST) tests -m "not slow"
@@ -75,6 +84,11 @@ notebooks: $(READY)
 # The student versions of solutions/, through nbgrader.
 exercises: $(READY)
 	$(BIN)/python tools/make_exercises.py
+
+# What students get, lessons and exercises without solutions: make handout [HANDOUT=folder or file.zip]
+export HANDOUT ?= handout.zip
+handout: $(READY)
+	$(BIN)/python tools/handout.py -- "$$HANDOUT"
 
 # Points and feedback for a folder of notebooks: make grade SUBMITTED=folder [GRADED=folder]
 # (by the shell's variables, for a folder may have spaces, parentheses and quotes in its name)

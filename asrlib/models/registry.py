@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asrlib import validate
 from asrlib.errors import InputError
+from asrlib.models.conformer import ConformerConfig
 from asrlib.models.contextnet import ContextNetConfig
 from asrlib.models.encoder import EncoderConfig
 
@@ -11,6 +12,7 @@ from asrlib.models.encoder import EncoderConfig
 DEFAULT_KIND = ContextNetConfig.kind
 _BUILT_IN = (
     ContextNetConfig,
+    ConformerConfig,
     # one line for each kind; docs/extending.md adds one
 )
 ENCODERS: dict[str, type[EncoderConfig]] = {config.kind: config for config in _BUILT_IN}
