@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.resources
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,8 +11,20 @@ from pathlib import Path
 
 
 def assets() -> Path:
-    """Return the folder of the shipped clips and models: ASRLIB_DATA, or ``data`` in the checkout."""
-    return Path(os.environ.get("ASRLIB_DATA") or Path(__file__).resolve().parents[1] / "data")
+    """Return the folder of the shipped clips and models: the one that ASRLIB_DATA names, or the kit's."""
+    if named := os.environ.get("ASRLIB_DATA"):
+        return Path(named)
+    package = package_folder("asrlib")
+    # A wheel has them within the package. A checkout has them beside it, in data, whether it is installed
+    # with -e or only on the path: to import asrlib.assets there may find those of another checkout, which
+    # is installed with -e.
+    inside = package / "assets"
+    return inside if inside.is_dir() else package.parent / "data"
+
+
+def package_folder(package: str) -> Path:
+    """Return the folder of a package of asrlib, for the files that come with it, behind all links."""
+    return Path(str(importlib.resources.files(package))).resolve()
 
 
 @contextlib.contextmanager

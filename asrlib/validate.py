@@ -8,7 +8,7 @@ skip values of None, which stand for keys that were left out. Lesson 09.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from asrlib.errors import InputError
@@ -49,6 +49,20 @@ def named(where: str, section: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{where}: {section}: {error}") from None
+
+
+def new_kind(function: str, known: Mapping[str, Any], base: type, config: Any) -> None:
+    """Raise ``InputError`` unless ``config``, given to ``function``, is a dataclass derived from ``base``
+    whose ``kind`` is not yet the key of another class in ``known``.
+    """
+    name = getattr(config, "__name__", type(config).__name__)
+    if not (isinstance(config, type) and issubclass(config, base)):
+        raise InputError(f"{function} takes a subclass of {base.__name__}, and {name} is none")
+    if "__dataclass_fields__" not in vars(config):
+        raise InputError(f"{name} is not a @dataclass; decorate it, so that its fields become keys")
+    kind = getattr(config, "kind", "")
+    if not kind or known.get(kind, config) is not config:
+        raise InputError(f"{name}: kind is {kind!r}; use another than {', '.join(known)}")
 
 
 def _values(settings: Any, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torchaudio.functional
 from torch import Tensor
 
 from asrlib.data.audio import cut_audio
+from asrlib.signal.resample import resample
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -60,8 +60,7 @@ class AudioCache:
         kept = self._kept.get(cut.id)
         if kept is None:
             samples = torch.from_numpy(cut_audio(cut))
-            if cut.sampling_rate != self.sample_rate:
-                samples = torchaudio.functional.resample(samples, cut.sampling_rate, self.sample_rate)
+            samples = resample(samples, cut.sampling_rate, self.sample_rate)
             kept = (samples * 32767).round().clamp(-32768, 32767).to(torch.int16).numpy()
             with self._lock:
                 if kept.nbytes <= self.room and cut.id not in self._kept:

@@ -11,6 +11,7 @@ from asrlib.data.audio import cut_audio
 from asrlib.data.grammar import DIGITS
 from asrlib.data.manifest import alignment_items
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -33,7 +34,8 @@ def connected_digits(
     Raises ``InputError`` for an unknown speaker, a speaker without a digit recording, mixed sample rates, or
     ``n`` below 1.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     if n < 1:
         raise InputError(f"connected_digits: n is {n}; it must be at least 1")
@@ -167,9 +169,12 @@ def _string(
 
 def _memory_cut(key: str, samples: np.ndarray, rate: int, speaker: str, words: list) -> "lhotse.cut.MonoCut":
     import soundfile
-    from lhotse import Recording, SupervisionSegment
-    from lhotse.audio import AudioSource
-    from lhotse.cut import MonoCut
+
+    with extra("train"):
+        from lhotse import Recording, SupervisionSegment
+        from lhotse.audio import AudioSource
+
+        from asrlib.data.clip import Clip
 
     buffer = io.BytesIO()
     pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
@@ -191,6 +196,6 @@ def _memory_cut(key: str, samples: np.ndarray, rate: int, speaker: str, words: l
         speaker=speaker,
         alignment=alignment_items({"word": words}),
     )
-    return MonoCut(
+    return Clip(
         id=key, start=0.0, duration=seconds, channel=0, supervisions=[supervision], recording=recording
     )

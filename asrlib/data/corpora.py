@@ -6,13 +6,13 @@
     load_corpora(names, "train")       several corpora, one after another
     clips()                            the few clips that ship with asrlib
 
-A *cut* is one utterance. ``cut.supervisions[0]`` has ``text``, ``speaker`` and, if times are known,
-``alignment["word"]`` and ``alignment["phone"]``: lists of lhotse ``AlignmentItem``, with a symbol, and a
-start and duration in seconds. ``cut.custom["split"]`` is the name of its split, such as ``train``, ``dev`` or
-``test``.
+A *cut* is one utterance. With one channel it is a ``Clip``: ``cut.text``, ``cut.speaker``, ``cut.audio``
+and, if times are known, ``cut.words`` and ``cut.phones``. lhotse keeps them in ``cut.supervisions[0]``.
+``cut.custom["split"]`` is the name of its split, such as ``train``, ``dev`` or ``test``.
 
 To add a corpus, add an entry to ``asrlib.data.synthetic.SYNTHETIC`` or ``asrlib.data.public.PUBLIC``, or any
-object with the methods of ``Corpus`` to ``CORPORA``. Lessons 01 (waveforms) and 09 (training) load corpora.
+object with the methods of ``Corpus`` to the registry below; docs/extending.md adds one. Lessons 01
+(waveforms) and 09 (training) load corpora.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from asrlib.data.public import PUBLIC
 from asrlib.data.shar import is_shar, load_shar, shar_splits
 from asrlib.data.synthetic import SYNTHETIC
 from asrlib.errors import InputError
+from asrlib.extras import extra, require
 from asrlib.files import assets
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
@@ -37,8 +38,11 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
 class Corpus(Protocol):
     """An entry of the registry. ``out`` is the folder that holds the corpus; None means the cache."""
 
-    name: str
-    license: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def license(self) -> str: ...
 
     @property
     def splits(self) -> Collection[str]:
@@ -54,7 +58,30 @@ class Corpus(Protocol):
         """Return the utterances of a split. None means train, dev and test together."""
 
 
-CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (*SYNTHETIC, *PUBLIC)}
+_BUILT_IN: tuple[Corpus, ...] = (
+    *SYNTHETIC,
+    *PUBLIC,
+)
+CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _BUILT_IN}
+
+
+def register_corpus(corpus: Corpus) -> Corpus:
+    """Make ``load_corpus(corpus.name)`` load this corpus; returns it.
+
+    Raises ``InputError`` unless ``corpus`` has the methods of ``Corpus`` and a name that, in any spelling, no
+    other corpus has.
+    """
+    if not isinstance(corpus, Corpus):
+        parts = "name", "license", "splits", "folder", "prepare", "load"
+        lacking = ", ".join(part for part in parts if not hasattr(corpus, part))
+        raise InputError(f"{type(corpus).__name__} is not a corpus: it lacks {lacking}")
+    taken = {_spelling(name) for name, other in CORPORA.items() if other is not corpus}
+    if not corpus.name or _spelling(corpus.name) in taken:
+        raise InputError(
+            f"a corpus cannot be called {corpus.name!r}; use another name than {', '.join(CORPORA)}"
+        )
+    CORPORA[corpus.name] = corpus
+    return corpus
 
 
 def load_corpus(
@@ -81,6 +108,7 @@ def load_corpus(
     malformed row or an empty text, naming the file and line; and for audio files that are missing, empty or
     not audio. Samples are not decoded here but in ``cut_audio``.
     """
+    require("train", "lhotse")  # before a corpus is rendered or downloaded
     name = os.fspath(name_or_folder)
     corpus = _registered(name)
     if corpus is not None:
@@ -101,7 +129,8 @@ def load_corpora(names: Sequence[str], split: str | None, optional: bool = False
     several corpora, the ids of the utterances start with the name of their corpus. A folder of shards is
     streamed and can only be loaded alone. Raises ``InputError`` as ``load_corpus`` does.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     for name in names:
         if len(names) > 1 and _registered(name) is None and is_shar(name):
@@ -150,12 +179,13 @@ def summary(corpus: Corpus, out: str | Path | None = None) -> str:
 def clips() -> lhotse.CutSet:
     """Return the kit's own clips, with word and phone times (lesson 00); the same samples everywhere.
 
-    They lie in ``data/clips`` of the checkout, or in ``clips`` of the folder that ASRLIB_DATA names.
+    They come with the package; ASRLIB_DATA may name another folder that holds ``clips``.
     """
     folder = assets() / "clips"
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout"
+            f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout, or"
+            " install asrlib again"
         )
     return load_folder(folder)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from asrlib.data.download import Remote, obtain
 from asrlib.data.preparation import utterance_cuts
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 REPOSITORY = "https://github.com/revdotcom/speech-datasets"
 COMMIT = "c05ab6fd8b4b627d123c922a22a39e993dd37635"
@@ -27,7 +28,8 @@ def earnings22_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
 
     Raises ``InputError`` without git or a network, and as ``asrlib.data.download.obtain`` does.
     """
-    from lhotse.recipes import prepare_earnings22
+    with extra("train"):
+        from lhotse.recipes import prepare_earnings22
 
     clone = folder / "speech-datasets"
     by_hand = f"a clone of {REPOSITORY} (commit {COMMIT}, earnings22 by git-lfs) into {clone}"

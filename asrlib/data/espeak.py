@@ -118,7 +118,8 @@ def event_times(
             phones[-1][2] = start
         phones.append([symbol, start, seconds])
     pauses = [start for symbol, start, _ in phones if not symbol] + [seconds]
-    phones = [(symbol, start, end) for symbol, start, end in phones if symbol and end > start]
+    _share_time(phones)
+    phones = [(symbol, start, end) for symbol, start, end in phones if symbol]
 
     timed = sorted(starts)
     words_out: list[tuple[str, float, float]] = []
@@ -135,6 +136,18 @@ def event_times(
             words_out.append((word, start, stop))
             start, letters = stop, letters - len(word)
     return words_out, phones
+
+
+def _share_time(phones: list[list]) -> None:
+    """Give each phone without a duration of its own the end of the phone before it, in place.
+
+    espeak-ng renders some vowels together with the l or r that ends the syllable ("whale", "four") and
+    reports that consonant where it is over. It gets a third of their common time, at most 60 ms.
+    """
+    for before, phone in zip(phones, phones[1:], strict=False):
+        symbol, start, end = phone
+        if symbol and before[0] and end <= start:
+            phone[1] = before[2] = end - min(0.06, (end - before[1]) / 3)
 
 
 def resample_to_16_khz(samples: np.ndarray) -> np.ndarray:

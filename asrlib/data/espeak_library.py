@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from asrlib.errors import InputError
+from asrlib.errors import InputError, first_line
+from asrlib.extras import extra
 
 ESPEAK_RATE = 22_050  # Hz; espeak_Initialize returns it
 WORD, PHONEME = 1, 7  # event types, numbered as in espeak_EVENT_TYPE
@@ -58,13 +59,14 @@ def speak(
 def data_folder() -> Path:
     """Return the folder of espeak-ng's own data. Raises ``InputError`` if it is not installed."""
     try:
-        import espeakng_loader
+        with extra("synth"):
+            import espeakng_loader
 
         folder = Path(espeakng_loader.get_data_path())
-    except (ImportError, RuntimeError, OSError) as error:
+    except (RuntimeError, OSError) as error:
         raise InputError(
-            f"speech synthesis needs the espeak-ng library ({error}); "
-            "install it with: pip install espeakng-loader"
+            f"the espeak-ng library cannot be found ({first_line(error)}); reinstall it with: "
+            "pip install --force-reinstall espeakng-loader"
         ) from None
     if not (folder / "lang").is_dir():
         raise InputError(
@@ -128,7 +130,8 @@ class _Engine:
             link = scratch_folder() / "data"
             link.symlink_to(data)
             data = link
-        import espeakng_loader
+        with extra("synth"):
+            import espeakng_loader
 
         path = espeakng_loader.get_library_path()
         try:

@@ -24,6 +24,7 @@ import numpy as np
 
 from asrlib.data.audio import audio_info
 from asrlib.errors import InputError, first_line
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -54,7 +55,8 @@ def load_folder(folder: Path, split: str | None = None) -> "lhotse.CutSet":
     Raises ``InputError``, naming the file and line, for faults in the manifest, the alignments or an audio
     file's header, and for a split that does not exist. Samples are not decoded.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     manifest = folder / MANIFEST
     rows = read_manifest(manifest)
@@ -155,9 +157,11 @@ def assign_splits(rows: Sequence[Row]) -> None:
 
 
 def _cut(folder: Path, row: Row, times: dict | None) -> "lhotse.cut.Cut":
-    from lhotse import MultiCut, Recording, SupervisionSegment
-    from lhotse.audio import AudioSource
-    from lhotse.cut import MonoCut
+    with extra("train"):
+        from lhotse import MultiCut, Recording, SupervisionSegment
+        from lhotse.audio import AudioSource
+
+        from asrlib.data.clip import Clip
 
     path = folder / row.path
     try:
@@ -184,7 +188,7 @@ def _cut(folder: Path, row: Row, times: dict | None) -> "lhotse.cut.Cut":
         speaker=row.speaker,
         alignment=None if times is None else alignment_items(times),
     )
-    kind = MonoCut if info.channels == 1 else MultiCut
+    kind = Clip if info.channels == 1 else MultiCut
     return kind(
         id=row.path,
         start=0.0,
@@ -216,7 +220,8 @@ def _read_alignments(path: Path) -> dict:
 
 def alignment_items(times: dict) -> dict:
     """Convert ``{kind: [(symbol, start, end), ...]}``, in seconds, to lists of lhotse ``AlignmentItem``."""
-    from lhotse.supervision import AlignmentItem
+    with extra("train"):
+        from lhotse.supervision import AlignmentItem
 
     return {
         kind: [AlignmentItem(symbol, start, round(end - start, 5)) for symbol, start, end in items]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from asrlib.data.download import disk_errors
 from asrlib.data.grammar import DIGITS
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     from lhotse import RecordingSet, SupervisionSet
@@ -27,7 +28,8 @@ def utterance_cuts(recordings: RecordingSet, supervisions: SupervisionSet) -> li
     Recipes list folders unsorted. Recordings without words (noise, silence) are left out, because there is
     nothing to train on or to score.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     cuts = CutSet.from_manifests(recordings=recordings, supervisions=supervisions)
     cuts = cuts.trim_to_supervisions(keep_overlapping=False)
@@ -37,7 +39,8 @@ def utterance_cuts(recordings: RecordingSet, supervisions: SupervisionSet) -> li
 
 def librispeech_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
     """Return the cuts of each of LibriSpeech's ``parts``, such as ``dev-clean``."""
-    from lhotse.recipes import prepare_librispeech
+    with extra("train"):
+        from lhotse.recipes import prepare_librispeech
 
     cuts = {}
     for part in parts:
@@ -69,7 +72,8 @@ def speech_commands_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
     ``test`` is the published test set of 12 classes. ``train`` leaves out the recordings of
     ``testing_list.txt``.
     """
-    from lhotse.recipes import prepare_speechcommands
+    with extra("train"):
+        from lhotse.recipes import prepare_speechcommands
 
     made = prepare_speechcommands("2", folder / "unpacked")
     names = {"train": "train", "dev": "valid", "test": "test"}
@@ -78,8 +82,9 @@ def speech_commands_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
 
 def tedlium_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
     """Return the cuts of each of TED-LIUM 3's ``parts``, without noise marks and ``<unk>``."""
-    from lhotse.audio.backend import audio_backend
-    from lhotse.recipes import prepare_tedlium
+    with extra("train"):
+        from lhotse.audio.backend import audio_backend
+        from lhotse.recipes import prepare_tedlium
 
     root = folder / "unpacked" / "TEDLIUM_release-3" / "TEDLIUM_release-3"
     # for .sph files lhotse chooses a program that is not installed; these are plain PCM, as libsndfile reads
@@ -94,7 +99,8 @@ def yesno_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
 
     lhotse halves the 60 recordings into train and test. Every sixth of its train is moved to ``dev``.
     """
-    from lhotse.recipes import prepare_yesno
+    with extra("train"):
+        from lhotse.recipes import prepare_yesno
 
     made = prepare_yesno(folder / "unpacked" / "waves_yesno" / "waves_yesno")
     train, test = (utterance_cuts(**made[half]) for half in ("train", "test"))
@@ -108,7 +114,8 @@ def fsdd_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
     are ``dev``. This also writes a ``manifest.tsv``: ``asrlib.load_corpus(folder)`` splits the folder by
     speaker.
     """
-    from lhotse import Recording, RecordingSet, SupervisionSegment, SupervisionSet
+    with extra("train"):
+        from lhotse import Recording, RecordingSet, SupervisionSegment, SupervisionSet
 
     recordings, supervisions, rows = [], [], ["path\tspeaker\tseconds\ttext"]
     for path in sorted((folder / "unpacked" / FSDD / FSDD / "recordings").glob("*.wav")):

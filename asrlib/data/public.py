@@ -28,6 +28,7 @@ from asrlib.data.download import Remote, disk_errors, obtain, unpack
 from asrlib.data.earnings22 import earnings22_cuts
 from asrlib.data.manifest import SPLITS
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -93,7 +94,8 @@ class PublicCorpus:
         A cut is one utterance (in Earnings-22, a whole call) with its transcript as published. Raises
         ``InputError`` if the corpus was not downloaded, was moved, or has no such split.
         """
-        from lhotse import CutSet
+        with extra("train"):
+            from lhotse import CutSet
 
         folder = self.folder(out)
         if split is not None and split not in self.splits:
@@ -141,7 +143,8 @@ def _cuts_file(folder: Path, part: str) -> Path:
 
 
 def _write_cuts(cuts: Sequence, target: Path) -> None:
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     part = target.with_name("part-" + target.name)  # keep the suffix: it tells lhotse the format
     with disk_errors(f"writing {target}", part):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asrlib.errors import InputError
+from asrlib.extras import extra
 from asrlib.signal.augment import longest_after
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class BatchSampler:
         return sum(1 for _ in self._epoch(number))
 
     def _epoch(self, number: int) -> Iterator[list[Cut]]:
-        from lhotse.dataset import DynamicBucketingSampler
+        with extra("train"):
+            from lhotse.dataset import DynamicBucketingSampler
 
         count = len(self.cuts)
         if count < self.processes:

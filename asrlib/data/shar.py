@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -60,8 +61,9 @@ def write_shar(cuts: CutSet, folder: str | Path, shard_size: int | None = None) 
 
 def _write_split(cuts: list[Cut], folder: Path, shard_size: int | None) -> dict[str, int]:
     """Write the shards of a split. Return the size of each file, in bytes, by name."""
-    from lhotse.audio.utils import AudioLoadingError
-    from lhotse.shar import SharWriter
+    with extra("train"):
+        from lhotse.audio.utils import AudioLoadingError
+        from lhotse.shar import SharWriter
 
     size = shard_size or SHARD_SECONDS * len(cuts) / sum(cut.duration for cut in cuts)
     shards = math.ceil(len(cuts) / size)
@@ -114,7 +116,8 @@ def load_shar(folder: str | Path, split: str | None = None) -> CutSet:
 
     Raises ``InputError`` for a split that does not exist, and for files that are missing or truncated.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     folder, places = Path(folder), shar_splits(folder)
     if folder.name.endswith(DRAFT):
@@ -182,7 +185,8 @@ def shards_of(cuts: CutSet) -> list[dict[str, Any]] | None:
 
 def without_audio(cuts: CutSet) -> CutSet:
     """Return the same utterances; of shards read only the manifests, which have the texts and durations."""
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     shards = shards_of(cuts)
     return cuts if shards is None else CutSet(_Shards([{"cuts": shard["cuts"]} for shard in shards]))
@@ -190,7 +194,8 @@ def without_audio(cuts: CutSet) -> CutSet:
 
 def parts(cuts: CutSet) -> list[CutSet]:
     """Split a corpus into one lazy CutSet per shard. A corpus without shards is a single part."""
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     shards = shards_of(cuts)
     return [cuts] if shards is None else [CutSet(_Shards([shard])) for shard in shards]
@@ -201,7 +206,8 @@ def count_shard(shard: dict[str, Any]) -> int:
 
     Raises ``InputError`` if the manifest is damaged.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     try:
         return len(CutSet.from_shar(fields={"cuts": [shard["cuts"]]}))
@@ -214,7 +220,8 @@ def read_shard(shard: dict[str, Any]) -> Iterator[Cut]:
 
     Raises ``InputError`` for damaged or truncated files.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     read = 0
     try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
     import lhotse
 
 # Increase it whenever a change below alters what is rendered; caches of the old renderings are then not used.
-RECIPE = 2
+RECIPE = 3
 
 
 @dataclass(frozen=True)

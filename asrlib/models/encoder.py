@@ -21,10 +21,13 @@ class Encoder(nn.Module):
     There is one output frame per ``reduction`` feature frames. A subclass sets both numbers and defines
     ``forward``. If it can run chunk by chunk, it also overrides ``streaming_obstacles``, ``initial_state``
     and ``step``. If it can recompute its layers in the backward pass, it overrides ``set_checkpointing``.
+    If it reads a CTC head between its layers, it sets ``reads_ctc_head`` and overrides ``make_ctc_head`` and
+    ``forward_with_intermediate``.
     """
 
     dim: int
     reduction: int
+    reads_ctc_head = False
 
     def forward(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
@@ -37,6 +40,43 @@ class Encoder(nn.Module):
         tensor.
         """
         raise NotImplementedError
+
+    def make_ctc_head(self, vocabulary: int) -> nn.Module:
+        """Return a new CTC head, from ``dim`` channels to the scores of ``vocabulary`` labels."""
+        return nn.Linear(self.dim, vocabulary)
+
+    def forward_with_intermediate(
+        self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
+    ) -> tuple[Float[Tensor, "batch frames_out dim"], Int[Tensor, "batch"], list[Tensor]]:
+        """Return what ``forward`` returns, and the CTC head's log-probabilities, (batch, frames_out, V),
+        between the layers: none of an encoder that does not read the head. Training may add their loss.
+        """
+        return *self(features, lengths), []
+
+    @property
+    def reach(self) -> int | None:
+        """How many feature frames on either side an output frame depends on in evaluation; None: on all.
+
+        A long recording read in pieces that overlap by this much gives the frames of the whole.
+        """
+        return None
+
+    def set_attention_window(self, frames: int | None) -> int | None:
+        """Let each output frame attend to so many others on either side (None: to all); return the number
+        before.
+
+        Raises ``InputError`` for an encoder without attention.
+        """
+        raise InputError(f"a {type(self).__name__} has no attention whose window could be set")
+
+    def gates(
+        self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
+    ) -> list[Tensor]:
+        """Return the factors of each squeeze-and-excitation module. Lesson 03.
+
+        Raises ``InputError`` for an encoder without such modules.
+        """
+        raise InputError(f"a {type(self).__name__} has no squeeze-and-excitation to look at")
 
     def streaming_obstacles(self) -> list[str]:
         """Return the reasons why the encoder cannot stream, each a configuration key with its value.

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchaudio.functional
 from jaxtyping import Float
 from torch import Tensor
 
 from asrlib.errors import InputError
 from asrlib.signal.features import FrontEnd, preemphasize, running_mean
+from asrlib.signal.resample import filter_reach, resample
 
 
 def mono_chunk(samples: Any) -> Float[Tensor, "n"]:
@@ -33,15 +33,14 @@ def mono_chunk(samples: Any) -> Float[Tensor, "n"]:
 
 
 class StreamingResampler:
-    """Apply ``torchaudio.functional.resample`` with its defaults chunk by chunk. Rates are in Hz."""
+    """Apply ``asrlib.signal.resample.resample`` chunk by chunk. Rates are in Hz."""
 
     def __init__(self, rate: int, new_rate: int):
         shared = math.gcd(rate, new_rate)
         self.rate, self.new_rate = rate, new_rate
         self.old, self.new = rate // shared, new_rate // shared
-        # how many input samples on either side an output sample depends on: six zero crossings of a
-        # sinc at 0.99 of the lower rate, which are torchaudio's defaults
-        self.reach = 0 if rate == new_rate else math.ceil(6 * self.old / (0.99 * min(self.old, self.new)))
+        # how many input samples on either side an output sample depends on
+        self.reach = 0 if rate == new_rate else filter_reach(self.old, self.new)
         self.buffer = torch.zeros(0)
         self.dropped = 0  # number of input samples, in whole periods, that no later output needs
         self.returned = 0  # number of output samples
@@ -68,7 +67,7 @@ class StreamingResampler:
         if until <= self.returned:
             return self.buffer[:0]
         start = self.dropped // self.old * self.new
-        resampled = torchaudio.functional.resample(self.buffer, self.old, self.new)
+        resampled = resample(self.buffer, self.old, self.new)
         out = resampled[self.returned - start : until - start]
         self.returned = until
         # drop whole periods of input before the first sample that the next output depends on
