@@ -84,8 +84,8 @@ def override(config: Config, assignments: list[str]) -> Config:
     """Return a copy of ``config`` with keys replaced by ``assignments`` (``asrlib train --set``).
 
     An assignment has the form ``training.max_lr=0.001``; its value is parsed as YAML. A new
-    ``encoder.kind`` or ``loss.kind`` starts from the defaults of that kind. Raises ``InputError`` for an assignment
-    without "=", an unknown key, and a value that cannot be used.
+    ``encoder.kind`` or ``loss.kind`` starts from the defaults of that kind. Raises ``InputError`` for an
+    assignment without "=", an unknown key, and a value that cannot be used.
     """
     content = config.to_dict()
     for assignment in assignments:
