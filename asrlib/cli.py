@@ -1,4 +1,4 @@
-"""The command line: ``asrlib data | train | test | transcribe | lm | export | recipe | bench``.
+"""The command line: ``asrlib data | train | test | transcribe | lm | export | import | recipe | bench``.
 
 The commands are in ``asrlib.commands``. An error in the input is one line on standard error with exit
 code 2. A traceback means a defect of asrlib. Lesson 09.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import typer
 
-from asrlib.commands import benchmarks, corpus, exporting, recipes, recognition, training
+from asrlib.commands import benchmarks, corpus, exporting, importing, recipes, recognition, training
 from asrlib.errors import InputError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 for command in (corpus.data, training.train, recognition.test, recognition.transcribe, exporting.export):
     app.command()(command)
 app.command("lm")(training.language_model)
+app.command("import")(importing.import_)
 
 recipe_app = typer.Typer(help="Run the trainings behind the figures in the README.", no_args_is_help=True)
 for command in (recipes.digits, recipes.shipped, recipes.sentences):

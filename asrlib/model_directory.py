@@ -19,6 +19,7 @@ from asrlib.config.schema import Config, check_vocabulary
 from asrlib.errors import InputError
 from asrlib.files import assets
 from asrlib.models.build import build_model
+from asrlib.models.transducer import Transducer
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -57,7 +58,7 @@ def member_folders(folder: Path) -> list[Path]:
     return sorted(config.parent for config in folder.glob("members/*/config.yml"))
 
 
-def read_model(folder: Path) -> tuple[Config, nn.Module, Tokenizer]:
+def read_model(folder: Path) -> tuple[Config, Transducer, Tokenizer]:
     """Read one network with float32 weights, without the members of its ensemble.
 
     Raises ``InputError``, naming the file, if a file is missing, is damaged, or does not fit the others.

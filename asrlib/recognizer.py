@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asrlib.config.schema import Config
 from asrlib.data.audio import cut_audio, read_audio
@@ -24,6 +24,7 @@ from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
 from asrlib.errors import InputError
 from asrlib.files import replacing
 from asrlib.model_directory import find_model, member_folders, read_model, write_model
+from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
 from asrlib.signal.resample import resample
 from asrlib.text.ngram import NGram
@@ -44,7 +45,7 @@ class Recognizer:
     """
 
     def __init__(
-        self, config: Config, model: nn.Module, tokenizer: Tokenizer, device: str | torch.device = "cpu"
+        self, config: Config, model: Transducer, tokenizer: Tokenizer, device: str | torch.device = "cpu"
     ):
         self.config, self.tokenizer, self.device = config, tokenizer, torch.device(device)
         self.lm: NGram | None = None
@@ -160,6 +161,7 @@ class Recognizer:
         the model cannot stream, naming the keys of the configuration that prevent it. Lesson 12.
         """
         self.check_streaming()
+        search: StreamingCTC | StreamingTransducer
         if self.uses_ctc:
             search = StreamingCTC(self.model)
         else:
@@ -179,6 +181,8 @@ class Recognizer:
             found.append("features.normalize_signal is true (use false)")
         if features.normalize not in ("none", "running"):
             found.append(f"features.normalize is {features.normalize} (use none or running)")
+        if features.centered:
+            found.append("features.centered is true (use false)")
         found += self.model.encoder.streaming_obstacles()
         if decoding.warps is not None:
             found.append("decoding.warps is set (use null)")
@@ -212,11 +216,12 @@ class Recognizer:
         self, waveforms: Tensor, lengths: Tensor, warps: Sequence[float]
     ) -> tuple[Tensor, Tensor]:
         """Return CTC log-probabilities averaged over ``warps``, (batch, T, V), and lengths in frames."""
-        log_probs = []
+        head, log_probs = self.model.ctc_head, []
+        assert head is not None  # configurations that decode without one are refused
         for factor in warps:
             warp = None if factor == 1 else torch.full((len(lengths),), factor, device=self.device)
             encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths, warp))
-            log_probs.append(self.model.ctc_head(encoder_out).log_softmax(-1))
+            log_probs.append(head(encoder_out).log_softmax(-1))
         return torch.stack(log_probs).mean(0), frame_lengths
 
     def _beam_options(self) -> BeamOptions:
