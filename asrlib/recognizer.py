@@ -26,7 +26,7 @@ from asrlib.files import replacing
 from asrlib.model_directory import find_model, member_folders, read_model, write_model
 from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
-from asrlib.signal.resample import resample
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.text.ngram import NGram
 from asrlib.text.tokenizers import Tokenizer
 
@@ -53,6 +53,7 @@ class Recognizer:
         self.model = model.to(self.device).eval()
         self.front_end = FrontEnd(**vars(config.features)).to(self.device)
         self.frame_seconds = config.features.hop_ms / 1000 * model.encoder.reduction
+        self.frame_times = FrameTimes(self.frame_seconds, config.features.window_ms / 2000)
 
     @property
     def uses_ctc(self) -> bool:
@@ -193,8 +194,8 @@ class Recognizer:
         return found
 
     def hypothesis(self, result: SearchResult) -> Hypothesis:
-        """Return a search result as text, with times in seconds."""
-        return Hypothesis.from_search(result, self.tokenizer, self.frame_seconds)
+        """Write a search's result as text, with times in seconds."""
+        return Hypothesis.from_search(result, self.tokenizer, self.frame_times)
 
     def _search_rnnt(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
         encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths))

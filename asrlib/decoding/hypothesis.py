@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.text.tokenizers import Tokenizer
 
 
@@ -55,12 +56,12 @@ class Hypothesis:
     confidences: list[float]
 
     @classmethod
-    def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_seconds: float) -> Hypothesis:
-        """Return a search result as text; ``frame_seconds`` is the duration of an encoder frame."""
+    def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> Hypothesis:
+        """Write a search's result as text; ``frame_times`` are those of the encoder's frames."""
         return cls(
             text=tokenizer.decode(result.labels),
             tokens=[tokenizer.labels[label - 1] for label in result.labels],
-            times=[frame * frame_seconds for frame in result.frames],
+            times=[frame_times(frame) for frame in result.frames],
             score=result.score,
             confidences=[float(np.exp(log_prob)) for log_prob in result.log_probs],
         )
