@@ -34,10 +34,12 @@ class AugmentConfig(AugmentPolicy):
     def check(self, where: str) -> None:
         validate.not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
         validate.fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
-        validate.fractions(where, "augment", self, "gate_probability")
-        snr = self.noise_snr_db
-        if not (len(snr) == 2 and snr[0] <= snr[1]):
-            raise InputError(f"{where}: key augment.noise_snr_db is {snr}; expected [low, high]")
+        validate.fractions(where, "augment", self, "gate_probability", "babble_probability")
+        validate.not_negative(where, "augment", self, "shift_ms")
+        for key in ("noise_snr_db", "babble_snr_db"):
+            snr = getattr(self, key)
+            if not (len(snr) == 2 and snr[0] <= snr[1]):
+                raise InputError(f"{where}: key augment.{key} is {snr}; expected [low, high]")
         for key in ("speed", "warp"):
             bounds = getattr(self, key)
             if bounds is not None and not (len(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
@@ -53,6 +55,9 @@ class TokenizerConfig:
     ``file`` is a sentencepiece model, or a text file with a label on each line; without one
     the tokenizer is trained on the corpus: word pieces of at most ``max_piece_length``
     characters (▁ counts), ``reserved`` ones among them whatever the texts say. Lesson 05.
+
+    ``lexicon`` pronounces the words of texts for the kind ``phones``: ``cmudict``, with ``stress`` kept or
+    dropped, or a file with a word, a tab and its phones on each line. Lesson 14.
     """
 
     kind: str = "wordpieces"
@@ -62,8 +67,12 @@ class TokenizerConfig:
     max_piece_length: int = 16
     reserved: list[str] = field(default_factory=list)
     file: str | None = None
+    lexicon: str | None = None
+    stress: bool = False
 
     def check(self, where: str) -> None:
+        if self.lexicon is not None and self.kind != "phones":
+            raise InputError(f"{where}: key tokenizer.lexicon needs tokenizer.kind: phones, not {self.kind}")
         validate.positive(where, "tokenizer", self, "vocabulary", "max_piece_length")
         validate.choice(where, "tokenizer", self, "kind", KINDS)
         validate.choice(where, "tokenizer", self, "model_type", ("unigram", "bpe"))
@@ -167,6 +176,9 @@ class DecodingConfig:
     score by its labels + 1 when the best one is chosen, a language model's log-probabilities
     are weighed with ``lm_weight``, and each label adds ``label_bonus`` nats, without which a
     language model prefers short texts. Lesson 11.
+
+    ``words`` is a closed list: an utterance is taken for the one of these words whose phones, as the
+    tokenizer's lexicon has them, the CTC head finds most probable. Lesson 14.
     """
 
     head: str | None = None
@@ -176,6 +188,7 @@ class DecodingConfig:
     norm_score: bool = True
     lm_weight: float = 0.3
     label_bonus: float = 0.0
+    words: list[str] | None = None
 
     def check(self, where: str) -> None:
         validate.positive(where, "decoding", self, "max_symbols")
@@ -239,6 +252,21 @@ class Config:
             )
         if decoding.warps is not None and not (decoding.head == "ctc" or self.joint is None):
             raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
+        if decoding.words is not None:
+            self._check_words(where)
+
+    def _check_words(self, where: str) -> None:
+        decoding = self.decoding
+        if not decoding.words:
+            raise InputError(f"{where}: key decoding.words is an empty list; list words, or set it to null")
+        if not (decoding.head == "ctc" or self.joint is None):
+            raise InputError(f"{where}: key decoding.words needs decoding.head: ctc")
+        if decoding.beam_width:
+            raise InputError(
+                f"{where}: key decoding.words scores every word of the list: use decoding.beam_width: 0"
+            )
+        if self.tokenizer.lexicon is None:
+            raise InputError(f"{where}: key decoding.words needs tokenizer.lexicon, e.g. cmudict")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
