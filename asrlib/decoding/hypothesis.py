@@ -18,13 +18,15 @@ class SearchResult:
 
     ``labels`` without blanks; ``frames``, the encoder frame at which each label was emitted;
     ``log_probs``, the natural log of each label's probability; ``score``, that of the whole
-    alignment's, or of the sum over the alignments that a beam search found.
+    alignment's, or of the sum over the alignments that a beam search found. ``text`` is the word that
+    `decoding.words` chose by its phones; None: the text is the labels'.
     """
 
     labels: list[int] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
     score: float = 0.0
+    text: str | None = None
 
     def emit(self, label: int, frame: int, log_prob: float) -> None:
         """Append a label; ``score`` stays as it is."""
@@ -58,7 +60,7 @@ class Hypothesis:
     def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_seconds: float) -> Hypothesis:
         """Write a search's result as text; ``frame_seconds`` is the seconds per encoder frame."""
         return cls(
-            text=tokenizer.decode(result.labels),
+            text=tokenizer.decode(result.labels) if result.text is None else result.text,
             tokens=[tokenizer.labels[label - 1] for label in result.labels],
             times=[frame * frame_seconds for frame in result.frames],
             score=result.score,
