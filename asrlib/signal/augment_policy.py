@@ -18,12 +18,15 @@ from asrlib.signal.augment import (
     FREQ_WIDTH,
     TIME_FRACTION,
     TIME_MASKS,
+    add_background,
     add_noise,
+    babble,
     color_channel,
     draw_masks,
     gate_noise,
     hide,
     reverberate,
+    shift_in_time,
     uniform,
 )
 from asrlib.signal.features import FrontEnd
@@ -34,6 +37,8 @@ class AugmentPolicy:
     """What is done to training utterances. Ranges are [low, high], drawn for each utterance.
 
     ``time_*`` and ``freq_*`` are ``spec_augment``'s. speed, warp: factors. noise_snr_db, channel_db: in dB.
+    shift_ms: the furthest that speech is moved within its recording, either way. babble_*: other utterances
+    of the batch, backward, in the background.
     """
 
     time_masks: int = TIME_MASKS
@@ -48,6 +53,9 @@ class AugmentPolicy:
     gate_probability: float = 0.0
     channel_db: float = 0.0
     room_probability: float = 0.0
+    shift_ms: float = 0.0
+    babble_probability: float = 0.0
+    babble_snr_db: list[float] = field(default_factory=lambda: [5.0, 30.0])
 
 
 def draw_speed(policy: AugmentPolicy, count: int, generator: torch.Generator) -> list[float] | None:
@@ -66,8 +74,8 @@ def augmented_features(
 ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
     """Return augmented features and their lengths in frames.
 
-    In this order: channel, room, noise, gate; features with a warped frequency axis; SpecAugment. lengths: in
-    samples. generator: on the CPU.
+    In this order: shift, babble, channel, room, noise, gate; features with a warped frequency axis;
+    SpecAugment. lengths: in samples. generator: on the CPU.
     """
     waveforms = augment_waveforms(waveforms, lengths, front_end.sample_rate, policy, generator)
     warp = draw_warp(policy, len(waveforms), generator)
@@ -83,12 +91,20 @@ def augment_waveforms(
     policy: AugmentPolicy,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch samples"]:
-    """Apply the first part of ``augmented_features``: channel, room, noise, gate."""
+    """Apply the first part of ``augmented_features``: shift, babble, channel, room, noise, gate."""
     batch = waveforms.shape[0]
 
     def chosen(probability: float) -> Tensor:
         return (torch.rand(batch, generator=generator) < probability).float()
 
+    if policy.shift_ms:
+        furthest = policy.shift_ms / 1000 * sample_rate
+        shifts = uniform(-furthest, furthest, (batch,), generator).round().long()
+        waveforms = shift_in_time(waveforms, lengths, shifts)
+    if policy.babble_probability:
+        snr = uniform(*policy.babble_snr_db, (batch,), generator)
+        snr = snr + 100.0 * (1 - chosen(policy.babble_probability))
+        waveforms = add_background(waveforms, lengths, babble(waveforms, generator), snr)
     if policy.channel_db:
         gains_db = uniform(-policy.channel_db, policy.channel_db, (batch, 5), generator)
         waveforms = color_channel(waveforms, gains_db)
