@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from asrlib.errors import InputError
 from asrlib.models.contextnet import ContextNetConfig
+from asrlib.models.conv_lstm import ConvLSTMConfig
 from asrlib.models.encoder import EncoderConfig
 
 # the kind of a configuration that names none
 DEFAULT_KIND = ContextNetConfig.kind
-ENCODERS: dict[str, type[EncoderConfig]] = {config.kind: config for config in (ContextNetConfig,)}
+ENCODERS: dict[str, type[EncoderConfig]] = {
+    config.kind: config for config in (ContextNetConfig, ConvLSTMConfig)
+}
 
 
 def register_encoder(config: type[EncoderConfig]) -> type[EncoderConfig]:
