@@ -33,7 +33,7 @@ app.command("lm")(training.language_model)
 recipe_app = typer.Typer(
     help="The training runs behind the figures that the README reports.", no_args_is_help=True
 )
-for command in (recipes.digits, recipes.shipped, recipes.sentences):
+for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.commands):
     recipe_app.command()(command)
 app.add_typer(recipe_app, name="recipe")
 
