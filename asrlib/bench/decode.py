@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchaudio.functional import resample
 
 from asrlib.bench.measure import PATIENCE_S, describe_machine, optional_module, timed
 from asrlib.config.parse import load_config, override
@@ -27,6 +26,7 @@ from asrlib.models.build import build_model
 from asrlib.models.transducer import Transducer
 from asrlib.recognizer import Recognizer
 from asrlib.signal.features import FrontEnd
+from asrlib.signal.resample import resample
 
 SECONDS, UTTERANCES, LABELS = 10.0, 100, 40
 MAX_SYMBOLS = 5

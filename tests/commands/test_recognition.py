@@ -60,7 +60,7 @@ def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):
     assert "WER 0.00 %" not in printed
     soundfile.write(tmp_path / "a.wav", tiny.tones("mid low"), tiny.RATE)
     assert asrlib("transcribe", model, tmp_path / "a.wav", "--beam", "3", "--lm", arpa)[1] == "mid low\n"
-    fails(*usual, "--lm", arpa, naming=["--lm is for beam search", "--beam 5"])
+    fails(*usual, "--lm", arpa, naming=["--lm needs beam search", "--beam 5"])
     fails(*usual, "--beam", "4", "--lm", tmp_path / "no.arpa", naming=["no.arpa"])
     fails("lm", model, "--corpus", corpus, "--output", tmp_path / "no" / "lm.arpa", naming=["No such file"])
 
@@ -88,6 +88,14 @@ def test_transcribe_a_stream(asrlib, fails, model, tmp_path):
         "2",
         naming=["beam_width"],
     )
+
+
+def test_transcribe_with_a_model_of_the_kit_by_its_name(asrlib, fails, model, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", tiny.tones("mid low"), tiny.RATE)
+    monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
+    model.rename(tmp_path / "tones-model")
+    assert asrlib("transcribe", "tones-model", tmp_path / "a.wav") == (0, "mid low\n", "")
+    fails("transcribe", "no-model", tmp_path / "a.wav", naming=["no model", "digits-model", "tones-model"])
 
 
 def test_transcribe_without_a_model_uses_the_one_that_ships(asrlib, model, tmp_path, monkeypatch):

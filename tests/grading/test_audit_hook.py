@@ -3,12 +3,13 @@
 import subprocess
 import sys
 
+import assignments
 import nbformat
 import pytest
 from handed_in import ALL, NAME, REST, ROOT, exercise, first_answer, grade, page
 
 SECRET = ROOT / "solutions" / NAME / f"{NAME}.ipynb"
-DELETED = ROOT / "exercises" / NAME / f"{NAME}.ipynb"
+DELETED = assignments.exercise(NAME)
 HOOKED = {
     "perfect": (exercise, ALL, ""),
     "loop": (lambda: first_answer("while True: pass"), REST, "had computed for"),
@@ -60,7 +61,7 @@ def test_the_fallback_refuses_too(tmp_path):
     script = f"""
 import sys; sys.path.insert(0, {str(ROOT / "tools")!r})
 from grading.sandbox.audit_hook import install_audit_hook
-install_audit_hook({{"root": {str(tmp_path)!r}, "hidden": [{str(ROOT / "solutions")!r}]}})
+install_audit_hook({{"root": {str(tmp_path)!r}, "hidden": [{str(ROOT / "solutions")!r}], "empty": []}})
 for source in {sources!r}:
     try:
         exec(source)

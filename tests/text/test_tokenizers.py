@@ -208,7 +208,7 @@ def test_the_letters_of_unk_are_not_known_by_that():
 
 @pytest.mark.parametrize("vocabulary, size", [(5, "smaller"), (9999, "too high")])
 def test_a_vocabulary_that_does_not_fit_the_texts_is_refused(vocabulary, size):
-    message = f"make {vocabulary} word pieces of these texts: Vocabulary size (is )?{size}"
+    message = f"make {vocabulary} word pieces from these texts: Vocabulary size (is )?{size}"
     with pytest.raises(InputError, match=message):
         train_tokenizer("wordpieces", TEXTS, vocabulary)
 

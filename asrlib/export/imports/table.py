@@ -12,13 +12,14 @@ from torch import nn
 
 from asrlib.config.schema import Config
 from asrlib.errors import InputError
-from asrlib.export.imports import csr
+from asrlib.export.imports import csr, lcasr
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import Tokenizer
 
 # from a checkpoint's path, and that of a tokenizer if one was given, to what a model directory holds
 Importer = Callable[[Path, Path | None], tuple[Config, nn.Module, Tokenizer]]
 IMPORTERS: dict[str, Importer] = {
+    "lcasr": lcasr.read,
     "csr": csr.read,
 }
 

@@ -13,7 +13,7 @@ def install_audit_hook(arguments: dict) -> None:
     scratch = os.path.realpath(tempfile.mkdtemp(dir=arguments["root"]))
     os.chdir(scratch)
     arguments["size"] = 16 << 30
-    hidden = [os.path.realpath(path) for path in arguments["hidden"]]
+    hidden = [os.path.realpath(path) for path in (*arguments["hidden"], *arguments["empty"])]
     refused = ("socket.connect", "socket.bind", "subprocess.Popen", "os.exec", "os.fork", "os.forkpty")
     refused += ("os.posix_spawn", "os.system", "os.kill", "ctypes.dlopen", "ctypes.dlsym")
     changes = ("os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink", "os.truncate", "os.mkdir")

@@ -52,15 +52,15 @@ def probe(x):
 
 
 class Sandbox:
-    """The server; ``isolation`` is "namespaces" or "audit hook".
+    """The server; ``isolation`` is "namespaces" or "audit hook". Its files lie in ``scratch``.
 
     SandboxError if it does not start, or if a notebook's first steps fail in it.
     """
 
-    def __init__(self, limits: Limits | None = None):
+    def __init__(self, limits: Limits | None = None, scratch: Path | None = None):
         self.limits = limits or Limits()
-        self._pace = pace()
-        self._scratch = tempfile.TemporaryDirectory(prefix="sandbox-")
+        self.pace = pace()
+        self._scratch = tempfile.TemporaryDirectory(prefix="sandbox-", dir=scratch)
         # a file, for nobody reads while the server speaks; students' code has it closed
         self._stderr = tempfile.TemporaryFile()
         self._control, theirs = socket.socketpair()
@@ -75,8 +75,9 @@ class Sandbox:
     def _start(self, theirs: socket.socket) -> subprocess.Popen:
         arguments = {
             **dataclasses.asdict(self.limits),
-            "cpu_seconds": int(3600 * self._pace),  # ends what survives its caller
+            "cpu_seconds": int(3600 * self.pace),  # ends what survives its caller
             "root": self._scratch.name,
+            "empty": list(_checkers()),
             "fd": theirs.fileno(),
             "path": [str(TOOLS), str(Path(asrlib.__file__).resolve().parent.parent)],
         }
@@ -112,7 +113,7 @@ class Sandbox:
             socket.send_fds(self._control, [b"+"], [theirs.fileno()])
         theirs.close()
         outer = self._control_reply("open a session", 600)["pid"]
-        session = Session(ours, outer, self.limits, self._pace)
+        session = Session(ours, outer, self.limits, self.pace)
         try:
             session.pid = _pid_of_sender(ours) or outer
         except (EOFError, OSError) as error:
@@ -165,6 +166,14 @@ def _pid_of_sender(channel: socket.socket) -> int | None:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
             return struct.unpack("3i", content[:12])[0] or None
     return None
+
+
+def _checkers() -> Iterator[str]:
+    """Folders of the checkers and their references, in every asrlib on Python's path."""
+    for path in {str(Path(asrlib.__file__).parent.parent), *sys.path}:
+        folder = Path(path, "asrlib", "teaching", "checks")
+        if folder.is_dir():
+            yield str(folder)
 
 
 def hidden_folders() -> Iterator[str]:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 
 LARGEST_MESSAGE = 256 << 20
+MOST_PARTS = 2_000_000
 
 # called before each wait: returns the seconds after which to ask again, or raises to give up
 Clock = Callable[[], "float | None"]
@@ -17,8 +18,8 @@ def forever() -> None:
     """Wait without a limit."""
 
 
-def send(channel: socket.socket, message: dict, clock: Clock = forever) -> None:
-    """Raises OSError where nobody listens, ValueError for what is too long."""
+def send(channel: socket.socket, message: dict, clock: Clock = forever) -> int:
+    """Return the bytes sent. Raises OSError where nobody listens, ValueError for what is too long."""
     data = json.dumps(message).encode()
     if len(data) > LARGEST_MESSAGE:
         raise ValueError(f"{len(data) >> 20} MB; at most {LARGEST_MESSAGE >> 20} MB can be sent")
@@ -33,14 +34,28 @@ def send(channel: socket.socket, message: dict, clock: Clock = forever) -> None:
                 continue
     finally:
         channel.settimeout(before)
+    return len(data)
 
 
 def receive(channel: socket.socket, clock: Clock = forever) -> dict:
     """Raises EOFError where the other side is gone, or ValueError for what is no message."""
+    return receive_counted(channel, LARGEST_MESSAGE, clock)[0]
+
+
+def receive_counted(channel: socket.socket, largest: int, clock: Clock = forever) -> tuple[dict, int]:
+    """The message and its bytes; ValueError for one of more than ``largest``, or of too many parts."""
     (length,) = struct.unpack("!Q", _read(channel, 8, clock))
-    if length > LARGEST_MESSAGE:
-        raise ValueError("a message too long")
-    message = json.loads(_read(channel, length, clock))
+    if length > largest:
+        raise ValueError(f"a message of {length >> 20} MB; at most {largest >> 20} MB are read")
+    data = _read(channel, length, clock)
+    return parse(data), length
+
+
+def parse(data: bytes) -> dict:
+    """JSON whose size in memory is bounded: each of its parts takes some 100 bytes there."""
+    if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MOST_PARTS:
+        raise ValueError(f"more than {MOST_PARTS:,} numbers, texts and lists")
+    message = json.loads(data)
     if not isinstance(message, dict):
         raise ValueError("not a message")
     return message

@@ -8,6 +8,8 @@ from pathlib import Path
 POLL_SECONDS = 0.05
 # of wall clock for each second of computing, even where something else keeps the process from computing
 PATIENCE = 30
+# clock_getcpuclockid(3): a process's number, and which of its clocks
+_ALL_THREADS = 2
 
 
 class TimeIsUp(Exception):
@@ -32,23 +34,27 @@ class ComputingTime:
 
     A process that is ready to run, but does not get the processor, loses nothing. Where the system does not
     tell (it is not Linux), seconds are wall clock. ``what`` has the seconds, for the message: "a call".
+    ``before`` is what the process had computed when its last request ended: what its threads have done since
+    counts, too.
     """
 
-    def __init__(self, pid: int, seconds: float, what: str):
+    def __init__(self, pid: int, seconds: float, what: str, before: float | None = None):
         self.pid, self.seconds, self.what = pid, seconds, what
         self.started = self.last = time.monotonic()
         self.slept = self.used = 0.0
-        self.before = self.latest = _usage(pid)[0]
+        self.latest = computed_by(pid)
+        self.before = self.latest if before is None else before
 
     def __call__(self) -> float:
         """Seconds after which to ask again; TimeIsUp."""
         now = time.monotonic()
-        computed, state = _usage(self.pid)
-        if computed is None or self.before is None:
+        computed = computed_by(self.pid)
+        if self.before is None:
             self.used = now - self.started
-        else:
+        elif computed is not None:  # None: it has just ended
             self.used = computed - self.before
-            if state == "S" and computed == self.latest:
+            # one that wakes up now and then sleeps all the same
+            if _state(self.pid) == "S" and computed - self.latest < 0.1 * (now - self.last):
                 self.slept += now - self.last
             self.latest = computed
         self.last = now
@@ -64,16 +70,19 @@ class ComputingTime:
         return POLL_SECONDS
 
 
-def _usage(pid: int) -> tuple[float | None, str]:
-    """CPU seconds of all threads of ``pid``, with those of children that have ended, and its state."""
+def computed_by(pid: int) -> float | None:
+    """CPU seconds of all threads of ``pid`` so far, by the kernel's clock of that process; None if unknown.
+
+    The process cannot move this clock, and the answer is exact, where /proc counts in hundredths.
+    """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return time.clock_gettime((~pid << 3) | _ALL_THREADS)
     except OSError:
-        return None, ""
-    return sum(map(int, fields[11:15])) / _ticks(), fields[0]
+        return None
 
 
-def _ticks() -> int:
-    import os
-
-    return os.sysconf("SC_CLK_TCK")
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""

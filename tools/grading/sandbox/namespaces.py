@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from .system_calls import refuse_system_calls
+
 _libc = ctypes.CDLL(None, use_errno=True)
 NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 READ_ONLY, NO_SUID, NO_DEVICES, NO_EXEC, REMOUNT, BIND, RECURSIVE, PRIVATE = (
@@ -22,6 +24,7 @@ READ_ONLY, NO_SUID, NO_DEVICES, NO_EXEC, REMOUNT, BIND, RECURSIVE, PRIVATE = (
     16384,
     1 << 18,
 )
+NOBODY = 65534
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 
@@ -38,13 +41,12 @@ def _mount(source: str | None, target: str, kind: str | None, flags: int, option
 
 def enter_namespaces(arguments: dict) -> None:
     """New namespaces, a root of its own, no privileges. Returns in a grandchild; raises OSError."""
-    uid, gid = os.getuid(), os.getgid()
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     arguments["size"] = pages * os.sysconf("SC_PAGE_SIZE")
-    _must(_libc.unshare(NEW_USER | NEW_MOUNTS | NEW_IPC | NEW_PIDS | NEW_NET))
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    os.umask(0o022)
+    _new_user()
+    _die_with_parent()
+    _must(_libc.unshare(NEW_MOUNTS | NEW_IPC | NEW_PIDS | NEW_NET))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid:
@@ -53,9 +55,53 @@ def enter_namespaces(arguments: dict) -> None:
             with contextlib.suppress(OSError):
                 os.close(fd)
         os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
-    _new_root(arguments["root"], arguments["hidden"])
+    # a signal to the process group would reach the grader, whatever the namespaces
+    os.setsid()
+    _new_root(arguments["root"], arguments["hidden"], arguments["empty"])
     _drop_privileges()
-    _libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    _die_with_parent()
+    refuse_system_calls()
+
+
+def _new_user() -> None:
+    """Enter a user namespace in which this process is the user NOBODY, whom root outside maps to NOBODY, too.
+
+    As root outside, files like /proc/sys/kernel/core_pattern would be this process's own.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    if uid != 0:
+        _must(_libc.unshare(NEW_USER))
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{NOBODY} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{NOBODY} {gid} 1")
+        return
+    # two users: root, who mounts what only root can read, and nobody, who computes; only a process
+    # that stays outside may write such a map
+    target, (theirs, ours) = os.getpid(), os.pipe()
+    helper = os.fork()
+    if helper == 0:
+        try:
+            os.close(ours)
+            os.read(theirs, 1)
+            for kind in ("uid", "gid"):
+                Path(f"/proc/{target}/{kind}_map").write_text(f"0 0 1\n{NOBODY} {NOBODY} 1\n")
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    os.close(theirs)
+    _must(_libc.unshare(NEW_USER))
+    os.write(ours, b"!")
+    os.close(ours)
+    with contextlib.suppress(ChildProcessError):  # where children are not waited for
+        os.waitpid(helper, 0)
+    if "65534" not in Path("/proc/self/uid_map").read_text():
+        raise OSError("root's user namespace cannot have another user")
+    os.setgroups([])
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process with the one that forked it. A change of user undoes it."""
+    _must(_libc.prctl(1, signal.SIGKILL, 0, 0, 0))  # PR_SET_PDEATHSIG
 
 
 def visible_paths(hidden: Iterable[str] = ()) -> list[str]:
@@ -64,11 +110,12 @@ def visible_paths(hidden: Iterable[str] = ()) -> list[str]:
     Of the folders on Python's path, none that holds or lies in a folder of ``hidden``.
     """
     import asrlib
+    from asrlib.files import assets
 
     package = Path(asrlib.__file__).parent
     wanted = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"]
     wanted += [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
-    wanted += ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", package, package.parent / "data"]
+    wanted += ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", package, assets()]
     # behind all links, the interpreter may lie elsewhere than Python says
     installed = [str(Path(sys.executable).resolve().parent.parent), *filter(os.path.isabs, sys.path)]
     secrets = ["/", *map(os.path.realpath, hidden)]
@@ -105,21 +152,27 @@ def follow(path: str) -> tuple[list[tuple[str, str]], str]:
     return links, real
 
 
-def _new_root(root: str, hidden: Iterable[str]) -> None:
+def _new_root(root: str, hidden: Iterable[str], empty: Iterable[str]) -> None:
     found = [follow(path) for path in visible_paths(hidden)]
     _mount(None, "/", None, RECURSIVE | PRIVATE)
-    _mount("tmpfs", root, "tmpfs", NO_SUID | NO_DEVICES, "size=256m,mode=755")
+    _mount("tmpfs", root, "tmpfs", NO_SUID | NO_DEVICES, "size=256m,nr_inodes=20k,mode=755")
     # a folder before those in it; what lies behind links is mounted where it really is, and the links made
     for real in sorted({real for _, real in found}):
         _show(real, root + real)
+    for folder in map(os.path.realpath, empty):
+        if os.path.isdir(root + folder):
+            _mount("tmpfs", root + folder, "tmpfs", NO_SUID | NO_DEVICES | READ_ONLY, "mode=755")
     for link, target in dict(link for links, _ in found for link in links).items():
         os.makedirs(os.path.dirname(root + link), exist_ok=True)
         if not os.path.lexists(root + link):
             os.symlink(target, root + link)
     for folder in ("tmp", "old", "proc"):
         os.makedirs(f"{root}/{folder}", exist_ok=True)
-    with contextlib.suppress(OSError):
+    os.chmod(f"{root}/tmp", 0o1777)
+    with contextlib.suppress(OSError):  # a container may hide parts of its own /proc, and then gives no other
         _mount("proc", f"{root}/proc", "proc", NO_SUID | NO_DEVICES | NO_EXEC)
+        # /proc/sys and others are the whole machine's
+        _mount(None, f"{root}/proc", None, REMOUNT | BIND | READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC)
     os.chdir(root)
     number = PIVOT_ROOT[os.uname().machine]
     _must(_libc.syscall(number, root.encode(), f"{root}/old".encode()))
@@ -140,13 +193,16 @@ def _show(path: str, inside: str) -> None:
     kept = os.statvfs(inside).f_flag & (NO_SUID | NO_DEVICES | NO_EXEC | 1024 | 2048 | (1 << 21))
     if os.statvfs(inside).f_flag & 4096:  # ST_RELATIME
         kept |= 1 << 21
-    if not path.startswith("/dev/"):
-        _mount(None, inside, None, REMOUNT | BIND | READ_ONLY | kept)
+    # a device can still be written to, but its mode and owner cannot be changed
+    _mount(None, inside, None, REMOUNT | BIND | READ_ONLY | kept)
 
 
 def _drop_privileges() -> None:
     _must(_libc.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
     for capability in range(64):
         _libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+    if os.getuid() == 0:
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
     header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     _must(_libc.capset(header, nothing))

@@ -6,12 +6,19 @@ import contextlib
 import os
 import signal
 import socket
-from typing import Any
+from typing import Any, NoReturn
 
-from .channel import receive, send
+from .channel import receive_counted, send
 from .clock import ComputingTime, TimeIsUp
 from .limits import AnswerError, Limits, ProcessEnded, SandboxError
 from .values import decode, encode_exactly
+
+# a value of the course's tasks has some hundred kilobytes at most
+LARGEST_REPLY = 16 << 20
+MOST_PRINTED = 5000
+# seconds of an ordinary machine that encoding and decoding may take, for a call and for each byte
+CROSSING, CROSSING_BYTE = 0.004, 1e-7
+LOOK = "if the answer does nothing unusual, look at it by hand"
 
 
 class Session:
@@ -29,7 +36,10 @@ class Session:
         self.ended: str | None = None
         self.seconds = 0.0  # of the last call, without its way here
         self.used = 0.0
+        self.spent = 0.0  # of all steps of the last call
         self.budget = limits.task_seconds * pace
+        self.crossed = 0  # bytes, in both directions
+        self._computed: float | None = None
 
     def run(self, source: str, label: str = "cell", seconds: float | None = None) -> str:
         """Execute a cell; what it printed. Raises ``AnswerError`` or ``ProcessEnded``.
@@ -41,15 +51,19 @@ class Session:
         if seconds is not None and seconds < allowed:
             allowed, what = seconds, "what is left to all added cells"
         reply = self._ask({"op": "run", "source": source, "label": label}, allowed, what)
-        return str(reply.get("printed", ""))
+        return clean(reply.get("printed", ""), MOST_PRINTED)
 
     def function(self, name: str) -> Remote | None:
         """A stand-in for what is called ``name`` there, now; None if there is no such thing."""
-        handle = self._ask({"op": "get", "name": name}, 10 * self.pace, "a name")["handle"]
-        return None if handle is None else Remote(self, name, handle)
+        handle = self._ask({"op": "get", "name": name}, 10 * self.pace, "a name").get("handle")
+        return None if not isinstance(handle, int) else Remote(self, name, handle)
 
     def call(self, handle: int, name: str, args: tuple, kwargs: dict) -> Any:
-        """Raises ``AnswerError``, ``ProcessEnded``, or ``SandboxError`` for what cannot cross."""
+        """Raises ``AnswerError``, ``ProcessEnded``, or ``SandboxError`` for what cannot cross.
+
+        In three steps, so that the time of the answer is taken here and holds nothing else: the arguments
+        cross, the function is called, the value comes back.
+        """
         try:
             sent = {"args": encode_exactly(list(args)), "kwargs": encode_exactly(kwargs)}
         except Exception as error:
@@ -57,47 +71,62 @@ class Session:
         allowed, what = self.limits.call_seconds * self.pace, "one call"
         if self.budget < allowed:
             allowed, what = self.budget, "what is left to all calls of this task"
-        reply = self._ask({"op": "call", "handle": handle, **sent}, allowed, what)
-        self.budget = max(0.0, self.budget - self.used)
+        self.spent, self.crossed = 0.0, 0
+        hidden = self._step({"op": "arguments", **sent}, allowed, what)[1]
+        seconds = self._step({"op": "call", "handle": handle}, allowed, what)[1]
+        reply, more = self._step({"op": "value"}, allowed, what)
+        hidden += more
+        # what crossing takes is not the answer's, but nobody computes in secret meanwhile
+        free = self.pace * (CROSSING + CROSSING_BYTE * self.crossed)
+        self.seconds = seconds + max(0.0, hidden - free)
         try:
-            self.seconds = float(reply["seconds"])
             return decode(reply["value"])
         except Exception as error:
-            self.close()
-            raise SandboxError(f"the reply of {name} cannot be decoded: {_in_short(error)}") from None
+            self._end(f"replied what is no value ({_in_short(error)}); {LOOK}")
+
+    def _step(self, message: dict, seconds: float, what: str) -> tuple[dict, float]:
+        """The reply to one step of a call, and the seconds it took, which the budget pays."""
+        try:
+            return self._ask(message, seconds - self.spent, what), self.used
+        finally:
+            self.spent += self.used
+            self.budget = max(0.0, self.budget - self.used)
 
     def _ask(self, message: dict, seconds: float, what: str) -> dict:
         if self.ended:
             raise ProcessEnded(self.ended)
-        clock = ComputingTime(self.pid, seconds, what)
+        clock = ComputingTime(self.pid, seconds, what, self._computed)
         try:
-            send(self.channel, message, clock)
-            reply = receive(self.channel, clock)
+            self.crossed += send(self.channel, message, clock)
+            reply, size = receive_counted(self.channel, LARGEST_REPLY, clock)
+            self.crossed += size
         except TimeIsUp as error:
             self._end(str(error))
         except (OSError, EOFError):
             self._end("ended the whole Python process (too much memory, a crash, or os._exit)")
-        except (ValueError, RecursionError) as error:
-            self.close()
-            raise SandboxError(f"a message of the sandbox cannot be decoded: {_in_short(error)}") from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            self._end(f"sent what is no reply ({_in_short(error)}); {LOOK}")
         finally:
             with contextlib.suppress(TimeIsUp):
                 clock()
-            self.used = clock.used
+            self.used, self._computed = clock.used, clock.latest
         if "fault" in reply:
-            raise SandboxError(f"the sandbox fails: {str(reply['fault'])[:300]}")
+            self._end(f"could not be called ({clean(reply['fault'], 300)}); {LOOK}")
         if "error" in reply:
-            raise AnswerError(str(reply["error"])[:4000], bool(reply.get("unfinished")))
+            raise AnswerError(clean(reply["error"], 4000), bool(reply.get("unfinished")))
         return reply
 
-    def _end(self, why: str) -> None:
+    def _end(self, why: str) -> NoReturn:
         self.close()
         self.ended = why
         raise ProcessEnded(why)
 
     def close(self) -> None:
+        """End the process; once, for its number may be another's afterwards."""
+        if self.ended:
+            return
         for pid in (self.pid, self.outer_pid):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         self.channel.close()
         self.ended = "has ended"
@@ -119,5 +148,10 @@ class Remote:
         return self.session.call(self.handle, self.name, args, kwargs)
 
 
+def clean(text: Any, longest: int) -> str:
+    """Text from a stranger, of bounded length, which every file can hold."""
+    return str(text)[:longest].encode("utf-8", "backslashreplace").decode()
+
+
 def _in_short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:200]
+    return clean(f"{type(error).__name__}: {error}", 200)

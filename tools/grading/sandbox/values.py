@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections import Counter
 from typing import Any
 
 DTYPES = (
@@ -12,6 +13,8 @@ DTYPES = (
 ).split()
 DEEPEST = 20
 LARGEST_INT = 1 << 200
+MOST_ENTRIES = 1 << 25
+MOST_COLLISIONS = 1000
 COLLECTIONS = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 
 
@@ -121,12 +124,23 @@ def decode(value: Any, depth: int = 0) -> Any:
     if kind == "complex":
         return complex(*inside)
     if kind in COLLECTIONS:
-        return COLLECTIONS[kind]([decode(item, depth + 1) for item in inside])
+        items = [decode(item, depth + 1) for item in inside]
+        return COLLECTIONS[kind](_spread(items) if "set" in kind else items)
     if kind == "dict":
-        return {decode(key, depth + 1): decode(item, depth + 1) for key, item in inside}
+        pairs = [(decode(key, depth + 1), decode(item, depth + 1)) for key, item in inside]
+        _spread([key for key, _ in pairs])
+        return dict(pairs)
     if kind != "other":
         raise ValueError("not a kind of value")
     return Other(str(inside)[:100])
+
+
+def _spread(keys: list) -> list:
+    """The keys; ValueError where so many different ones share a hash that a table of them takes minutes."""
+    shared = Counter(map(hash, keys))
+    if shared and max(shared.values()) > MOST_COLLISIONS:
+        raise ValueError(f"more than {MOST_COLLISIONS} keys of one hash")
+    return keys
 
 
 def _decode_tensor(dtype: str, shape: list, data: str):
@@ -134,6 +148,9 @@ def _decode_tensor(dtype: str, shape: list, data: str):
 
     if dtype not in DTYPES or not all(isinstance(n, int) and 0 <= n < 1 << 32 for n in shape):
         raise ValueError("not a tensor")
+    # as lists, a tensor without entries may be larger than any other
+    if math.prod(max(n, 1) for n in shape) > MOST_ENTRIES or len(shape) > DEEPEST:
+        raise ValueError("a tensor of too many entries or axes")
     dtype, data = getattr(torch, dtype), bytearray(base64.b64decode(data, validate=True))
     if len(data) != math.prod(shape) * dtype.itemsize:
         raise ValueError("not the tensor's size")
