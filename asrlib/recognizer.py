@@ -16,15 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from asrlib.config.schema import Config
-from asrlib.data.audio import cut_audio, read_audio
+from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
+from asrlib.decoding.long_form import Listener, LongForm, scan, search
 from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
 from asrlib.errors import InputError
 from asrlib.files import replacing
 from asrlib.model_directory import find_model, member_folders, read_model, write_model
 from asrlib.signal.features import FrontEnd
+from asrlib.signal.recording import Blocks, resampled
 from asrlib.signal.resample import resample
 from asrlib.text.ngram import NGram
 from asrlib.text.tokenizers import Tokenizer
@@ -120,14 +122,39 @@ class Recognizer:
         return self.transcribe_batch([mono_samples(audio, sample_rate)])[0]
 
     @torch.no_grad()
+    def transcribe_long(
+        self,
+        audio: Any,
+        sample_rate: int | None = None,
+        window: float = LongForm.window,
+        overlap: float = LongForm.overlap,
+        join: str | None = None,
+    ) -> Hypothesis:
+        """Transcribe a recording of any length, a ``window`` of seconds at a time; a file is read in blocks.
+
+        Windows move by (1 - ``overlap``) of their length; ``join`` is one of `decoding.long_form.JOINS`, None
+        the default of the model's head. Raises ``InputError`` as ``transcribe`` does, and for a window, an
+        overlap or a join that cannot be.
+        """
+        settings, ctc = LongForm(window, overlap, join), self.uses_ctc
+        rate, blocks = recording_blocks(audio, sample_rate)
+        ensemble = self.ensemble if ctc else [self]
+        warps = self.warps if ctc else [1.0]
+        listeners = [Listener(member.front_end, member.model, warps) for member in ensemble]
+        sound = resampled(blocks, rate, self.config.features.sample_rate, self.device)
+        options = self._beam_options() if self.config.decoding.beam_width else None
+        frames = scan(listeners, sound, settings, ctc)
+        return self.hypothesis(search(frames, self.model, ctc, self.config.decoding.max_symbols, options))
+
+    @torch.no_grad()
     def transcribe_batch(self, utterances: Sequence[tuple[Tensor, int]]) -> list[Hypothesis]:
         """Transcribe several (samples, rate in Hz) at once; the same results as one by one."""
         rate = self.config.features.sample_rate
         waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
         lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
         padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
-        search = self._search_ctc if self.uses_ctc else self._search_rnnt
-        return [self.hypothesis(result) for result in search(padded, lengths)]
+        find = self._search_ctc if self.uses_ctc else self._search_rnnt
+        return [self.hypothesis(result) for result in find(padded, lengths)]
 
     def transcribe_cuts(self, cuts: CutSet, batch_seconds: float = 120.0) -> Iterable[tuple[str, Hypothesis]]:
         """Yield (cut id, hypothesis) for a whole corpus, batched by length, shortest first."""
@@ -237,3 +264,15 @@ def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:
             f"audio has shape {tuple(samples.shape)}; expected one row of mono samples, not empty"
         )
     return samples, sample_rate
+
+
+def recording_blocks(audio: Any, sample_rate: int | None) -> tuple[int, Blocks]:
+    """Return the rate in Hz of an audio file or of samples, and a function that yields its samples in blocks.
+
+    A file is read anew at each call, and never as a whole. Raises ``InputError`` as ``mono_samples`` does.
+    """
+    if isinstance(audio, (str, Path)):
+        path = Path(audio)
+        return audio_info(path).samplerate, lambda: map(torch.from_numpy, audio_blocks(path))
+    samples, rate = mono_samples(audio, sample_rate)
+    return rate, lambda: samples.split(10 * rate)
