@@ -259,7 +259,7 @@ class Recognizer:
 
     def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
         log_probs, frame_lengths = self._mean_log_probs(waveforms, lengths)
-        if self.config.decoding.words is not None:
+        if self.config.decoding.words is not None and isinstance(self.tokenizer, PhoneTokenizer):
             return search_words(log_probs, frame_lengths, self.tokenizer, self.word_list())
         if not self.config.decoding.beam_width:
             return greedy_ctc(log_probs, frame_lengths)

@@ -67,14 +67,14 @@ class Hypothesis:
             times=[frame_times(frame) for frame in result.frames],
             score=result.score,
             confidences=[float(np.exp(log_prob)) for log_prob in result.log_probs],
-            words=_words(result, tokenizer, frame_seconds),
+            words=_words(result, tokenizer, frame_times),
         )
 
 
-def _words(result: SearchResult, tokenizer: Tokenizer, frame_seconds: float) -> list[tuple[str, float]]:
+def _words(result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> list[tuple[str, float]]:
     starts = tokenizer.word_starts(result.labels)
     found = [
-        (tokenizer.decode(result.labels[start:end]).strip(), result.frames[start] * frame_seconds)
+        (tokenizer.decode(result.labels[start:end]).strip(), frame_times(result.frames[start]))
         for start, end in zip(starts, [*starts[1:], len(result.labels)], strict=True)
     ]
     return [(word, second) for word, second in found if word]  # a lone ▁ is none
