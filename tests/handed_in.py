@@ -19,7 +19,7 @@ REST = ALL - FIRST.points
 
 def exercise(*answered):
     """The exercise, with the right answers to the tasks named, or to all."""
-    notebook = nbformat.read(assignments.EXERCISES / NAME / f"{NAME}.ipynb", as_version=4)
+    notebook = nbformat.read(assignments.exercise(NAME), as_version=4)
     for task in TASKS:
         if not answered or task.name in answered:
             set_answer(notebook, task, task.solution)

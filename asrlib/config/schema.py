@@ -18,7 +18,7 @@ from asrlib import validate
 from asrlib.errors import InputError
 from asrlib.losses.objective import LossConfig
 from asrlib.models.contextnet import ContextNetConfig
-from asrlib.models.encoder import EncoderConfig
+from asrlib.models.encoder import Encoder, EncoderConfig
 from asrlib.models.joint import JointConfig
 from asrlib.models.prediction import PredictionConfig
 from asrlib.signal.augment_policy import AugmentPolicy
@@ -89,10 +89,14 @@ class TrainingConfig:
     ``checkpoint_blocks`` stores only the input of each encoder block and recomputes the block in the
     backward pass, which saves memory and costs time. ``capture`` is "auto" (use CUDA graphs where
     possible) or "off". ``workers`` threads read and decode the next batches during a step; with 0, each
-    batch is read when it is needed. docs/training.md says when each option pays off. Lesson 09.
+    batch is read when it is needed. docs/training.md says when each option pays off.
+
+    ``intermediate_weight`` is the share of the CTC loss that goes to what a self-conditioned encoder writes
+    between its layers (Nozaki & Komatsu 2021). Lesson 09.
     """
 
     ctc_weight: float = 0.0
+    intermediate_weight: float = 0.0
     epochs: int = 100
     max_steps: int | None = None
     batch_seconds: float = 120.0
@@ -142,7 +146,7 @@ class TrainingConfig:
             "checkpoint_every",
             "log_every",
         )
-        validate.fractions(where, "training", self, "ctc_weight", "average")
+        validate.fractions(where, "training", self, "ctc_weight", "intermediate_weight", "average")
         validate.not_negative(
             where,
             "training",
@@ -231,6 +235,7 @@ class Config:
             with validate.named(where, "encoder"):
                 encoder = self.encoder.build(self.features.mels)
                 encoder.set_checkpointing(self.training.checkpoint_blocks)
+            self._check_conditioning(where, encoder)
             if self.prediction is not None and self.joint is not None:
                 with validate.named(where, "prediction"):
                     prediction = self.prediction.build(1)
@@ -258,6 +263,18 @@ class Config:
             )
         if decoding.warps is not None and not (decoding.head == "ctc" or self.joint is None):
             raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
+
+    def _check_conditioning(self, where: str, encoder: Encoder) -> None:
+        if encoder.reads_ctc_head and self.training.ctc_weight == 0:
+            raise InputError(
+                f"{where}: the encoder reads the CTC head, and training.ctc_weight is 0: raise it, or set"
+                " encoder.self_conditioning: false"
+            )
+        if self.training.intermediate_weight > 0 and not encoder.reads_ctc_head:
+            raise InputError(
+                f"{where}: key training.intermediate_weight is {self.training.intermediate_weight}, but the"
+                " encoder writes nothing between its layers: use 0, or a conformer with self_conditioning"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as nested dictionaries of plain values."""

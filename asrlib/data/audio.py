@@ -10,7 +10,7 @@ Lesson 01 (waveforms).
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -39,7 +39,7 @@ def cut_audio(cut: "lhotse.cut.Cut") -> Float[np.ndarray, " samples"]:
     overhead. Raises ``InputError``, naming the file, if the audio cannot be read or has fewer samples than
     its header says.
     """
-    recording = getattr(cut, "recording", None)
+    recording: Any = getattr(cut, "recording", None)
     simple = recording is not None and not recording.transforms and len(recording.sources) == 1
     if simple and recording.num_channels > 1:
         simple = cut.channel == recording.channel_ids  # the cut has all channels of the recording
@@ -54,7 +54,7 @@ def cut_audio(cut: "lhotse.cut.Cut") -> Float[np.ndarray, " samples"]:
     return _decode(file, recording.id if isinstance(source, bytes) else source, first, cut.num_samples)
 
 
-def _decode(file, name: str, first: int, count: int) -> np.ndarray:
+def _decode(file: Any, name: str, first: int, count: int) -> np.ndarray:
     import soundfile
 
     try:
@@ -78,7 +78,7 @@ def _decode(file, name: str, first: int, count: int) -> np.ndarray:
     return np.ascontiguousarray(samples)
 
 
-def audio_info(path: Path):
+def audio_info(path: Path) -> Any:
     """Return a file's header as ``soundfile.info`` reads it: frames, samplerate, channels, format.
 
     ``frames`` are samples per channel. Raises ``InputError`` for a file that is missing, empty, a folder, not

@@ -11,7 +11,8 @@ and, if times are known, ``cut.words`` and ``cut.phones``. lhotse keeps them in 
 ``cut.custom["split"]`` is the name of its split, such as ``train``, ``dev`` or ``test``.
 
 To add a corpus, add an entry to ``asrlib.data.synthetic.SYNTHETIC`` or ``asrlib.data.public.PUBLIC``, or any
-object with the methods of ``Corpus`` to ``CORPORA``. Lessons 01 (waveforms) and 09 (training) load corpora.
+object with the methods of ``Corpus`` to the registry below; docs/extending.md adds one. Lessons 01
+(waveforms) and 09 (training) load corpora.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
 class Corpus(Protocol):
     """An entry of the registry. ``out`` is the folder that holds the corpus; None means the cache."""
 
-    name: str
-    license: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def license(self) -> str: ...
 
     @property
     def splits(self) -> Collection[str]:
@@ -54,7 +58,30 @@ class Corpus(Protocol):
         """Return the utterances of a split. None means train, dev and test together."""
 
 
-CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (*SYNTHETIC, *PUBLIC)}
+_BUILT_IN: tuple[Corpus, ...] = (
+    *SYNTHETIC,
+    *PUBLIC,
+)
+CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _BUILT_IN}
+
+
+def register_corpus(corpus: Corpus) -> Corpus:
+    """Make ``load_corpus(corpus.name)`` load this corpus; returns it.
+
+    Raises ``InputError`` unless ``corpus`` has the methods of ``Corpus`` and a name that, in any spelling, no
+    other corpus has.
+    """
+    if not isinstance(corpus, Corpus):
+        parts = "name", "license", "splits", "folder", "prepare", "load"
+        lacking = ", ".join(part for part in parts if not hasattr(corpus, part))
+        raise InputError(f"{type(corpus).__name__} is not a corpus: it lacks {lacking}")
+    taken = {_spelling(name) for name, other in CORPORA.items() if other is not corpus}
+    if not corpus.name or _spelling(corpus.name) in taken:
+        raise InputError(
+            f"a corpus cannot be called {corpus.name!r}; use another name than {', '.join(CORPORA)}"
+        )
+    CORPORA[corpus.name] = corpus
+    return corpus
 
 
 def load_corpus(

@@ -18,7 +18,14 @@ from torch import Tensor, nn
 
 from asrlib.models.encoder import Encoder
 from asrlib.models.layers.mask import frame_mask
-from asrlib.signal.features import FrontEnd, frame_count, preemphasize, running_mean, warp_filters
+from asrlib.signal.features import (
+    FrontEnd,
+    deviation,
+    mirrored,
+    preemphasize,
+    running_mean,
+    warp_filters,
+)
 
 
 class TracedFrontEnd(nn.Module):
@@ -47,7 +54,7 @@ class TracedFrontEnd(nn.Module):
         """Return log-mel features (warps, frames, mels), not normalized, of a signal (1, samples)."""
         real, imaginary = F.conv1d(emphasized[:, None], self.waves, stride=self.settings.hop).chunk(2, dim=1)
         power = (real.square() + imaginary.square()).transpose(1, 2)
-        return torch.log(power @ self.filters + self.settings.log_floor)
+        return self.settings.scaled(power @ self.filters)
 
     def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return features (warps, frames, mels) of a signal (samples,), and the number of valid frames.
@@ -58,19 +65,23 @@ class TracedFrontEnd(nn.Module):
         inside = 1 if length is None else frame_mask(length, signal.shape[1])
         if settings.normalize_signal:
             signal = signal / (signal * inside).abs().amax(1, keepdim=True).clamp(min=1e-9)
-        features = self.log_mels(preemphasize(signal, settings.preemphasis) * inside)
+        emphasized = preemphasize(signal, settings.preemphasis) * inside
+        ends = torch.full((1,), signal.shape[1]) if length is None else length
+        features = self.log_mels(mirrored(emphasized, ends, settings.margin))
         count = mask = None
         if length is not None:
-            count = frame_count(length, settings.window, settings.hop)
+            count = settings.frame_count(length)
             mask = frame_mask(count, features.shape[1])[..., None].float()
         if settings.normalize == "running":
             start = torch.zeros_like(features[:, :1], dtype=self.sums)
             features = features - running_mean(features, start)[0]
         elif settings.normalize != "none":
-            dims = (1,) if settings.normalize == "bin" else (1, 2)
+            dims = (1, 2) if settings.normalize == "utterance" else (1,)
             mean = _mean(features, mask, dims)
             variance = _mean((features - mean).square(), mask, dims)
-            features = (features - mean) / (variance.sqrt() + 1e-3)
+            frames = torch.ones_like(features[:, :, :1]) if mask is None else mask
+            deviations = deviation(variance, frames.sum(1, keepdim=True), settings.normalize)
+            features = (features - mean) / deviations
         return features if mask is None else features * mask, count
 
 

@@ -8,6 +8,8 @@ here:
 - The periodic Hann window is zero-padded at its end to the next power of two.
 - Features are the power spectrum on the HTK mel scale with unnormalized triangles, and the natural log of
   ``x + log_floor``.
+
+Other systems' conventions are options: ``centered`` windows, no ``logarithm``, ``normalize: recording``.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -23,7 +26,10 @@ from torch import Tensor
 from asrlib import validate
 from asrlib.errors import InputError
 
-NORMALIZATIONS = ("none", "utterance", "bin", "running")
+# a number, or a tensor of numbers
+Count = TypeVar("Count", int, Tensor)
+
+NORMALIZATIONS = ("none", "utterance", "bin", "running", "recording")
 
 
 @dataclass
@@ -38,6 +44,8 @@ class FeatureConfig:
     normalize_signal: bool = False
     normalize: str = "utterance"
     log_floor: float = 1e-6
+    logarithm: bool = True
+    centered: bool = False
 
     def check(self, where: str) -> None:
         """Raise ``InputError``, naming the file ``where`` and the key, for settings that cannot be used."""
@@ -98,7 +106,7 @@ def warp_filters(
     return filters[lower] * (1 - fraction) + filters[upper] * fraction
 
 
-def frame_count(samples: int | Tensor, window: int, hop: int) -> int | Tensor:
+def frame_count(samples: Count, window: int, hop: int) -> Count:
     """Return the number of frames in ``samples`` samples. A signal shorter than a window is one frame.
 
     ``window`` and ``hop`` are in samples.
@@ -139,6 +147,8 @@ def log_mel(
     normalize_signal: bool = FeatureConfig.normalize_signal,
     normalize: str = "none",
     log_floor: float = FeatureConfig.log_floor,
+    logarithm: bool = FeatureConfig.logarithm,
+    centered: bool = FeatureConfig.centered,
 ) -> Float[Tensor, "frames mels"]:
     """Return the log-mel features of one utterance, in natural log. Lesson 01.
 
@@ -148,15 +158,29 @@ def log_mel(
     - ``"none"``;
     - ``"utterance"``: zero mean and unit variance over all frames and bins;
     - ``"bin"``: zero mean and unit variance for each mel bin;
+    - ``"recording"``: as ``"bin"``, by the unbiased standard deviation with nothing added to it, so that
+      features without a logarithm may be as small as they like;
     - ``"running"``: subtract from each bin the mean of its frames so far, which evens out loudness and
       microphones without looking ahead.
+
+    ``logarithm`` False returns mel powers. ``centered`` puts the middle of window n at sample n · hop, with
+    the signal mirrored at its ends, and gives samples // hop + 1 frames.
 
     Raises ``InputError`` for an empty waveform, an unknown ``normalize``, and a window shorter than the hop.
     """
     if waveform.numel() == 0:
         raise InputError("waveform is empty: give at least one sample")
     front_end = FrontEnd(
-        sample_rate, window_ms, hop_ms, mels, preemphasis, normalize_signal, normalize, log_floor
+        sample_rate,
+        window_ms,
+        hop_ms,
+        mels,
+        preemphasis,
+        normalize_signal,
+        normalize,
+        log_floor,
+        logarithm,
+        centered,
     ).to(waveform.device)
     samples = torch.tensor([waveform.shape[0]], device=waveform.device)
     return front_end(waveform[None], samples)[0][0]
@@ -170,6 +194,9 @@ class FrontEnd(torch.nn.Module):
     window shorter than the hop.
     """
 
+    taper: Tensor
+    filters: Tensor
+
     def __init__(
         self,
         sample_rate: int = FeatureConfig.sample_rate,
@@ -180,6 +207,8 @@ class FrontEnd(torch.nn.Module):
         normalize_signal: bool = FeatureConfig.normalize_signal,
         normalize: str = "none",
         log_floor: float = FeatureConfig.log_floor,
+        logarithm: bool = FeatureConfig.logarithm,
+        centered: bool = FeatureConfig.centered,
     ):
         super().__init__()
         if normalize not in NORMALIZATIONS:
@@ -197,6 +226,9 @@ class FrontEnd(torch.nn.Module):
         self.normalize_signal = normalize_signal
         self.normalize = normalize
         self.log_floor = log_floor
+        self.logarithm = logarithm
+        # samples mirrored at either end
+        self.margin = self.window // 2 if centered else 0
         taper, filters = _tables(sample_rate, self.window, self.fft_size, mels)
         self.register_buffer("taper", taper, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
@@ -215,33 +247,62 @@ class FrontEnd(torch.nn.Module):
         with torch.autocast(waveforms.device.type, enabled=False):  # power spectra need more than 16 bits
             if self.normalize_signal:
                 waveforms = waveforms / (waveforms * inside).abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
-            frames = frame(preemphasize(waveforms, self.preemphasis) * inside, self.window, self.hop)
-            features = self.log_mels(frames, warp)
-            counts = frame_count(lengths, self.window, self.hop)
+            signal = mirrored(preemphasize(waveforms, self.preemphasis) * inside, lengths, self.margin)
+            features = self.log_mels(frame(signal, self.window, self.hop), warp)
+            counts = self.frame_count(lengths)
             mask = (
                 torch.arange(features.shape[1], device=features.device)[None, :, None] < counts[:, None, None]
             )
             return self._normalized(features, mask) * mask, counts
 
+    def frame_count(self, samples: Count) -> Count:
+        """Return the frames of so many samples."""
+        return frame_count(samples + 2 * self.margin, self.window, self.hop)
+
     def log_mels(
         self, frames: Float[Tensor, "batch frames window"], warp: Float[Tensor, "batch"] | None = None
     ) -> Float[Tensor, "batch frames mels"]:
-        """Return log-mel features of pre-emphasized frames, before normalization."""
+        """Return log-mel features (mel powers without ``logarithm``) of pre-emphasized frames, before
+        normalization.
+        """
         spectrum = torch.fft.rfft(frames * self.taper, n=self.fft_size)
         power = spectrum.real.square() + spectrum.imag.square()
         filters = self.filters if warp is None else warp_filters(self.filters, warp)
-        return torch.log(power @ filters + self.log_floor)
+        return self.scaled(power @ filters)
+
+    def scaled(self, power: Float[Tensor, "*frames mels"]) -> Float[Tensor, "*frames mels"]:
+        """Return the natural logarithm of mel powers, or with ``logarithm`` False the powers."""
+        return torch.log(power + self.log_floor) if self.logarithm else power
 
     def _normalized(self, features: Tensor, mask: Tensor) -> Tensor:
         if self.normalize == "none":
             return features
         if self.normalize == "running":
             return features - running_mean(features)[0]
-        dims = (1,) if self.normalize == "bin" else (1, 2)
+        dims = (1, 2) if self.normalize == "utterance" else (1,)
         count = mask.expand_as(features).sum(dims, keepdim=True)
         mean = (features * mask).sum(dims, keepdim=True) / count
         variance = ((features - mean).square() * mask).sum(dims, keepdim=True) / count
-        return (features - mean) / (variance.sqrt() + 1e-3)
+        return (features - mean) / deviation(variance, count, self.normalize)
+
+
+def deviation(variance: Tensor, count: Tensor, normalize: str) -> Tensor:
+    """Return what centered features are divided by: of a variance over ``count`` numbers."""
+    if normalize == "recording":
+        return (variance * (count / (count - 1).clamp(min=1))).sqrt().clamp(min=1e-12)
+    return variance.sqrt() + 1e-3
+
+
+def mirrored(
+    signal: Float[Tensor, "batch samples"], lengths: Int[Tensor, "batch"], margin: int
+) -> Float[Tensor, "batch padded"]:
+    """Return each signal with ``margin`` samples before and behind it, mirrored at its first and last one."""
+    if not margin:
+        return signal
+    position = torch.arange(-margin, signal.shape[1] + margin, device=signal.device).abs()
+    last = lengths[:, None] - 1
+    position = torch.minimum(position, 2 * last - position).clamp(min=0)
+    return signal.gather(1, torch.minimum(position, last))
 
 
 def running_mean(

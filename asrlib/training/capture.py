@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from asrlib.backend import asking_nothing
 from asrlib.config.schema import Config
 from asrlib.data.batches import Batch
 from asrlib.models.build import build_model
+from asrlib.models.transducer import Transducer
 from asrlib.signal.augment import hide
 from asrlib.signal.augment_policy import augment_waveforms, draw_spec_masks, draw_warp
-from asrlib.signal.features import frame_count
 from asrlib.training.graphs import Packed, Recorder, aligned_views
 from asrlib.training.noise import noisy_weights
 from asrlib.training.step import Outcome, TrainingStep
@@ -146,7 +146,7 @@ class CapturedStep(TrainingStep):
                 self.update_graph()
         return CapturedOutcome(self.loss_and_norm, completed)
 
-    def network_to_decode(self) -> nn.Module:
+    def network_to_decode(self) -> Transducer:
         """Return a copy of the network on ``eager_device``.
 
         ``Recognizer`` moves the network, which gives an LSTM's weights new memory. The graphs would
@@ -178,9 +178,7 @@ class CapturedStep(TrainingStep):
         )
         waveforms = augment_waveforms(waveforms, lengths, front_end.sample_rate, augment, generator)
         warp = draw_warp(augment, len(waveforms), generator)
-        counts, frames = (
-            frame_count(n, front_end.window, front_end.hop) for n in (batch.lengths, waveforms.shape[1])
-        )
+        counts, frames = (front_end.frame_count(n) for n in (batch.lengths, waveforms.shape[1]))
         masks = draw_spec_masks(augment, counts, frames, self.config.features.mels, generator)
         return _Inputs(waveforms, batch.lengths, warp, *masks, batch.targets, batch.target_lengths)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asrlib.config.schema import Config
 from asrlib.data.ahead import one_ahead
@@ -30,6 +30,7 @@ from asrlib.evaluate import check_references, evaluate
 from asrlib.extras import require
 from asrlib.files import replacing
 from asrlib.models.build import build_model
+from asrlib.models.transducer import Transducer
 from asrlib.recognizer import Recognizer
 from asrlib.signal.augment_policy import draw_speed
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
@@ -137,7 +138,7 @@ def _checkpoint_to_resume(accelerator: Accelerator, out: Path, resume: bool) -> 
     return last
 
 
-def _initial_model(config: Config, init: str | Path | None) -> nn.Module:
+def _initial_model(config: Config, init: str | Path | None) -> Transducer:
     model = build_model(config)
     if init is not None:
         initialize_weights(model, Path(init))
@@ -256,11 +257,13 @@ class _Run:
         """
         while len(self.unexamined) > leave:
             number, ids, outcome = self.unexamined.popleft()
-            if outcome.problem is None:
-                self.bad_steps = 0
-                self.losses.append(outcome.loss)
-            else:
+            if outcome.problem is not None:
                 self._skip(number, outcome.problem, ids)
+                continue
+            loss = outcome.loss
+            assert loss is not None  # it is where there is no problem
+            self.bad_steps = 0
+            self.losses.append(loss)
 
     def _skip(self, step: int, problem: str, ids: list[str]) -> None:
         self.bad_steps += 1

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from asrlib.config.schema import Config, TrainingConfig
 from asrlib.data.batches import Batch
 from asrlib.losses.arguments import values_unchecked
+from asrlib.models.transducer import Transducer
 from asrlib.signal.augment_policy import augmented_features
 from asrlib.signal.features import FrontEnd
 from asrlib.training.average import WeightAverage
@@ -178,7 +179,7 @@ class TrainingStep:
             buffer.copy_(value)
         self.optimizer.zero_grad()
 
-    def network_to_decode(self) -> nn.Module:
+    def network_to_decode(self) -> Transducer:
         """Return the network on ``eager_device``, for use until the next step."""
         return self.network
 

@@ -16,6 +16,7 @@ from asrlib.config.schema import TrainingConfig
 from asrlib.data import shar
 from asrlib.errors import InputError
 from asrlib.models.build import build_model
+from asrlib.models.transducer import Transducer
 from asrlib.training.step import TrainingStep
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class XlaStep(TrainingStep):
             return f"the loss is {float(loss)}"
         return super().problem_after_backward(loss, norm)
 
-    def network_to_decode(self) -> nn.Module:
+    def network_to_decode(self) -> Transducer:
         """Return a copy of the network on the CPU."""
         copied = build_model(self.config)
         copied.load_state_dict({name: value.cpu() for name, value in self.network.state_dict().items()})

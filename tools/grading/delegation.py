@@ -32,8 +32,9 @@ _WHOLE_PACKAGES = ("torchaudio", "librosa", "jiwer", "sentencepiece", "lhotse", 
 _INDIRECT = {
     "eval", "exec", "compile", "__import__", "importlib", "globals", "vars", "locals", "inspect", "ctypes",
     "_ctypes", "gc", "marshal", "pickle", "runpy", "pkgutil", "zipimport", "operator.attrgetter", "sys",
-    "builtins", "__builtins__", "__subclasses__", "__globals__", "__code__", "f_globals", "f_back", "settrace",
-    "setprofile", "subprocess", "socket", "os.system", "threading", "_thread", "multiprocessing", "concurrent",
+    "builtins", "__builtins__", "__subclasses__", "__globals__", "__code__", "f_globals", "f_back",
+    "settrace", "setprofile", "subprocess", "socket", "os.system", "threading", "_thread",
+    "multiprocessing", "concurrent",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ MOST_PARTS, MOST_CELLS, LONGEST_CELL = 500_000, 2000, 200_000
 DEEPEST_FOLDER, LONGEST_NAME, MOST_NOTES, LONGEST_NOTE = 12, 80, 40, 500
 # folders and files that no student makes
 JUNK = {"__pycache__", "__MACOSX", ".ipynb_checkpoints", ".git", ".DS_Store", "Thumbs.db", "desktop.ini"}
-MARKS = r"###(\s*(?:BEGIN|END) (?:HIDDEN TESTS|SOLUTION|MARK SCHEME))"
+MARKS = r"(BEGIN|END) (HIDDEN TESTS|SOLUTION|MARK SCHEME)"
 # what browsers, JupyterLab and file managers put behind the name of a copy; of a student's own name, only
 # what cannot belong to it
 COPY = re.compile(r"(-Copy\d*|\s*\(\d+\)|[\s_-]+copy(\s*\d+)?|-\d+)$", flags=re.I)
@@ -148,7 +148,7 @@ def _cells(notebook) -> nbformat.NotebookNode:
 
 def _harmless(source: str) -> str:
     """A cell's text that a file can hold and in which nbgrader sees none of its own marks."""
-    return re.sub(MARKS, r"# \1", printable(source), flags=re.I)
+    return re.sub(MARKS, r"\1-\2", printable(source), flags=re.I)
 
 
 def printable(text: str) -> str:
@@ -168,7 +168,7 @@ def choose_among_copies(submissions: list[Submission]) -> None:
     for (student, assignment), group in groups.items():
         if len(group) == 1:
             continue
-        names = {s.path.stem for s in group} | {assignment, student}
+        names = {s.path.stem for s in group} | {assignment, f"exercise_{assignment}", student}
         originals = [s for s in group if COPY.sub("", s.path.stem) not in names - {s.path.stem}]
         candidates = originals or group
         best = min(candidates, key=lambda s: (-_time(s.path), str(s.path)))
