@@ -1,4 +1,4 @@
-"""Layers run again in the backward pass instead of keeping what they computed (Chen et al. 2016)."""
+"""Gradient checkpointing: run a layer again in the backward pass to save memory (Chen et al. 2016)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(layer: nn.Module, *arguments: Any) -> Any:
-    """Return ``layer(*arguments)``, of which only the arguments are kept for the backward pass.
+    """Return ``layer(*arguments)``, keeping only the arguments for the backward pass.
 
-    The second run sees the buffers and the random numbers of the first and changes no buffer, so that
-    running statistics know each batch once.
+    The second run uses the same buffers and random numbers as the first. It changes no buffer, so that
+    running statistics include each batch once.
     """
     before: list[Tensor] = []
     return checkpoint(
