@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(layer: nn.Module, *arguments: Any) -> Any:
+def recomputed(layer: nn.Module, *arguments: Any, random: bool) -> Any:
     """Return ``layer(*arguments)``, keeping only the arguments for the backward pass.
 
-    The second run uses the same buffers and random numbers as the first. It changes no buffer, so that
-    running statistics include each batch once.
+    The second run uses the buffers of the first and changes none, so that running statistics include each
+    batch once. It also uses the same random numbers if the layer is ``random``, which a CUDA graph does not
+    allow.
     """
     before: list[Tensor] = []
     return checkpoint(
@@ -22,6 +23,7 @@ def recomputed(layer: nn.Module, *arguments: Any) -> Any:
         layer,
         *arguments,
         use_reentrant=False,
+        preserve_rng_state=random,
         context_fn=lambda: (_remembered(layer, before), _restored(layer, before)),
     )
 
