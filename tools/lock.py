@@ -80,6 +80,8 @@ def problems(root: Path = ROOT) -> list[str]:
         environment = PLATFORM | {"python_version": python, "python_full_version": f"{python}.0"}
         here = [pin for pin in locked if pin.marker is None or pin.marker.evaluate(environment)]
         for requirement in map(Requirement, wanted(root)):
+            if requirement.marker is not None and not requirement.marker.evaluate(environment):
+                continue
             of_name = [pin for pin in here if pin.name == requirement.name.lower()]
             chosen = [str(pin.specifier).removeprefix("==") for pin in of_name]
             if len(chosen) != 1 or not requirement.specifier.contains(chosen[0]):

@@ -23,7 +23,9 @@ def data(
     """Download a public corpus and verify its checksums, or synthesize a corpus."""
     from asrlib.data.corpora import find_corpus, load_corpus, summary
     from asrlib.data.shar import write_shar
+    from asrlib.extras import require
 
+    require("train", "lhotse")
     if shar is not None and shar.exists():  # checked before hours of downloading
         raise InputError(f"{shar} already exists: give --shar a new folder")
     if shar is not None and Path(name).is_dir():

@@ -6,6 +6,7 @@ from asrlib import validate
 from asrlib.errors import InputError
 from asrlib.models.conformer import ConformerConfig
 from asrlib.models.contextnet import ContextNetConfig
+from asrlib.models.conv_lstm import ConvLSTMConfig
 from asrlib.models.encoder import EncoderConfig
 
 # the kind of a configuration that names none
@@ -13,6 +14,7 @@ DEFAULT_KIND = ContextNetConfig.kind
 _BUILT_IN = (
     ContextNetConfig,
     ConformerConfig,
+    ConvLSTMConfig,
     # one line for each kind; docs/extending.md adds one
 )
 ENCODERS: dict[str, type[EncoderConfig]] = {config.kind: config for config in _BUILT_IN}

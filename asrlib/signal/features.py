@@ -255,7 +255,7 @@ class FrontEnd(torch.nn.Module):
             )
             return self._normalized(features, mask) * mask, counts
 
-    def frame_count(self, samples: int | Tensor) -> int | Tensor:
+    def frame_count(self, samples: Count) -> Count:
         """Return the frames of so many samples."""
         return frame_count(samples + 2 * self.margin, self.window, self.hop)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from asrlib.config.schema import Config
 from asrlib.errors import InputError
-from asrlib.export.imports import lcasr
+from asrlib.export.imports import csr, lcasr
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import Tokenizer
 
@@ -20,6 +20,7 @@ from asrlib.text.tokenizers import Tokenizer
 Importer = Callable[[Path, Path | None], tuple[Config, nn.Module, Tokenizer]]
 IMPORTERS: dict[str, Importer] = {
     "lcasr": lcasr.read,
+    "csr": csr.read,
 }
 
 
