@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from asrlib.config.schema import Config
-from asrlib.data.audio import cut_audio, read_audio
+from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
+from asrlib.decoding.long_form import Listener, LongForm, scan, search
 from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
 from asrlib.decoding.words import search_words
 from asrlib.errors import InputError
@@ -27,6 +28,8 @@ from asrlib.files import replacing
 from asrlib.model_directory import find_model, member_folders, read_model, write_model
 from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
+from asrlib.signal.frame_times import FrameTimes
+from asrlib.signal.recording import Blocks, resampled
 from asrlib.signal.resample import resample
 from asrlib.text.lexicon import Lexicon
 from asrlib.text.ngram import NGram
@@ -55,6 +58,7 @@ class Recognizer:
         self.model = model.to(self.device).eval()
         self.front_end = FrontEnd(**vars(config.features)).to(self.device)
         self.frame_seconds = config.features.hop_ms / 1000 * model.encoder.reduction
+        self.frame_times = FrameTimes(self.frame_seconds, config.features.window_ms / 2000)
 
     @property
     def uses_ctc(self) -> bool:
@@ -126,6 +130,31 @@ class Recognizer:
         return self.transcribe_batch([mono_samples(audio, sample_rate)])[0]
 
     @torch.no_grad()
+    def transcribe_long(
+        self,
+        audio: Any,
+        sample_rate: int | None = None,
+        window: float = LongForm.window,
+        overlap: float = LongForm.overlap,
+        join: str | None = None,
+    ) -> Hypothesis:
+        """Transcribe a recording of any length, a ``window`` of seconds at a time; a file is read in blocks.
+
+        Windows move by (1 - ``overlap``) of their length; ``join`` is one of `decoding.long_form.JOINS`, None
+        the default of the model's head. Raises ``InputError`` as ``transcribe`` does, and for a window, an
+        overlap or a join that cannot be.
+        """
+        settings, ctc = LongForm(window, overlap, join), self.uses_ctc
+        rate, blocks = recording_blocks(audio, sample_rate)
+        ensemble = self.ensemble if ctc else [self]
+        warps = self.warps if ctc else [1.0]
+        listeners = [Listener(member.front_end, member.model, warps) for member in ensemble]
+        sound = resampled(blocks, rate, self.config.features.sample_rate, self.device)
+        options = self._beam_options() if self.config.decoding.beam_width else None
+        frames = scan(listeners, sound, settings, ctc)
+        return self.hypothesis(search(frames, self.model, ctc, self.config.decoding.max_symbols, options))
+
+    @torch.no_grad()
     def transcribe_batch(self, utterances: Sequence[tuple[Tensor, int]]) -> list[Hypothesis]:
         """Transcribe several utterances, given as (samples, rate in Hz), in one batch.
 
@@ -193,8 +222,8 @@ class Recognizer:
         return found
 
     def hypothesis(self, result: SearchResult) -> Hypothesis:
-        """Return a search result as text, with times in seconds."""
-        return Hypothesis.from_search(result, self.tokenizer, self.frame_seconds)
+        """Write a search's result as text, with times in seconds."""
+        return Hypothesis.from_search(result, self.tokenizer, self.frame_times)
 
     def reference(self, text: str) -> str:
         """Return a transcript in the form that hypotheses have: words, or else the tokenizer's."""
@@ -230,7 +259,7 @@ class Recognizer:
 
     def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
         log_probs, frame_lengths = self._mean_log_probs(waveforms, lengths)
-        if self.config.decoding.words is not None:
+        if self.config.decoding.words is not None and isinstance(self.tokenizer, PhoneTokenizer):
             return search_words(log_probs, frame_lengths, self.tokenizer, self.word_list())
         if not self.config.decoding.beam_width:
             return greedy_ctc(log_probs, frame_lengths)
@@ -289,3 +318,15 @@ def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:
             f"audio has shape {tuple(samples.shape)}; expected a non-empty 1-D array of mono samples"
         )
     return samples, sample_rate
+
+
+def recording_blocks(audio: Any, sample_rate: int | None) -> tuple[int, Blocks]:
+    """Return the rate in Hz of an audio file or of samples, and a function that yields its samples in blocks.
+
+    A file is read anew at each call, and never as a whole. Raises ``InputError`` as ``mono_samples`` does.
+    """
+    if isinstance(audio, (str, Path)):
+        path = Path(audio)
+        return audio_info(path).samplerate, lambda: map(torch.from_numpy, audio_blocks(path))
+    samples, rate = mono_samples(audio, sample_rate)
+    return rate, lambda: samples.split(10 * rate)

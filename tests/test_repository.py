@@ -140,9 +140,15 @@ def test_the_citation_is_valid():
 # -------------------------------------------------------------------------------- lint
 
 
-def test_make_lint_checks_style_form_layers_and_types():
+def test_make_lint_checks_style_form_layers_types_and_lock():
     recipe = MAKEFILE.split("lint: $(READY)\n")[1].split("\n\n")[0]
-    for command in ("ruff check", "ruff format --check", "lint-imports", "mypy"):
+    for command in (
+        "ruff check",
+        "ruff format --check",
+        "lint-imports",
+        "mypy",
+        "python tools/lock.py --check",
+    ):
         assert f"$(BIN)/{command}" in recipe
 
 

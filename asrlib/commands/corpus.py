@@ -27,7 +27,9 @@ def data(
     from asrlib.data.corpora import find_corpus, load_corpus, summary
     from asrlib.data.hdf5 import is_hdf5, write_hdf5
     from asrlib.data.shar import write_shar
+    from asrlib.extras import require
 
+    require("train", "lhotse")
     if shar is not None and shar.exists():  # checked before hours of downloading
         raise InputError(f"{shar} already exists: give --shar a new folder")
     if hdf5 is not None and (hdf5.exists() or not is_hdf5(hdf5)):

@@ -73,6 +73,21 @@ def transcribe(
         bool,
         typer.Option("--stream", help="Feed the file in chunks of 0.1 s and print each new hypothesis."),
     ] = False,
+    words: Annotated[bool, typer.Option("--words", help="Also print each word with its second.")] = False,
+    window: Annotated[
+        float | None,
+        typer.Option(help="For recordings of any length: go through the file in windows of so many seconds."),
+    ] = None,
+    overlap: Annotated[
+        float | None, typer.Option(help="The part of a window that the next one hears again: 0.875.")
+    ] = None,
+    join: Annotated[
+        str | None,
+        typer.Option(
+            help="How windows become one: average (CTC heads), middle, or whole: a pass over the whole"
+            " recording, of an encoder that sees no further than the window."
+        ),
+    ] = None,
     beam: BeamOption = None,
     lm: LMOption = None,
     lm_weight: LMWeightOption = None,
@@ -89,15 +104,32 @@ def transcribe(
     files = arguments[1:] if folder else arguments
     if not files:
         raise InputError("no audio file is given: use asrlib transcribe [MODEL_DIR] AUDIO...")
+    long_form = {"window": window, "overlap": overlap, "join": join}
+    given = {key: value for key, value in long_form.items() if value is not None}
+    if given and (stream or window is None):
+        raise InputError(
+            f"--{next(iter(given))} is for recordings heard window by window:"
+            + (" drop it or --stream" if stream else " add for instance --window 20")
+        )
+    if overlap is not None and join == "whole":
+        raise InputError("--overlap is set by the window where --join is whole: drop it")
     recognizer = Recognizer.load(folder)
     _configure_search(recognizer, beam, lm, lm_weight, label_bonus, phones)
     for file in files:
-        hypothesis = _transcribe_stream(recognizer, file) if stream else recognizer.transcribe(file)
+        if stream:
+            hypothesis = _transcribe_stream(recognizer, file)
+        elif given:
+            hypothesis = recognizer.transcribe_long(file, **given)
+        else:
+            hypothesis = recognizer.transcribe(file)
         print(f"{file}\t{hypothesis.text}" if len(files) > 1 else hypothesis.text)
         if times or phones:
             columns = hypothesis.tokens, hypothesis.times, hypothesis.confidences
             for token, second, confidence in zip(*columns, strict=True):
                 print(f"  {second:7.2f} s  {confidence:4.0%}  {token}")
+        if words:
+            for word, second in hypothesis.words:
+                print(f"  {second:7.2f} s  {word}")
 
 
 def _configure_search(

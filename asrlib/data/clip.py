@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from lhotse.cut import MonoCut
 
 from asrlib.data.audio import cut_audio
 from asrlib.errors import InputError
+from asrlib.extras import extra
+
+with extra("train"):
+    from lhotse.cut import MonoCut
 
 Spans = list[tuple[str, float, float]]
 
@@ -52,7 +55,9 @@ class Clip(MonoCut):
     def _spans(self, kind: str) -> Spans:
         alignment = self.supervisions[0].alignment or {}
         if kind not in alignment:
-            raise InputError(f"{self.id}: the corpus has no {kind} times; align it with asrlib.ctc_align")
+            raise InputError(
+                f"{self.id}: the corpus has no {kind} times; align the text with asrlib.ctc_align"
+            )
         return [(item.symbol, item.start, item.end) for item in alignment[kind]]
 
     def to_dict(self) -> dict:

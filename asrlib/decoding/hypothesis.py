@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.text.tokenizers import Tokenizer
 
 
@@ -55,14 +56,25 @@ class Hypothesis:
     times: list[float]
     score: float
     confidences: list[float]
+    words: list[tuple[str, float]] = field(default_factory=list, repr=False)
 
     @classmethod
-    def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_seconds: float) -> Hypothesis:
-        """Return a search result as text; ``frame_seconds`` is the duration of an encoder frame."""
+    def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> Hypothesis:
+        """Write a search's result as text; ``frame_times`` are those of the encoder's frames."""
         return cls(
             text=tokenizer.decode(result.labels) if result.text is None else result.text,
             tokens=[tokenizer.labels[label - 1] for label in result.labels],
-            times=[frame * frame_seconds for frame in result.frames],
+            times=[frame_times(frame) for frame in result.frames],
             score=result.score,
             confidences=[float(np.exp(log_prob)) for log_prob in result.log_probs],
+            words=_words(result, tokenizer, frame_times),
         )
+
+
+def _words(result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> list[tuple[str, float]]:
+    starts = tokenizer.word_starts(result.labels)
+    found = [
+        (tokenizer.decode(result.labels[start:end]).strip(), frame_times(result.frames[start]))
+        for start, end in zip(starts, [*starts[1:], len(result.labels)], strict=True)
+    ]
+    return [(word, second) for word, second in found if word]  # a lone ▁ is none

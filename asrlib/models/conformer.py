@@ -35,6 +35,7 @@ class NormedHead(nn.Module):
         self.linear = nn.Linear(dim, vocabulary)
 
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows V"]:
+        """Return the scores of each frame."""
         return self.linear(self.norm(x))
 
 
@@ -99,6 +100,7 @@ class ConformerEncoder(Encoder):
         mask = FrameMask(frame_mask(lengths, x.shape[1])) if masked else None
         x = x if self.positions is None else self.positions(x)
         rotary, settings = None, self.config
+        random = settings.dropout > 0
         if settings.positions == "rotary":
             shape = x.shape[1], settings.head_dim, settings.rotary_base, settings.rotary_interpolation
             rotary = rotary_table(*shape, device=x.device)
@@ -106,7 +108,7 @@ class ConformerEncoder(Encoder):
         for number, layer in enumerate(self.layers, start=1):
             arguments = x, mask, rotary, self.attention_window
             recompute = self.checkpoint_layers and self.training and torch.is_grad_enabled()
-            x = recomputed(layer, *arguments) if recompute else layer(*arguments)
+            x = recomputed(layer, *arguments, random=random) if recompute else layer(*arguments)
             if self.way_back is not None and number < len(self.layers):
                 log_probs = self._head[0](x).float().log_softmax(-1)
                 x = x + self.way_back(log_probs.exp().to(x.dtype))

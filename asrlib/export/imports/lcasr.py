@@ -14,6 +14,7 @@ The word pieces themselves are a sentencepiece model in a file of its own.
 from __future__ import annotations
 
 import collections
+import json
 import pickle
 import re
 import typing
@@ -23,11 +24,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asrlib.config.schema import Config, DecodingConfig, TokenizerConfig, TrainingConfig, check_vocabulary
+from asrlib.config.parse import parse_config
+from asrlib.config.schema import Config, check_vocabulary
 from asrlib.errors import InputError, first_line
 from asrlib.models.build import build_model
 from asrlib.models.conformer import ConformerConfig
-from asrlib.signal.features import FeatureConfig
 from asrlib.text.tokenizers import Tokenizer, read_tokenizer
 
 # the values that the kit's network has; a checkpoint may also leave the key out
@@ -51,6 +52,7 @@ _ONLY = {
     "learned_rotary": (False,),
     "transformer": (False,),
 }
+FEATURES = {"preemphasis": 0.0, "normalize": "recording", "logarithm": False, "centered": True}
 # theirs in a layer, as a pattern, and ours; and outside the layers
 _IN_LAYER = {
     r"ff([12])\.fn\.norm": r"feed_forward\1.norm",
@@ -144,42 +146,41 @@ def _configuration(weights: dict[str, Tensor], settings: dict[str, Any], path: P
     for key, allowed in _ONLY.items():
         if settings.get(key, allowed[0]) not in allowed:
             raise InputError(f"{path}: its network has {key} {settings[key]!r}, which the kit does not build")
-    try:
-        dim, channels = settings["d_model"], settings["subsampling_conv_channels"]
-        positions = "rotary" if settings.get("use_rotary") else "none"
-        encoder = ConformerConfig(
-            layers=settings["n_layers"],
-            dim=dim,
-            heads=settings["n_heads"],
-            head_dim=settings["head_dim"],
-            kernel=settings["conv_kernel_size"],
-            subsampling_channels=dim if channels == -1 else channels,
-            positions="fourier" if settings.get("fourier_pos_enc") else positions,
-            rotary_base=float(settings.get("rotary_base_freq", 10000)),
-            rotary_interpolation=float(weights.get("rotary_pos_emb.rotary_interpolation_factor", 1.0)),
-            self_conditioning=settings.get("self_conditioning", True),
-            norm_twice=settings.get("legasee_double_norm", True),
-            dropout=settings.get("dropout_ff", 0.0),
-        )
-        vocabulary, mels = weights["decoder.ff.weight"].shape[0], settings["feat_in"]
-    except KeyError as error:
-        raise InputError(f"{path} is not an lcasr checkpoint: it lacks {error.args[0]}") from None
     if settings.get("use_rotary") and settings.get("fourier_pos_enc"):
         raise InputError(f"{path}: its network has rotary and Fourier positions; the kit builds either")
-    config = Config(
-        name=f"long-context-{encoder.layers}l-{dim}d",
-        features=FeatureConfig(
-            mels=mels, preemphasis=0.0, normalize="recording", logarithm=False, centered=True
-        ),
-        tokenizer=TokenizerConfig(kind="wordpieces", vocabulary=vocabulary),
-        encoder=encoder,
-        prediction=None,
-        joint=None,
-        training=TrainingConfig(ctc_weight=1.0),
-        decoding=DecodingConfig(head="ctc"),
-    )
-    config.check(str(path))
-    return config
+    positions = "rotary" if settings.get("use_rotary") else "none"
+    try:
+        layers, dim, mels = settings["n_layers"], settings["d_model"], settings["feat_in"]
+        channels = settings["subsampling_conv_channels"]
+        encoder = {
+            "kind": "conformer",
+            "layers": layers,
+            "dim": dim,
+            "heads": settings["n_heads"],
+            "head_dim": settings["head_dim"],
+            "kernel": settings["conv_kernel_size"],
+            "subsampling_channels": dim if channels == -1 else channels,
+            "positions": "fourier" if settings.get("fourier_pos_enc") else positions,
+            "rotary_base": settings.get("rotary_base_freq", 10000),
+            "rotary_interpolation": float(weights.get("rotary_pos_emb.rotary_interpolation_factor", 1.0)),
+            "self_conditioning": settings.get("self_conditioning", True),
+            "norm_twice": settings.get("legasee_double_norm", True),
+            "dropout": settings.get("dropout_ff", 0.0),
+        }
+        vocabulary = weights["decoder.ff.weight"].shape[0]
+    except KeyError as error:
+        raise InputError(f"{path} is not an lcasr checkpoint: it lacks {error.args[0]}") from None
+    content = {
+        "name": f"long-context-{layers}l-{dim}d",
+        "features": FEATURES | {"mels": mels},
+        "tokenizer": {"kind": "wordpieces", "vocabulary": vocabulary},
+        "encoder": encoder,
+        "prediction": None,
+        "joint": None,
+        "training": {"ctc_weight": 1.0},
+        "decoding": {"head": "ctc"},
+    }
+    return parse_config(json.dumps(content, default=repr), str(path))
 
 
 def _translated(weights: dict[str, Tensor], encoder: ConformerConfig, path: Path) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ def rotate(
 
 
 class FourierPositions(nn.Module):
-    """Adds [cos(t · w), sin(t · w)] / √D to frame t, with D / 2 learned frequencies w, radians per frame."""
+    """Add [cos(t · w), sin(t · w)] / √D to frame t, with D / 2 learned frequencies w, radians per frame."""
 
     def __init__(self, dim: int):
         super().__init__()

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(layer: nn.Module, *arguments: Any) -> Any:
+def recomputed(layer: nn.Module, *arguments: Any, random: bool) -> Any:
     """Return ``layer(*arguments)``, of which only the arguments are kept for the backward pass.
 
-    The second run sees the buffers and the random numbers of the first and changes no buffer, so that
-    running statistics know each batch once.
+    The second run sees the buffers of the first and changes none, so that running statistics know each batch
+    once; and its random numbers if the layer is ``random``, which a CUDA graph does not allow.
     """
     before: list[Tensor] = []
     return checkpoint(
@@ -22,6 +22,7 @@ def recomputed(layer: nn.Module, *arguments: Any) -> Any:
         layer,
         *arguments,
         use_reentrant=False,
+        preserve_rng_state=random,
         context_fn=lambda: (_remembered(layer, before), _restored(layer, before)),
     )
 
