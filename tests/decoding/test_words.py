@@ -10,7 +10,7 @@ from asrlib.decoding import words as module
 from asrlib.decoding.words import choose_words, pronunciation_scores, search_words, word_scores
 from asrlib.errors import InputError
 from asrlib.text.lexicon import Lexicon
-from asrlib.text.tokenizers import PhoneTokenizer
+from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer
 
 TOKENIZER = PhoneTokenizer(
     ["a", "b", "c"], Lexicon({"ab": [["a", "b"]], "c": [["c"], ["c", "b"]], "aa": [["a", "a"]]})
@@ -103,6 +103,7 @@ def test_a_recognizer_writes_words(phones, word):
     hypothesis = recognizer.transcribe(spoken.samples(phones).numpy(), 1000)
     assert hypothesis.text == word
     assert " ".join(hypothesis.tokens) in {" ".join(p) for p in spoken.LEXICON.pronunciations(word)}
+    assert hypothesis.words == [(word, hypothesis.times[0])]
     assert recognizer.reference("On, GO!") == "on go"
     recognizer.config.decoding.words = None
     hypothesis = recognizer.transcribe(spoken.samples(phones).numpy(), 1000)
@@ -120,6 +121,10 @@ def test_the_list_can_be_changed():
     recognizer.config.decoding.words = None
     with pytest.raises(InputError, match="list the words"):
         recognizer.word_list()
+    recognizer.config.decoding.words = ["oh"]
+    recognizer.tokenizer = Tokenizer("phones", spoken.PHONES)
+    with pytest.raises(InputError, match="decoding.words needs a tokenizer of phones with a lexicon"):
+        recognizer.transcribe(spoken.samples("- G OW -").numpy(), 1000)
 
 
 def test_log_probabilities_and_streams():
