@@ -111,6 +111,14 @@ def test_a_recognizer_writes_words(phones, word):
     assert recognizer.reference("On, GO!") == "AA N G OW"
 
 
+def test_silence_is_a_word_of_the_list_and_no_phones():
+    recognizer = spoken.recognizer()
+    assert recognizer.transcribe(spoken.samples("- - - -").numpy(), 1000).text in spoken.LEXICON
+    recognizer.config.decoding.words = None
+    hypothesis = recognizer.transcribe(spoken.samples("- - - -").numpy(), 1000)
+    assert hypothesis.text == "" and hypothesis.tokens == hypothesis.words == []
+
+
 def test_the_list_can_be_changed():
     recognizer = spoken.recognizer()
     recognizer.config.decoding.words = ["oh", "on"]
