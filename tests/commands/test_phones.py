@@ -46,7 +46,9 @@ def test_words_or_phones_with_times(asrlib, fails, phone_model, tmp_path):
 
 
 def test_a_model_of_words_has_no_phones(fails, model, tmp_path):
-    assert "labels of this model are words" in fails("transcribe", model, write(tmp_path, "a.wav", "low"), "--phones")
+    assert "labels of this model are words" in fails(
+        "transcribe", model, write(tmp_path, "a.wav", "low"), "--phones"
+    )
 
 
 def test_rates_of_words_and_of_phones(asrlib, phone_model, tmp_path):
