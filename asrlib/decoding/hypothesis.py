@@ -72,6 +72,10 @@ class Hypothesis:
 
 
 def _words(result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> list[tuple[str, float]]:
+    if result.text is not None:
+        return [(result.text, frame_times(frame)) for frame in result.frames[:1]]
+    if not result.labels:
+        return []
     starts = tokenizer.word_starts(result.labels)
     found = [
         (tokenizer.decode(result.labels[start:end]).strip(), frame_times(result.frames[start]))
