@@ -1,4 +1,4 @@
-"""A corpus transcribed and scored. Lessons 09 and 11."""
+"""Transcribe and score a corpus. Lessons 09 and 11."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Evaluation(NamedTuple):
-    """Word and character error rates, and a row (id, reference, hypothesis) for each utterance."""
+    """Word and character error rates, and a row (id, reference, hypothesis) per utterance."""
 
     words: ErrorRate
     characters: ErrorRate
@@ -23,9 +23,9 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(recognizer: Recognizer, cuts: CutSet) -> Evaluation:
-    """Transcribe ``cuts`` and score the hypotheses; the rows are in the order of ``cuts``.
+    """Transcribe ``cuts`` and score the hypotheses; rows are in the order of ``cuts``.
 
-    References are in the tokenizer's normalized form. Raises ``InputError`` for a reference without words.
+    References are normalized by the tokenizer. Raises ``InputError`` as ``check_references`` does.
     """
     check_references(recognizer.tokenizer, cuts)
     found = {name: each for part in shar.parts(cuts) for name, each in recognizer.transcribe_cuts(part)}
@@ -38,7 +38,7 @@ def evaluate(recognizer: Recognizer, cuts: CutSet) -> Evaluation:
 
 
 def check_references(tokenizer: Tokenizer, cuts: CutSet) -> None:
-    """Raise ``InputError`` for a transcript without words, and for an id that two utterances share."""
+    """Raise ``InputError`` if a transcript has no words or two utterances have the same id."""
     ids = set()
     for cut in shar.without_audio(cuts):
         text = cut.supervisions[0].text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jiwer
 
@@ -59,7 +60,7 @@ def phone_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> Er
     return word_error_rate(references, hypotheses)
 
 
-def _count(process, references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+def _count(process: Callable[..., Any], references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
     if len(references) != len(hypotheses):
         raise InputError(
             f"{len(references)} references and {len(hypotheses)} hypotheses:"

@@ -1,4 +1,4 @@
-"""A trained model, ready to transcribe: ``Recognizer.load(model_dir).transcribe(audio)``.
+"""A trained model that transcribes: ``Recognizer.load(model_dir).transcribe(audio)``.
 
 Lesson 00.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asrlib.config.schema import Config
 from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
@@ -25,6 +25,7 @@ from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
 from asrlib.errors import InputError
 from asrlib.files import replacing
 from asrlib.model_directory import find_model, member_folders, read_model, write_model
+from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
 from asrlib.signal.recording import Blocks, resampled
 from asrlib.signal.resample import resample
@@ -36,17 +37,17 @@ if TYPE_CHECKING:
 
 
 class Recognizer:
-    """Configuration, front end, network and tokenizer together, in evaluation mode.
+    """A speech recognizer: configuration, front end, network (in evaluation mode) and tokenizer.
 
-    ``config.decoding`` says how to search, and may be changed at any time; so may ``lm``, the
-    language model of beam search, and ``members``: further recognizers by name, which form an
-    ensemble with this one. The log-probabilities of their CTC heads are averaged, frame by frame,
-    before the search: two networks trained in different ways seldom make the same mistake. A
-    transducer is searched without its members.
+    These attributes may be changed at any time: ``config.decoding`` selects the search, ``lm`` is the
+    language model of beam search, and ``members`` maps names to further recognizers that form an ensemble
+    with this one. The CTC heads of an ensemble are combined by averaging their log-probabilities frame by
+    frame, because networks that were trained differently seldom make the same mistake. The transducer
+    search does not use ``members``. ``frame_seconds`` is the duration of an encoder frame in seconds.
     """
 
     def __init__(
-        self, config: Config, model: nn.Module, tokenizer: Tokenizer, device: str | torch.device = "cpu"
+        self, config: Config, model: Transducer, tokenizer: Tokenizer, device: str | torch.device = "cpu"
     ):
         self.config, self.tokenizer, self.device = config, tokenizer, torch.device(device)
         self.lm: NGram | None = None
@@ -57,25 +58,26 @@ class Recognizer:
 
     @property
     def uses_ctc(self) -> bool:
-        """Whether the CTC head is searched, or else the transducer."""
+        """Return whether the search uses the CTC head and not the transducer."""
         return self.model.joint is None or self.config.decoding.head == "ctc"
 
     @property
     def ensemble(self) -> list[Recognizer]:
-        """The recognizers whose CTC heads are averaged: this one first."""
+        """Return the recognizers whose CTC heads are averaged, this one first."""
         return [self, *self.members.values()]
 
     @property
     def warps(self) -> list[float]:
-        """The stretches of the frequency axis over which a CTC head is averaged."""
+        """Return the frequency stretch factors over which the CTC head is averaged."""
         return self.config.decoding.warps or [1.0]
 
     @classmethod
     def load(cls, model_dir: str | Path | None = None, device: str | torch.device = "cpu") -> Recognizer:
-        """Load a model directory, or a model that ships with the kit by its name.
+        """Load a recognizer from a model directory, or a shipped model by its name.
 
-        None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the one that the
-        lessons look into. Raises ``InputError`` if a file is missing or damaged.
+        None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the model that the
+        lessons examine. Raises ``InputError`` if a file is missing or damaged, or if the members of an
+        ensemble do not fit together.
         """
         folder = find_model(model_dir)
         recognizer = cls(*read_model(folder), device)
@@ -84,7 +86,7 @@ class Recognizer:
         return recognizer
 
     def _add_member(self, folder: Path) -> None:
-        """Load a member, which must take the same samples and emit the same labels at the same times."""
+        """Load a member; its sample rate, frame rate and labels must equal those of this recognizer."""
         member = Recognizer.load(folder, self.device)
         for what, ours, theirs in (
             ("samples per second", self.front_end.sample_rate, member.front_end.sample_rate),
@@ -94,13 +96,14 @@ class Recognizer:
             if ours != theirs:
                 raise InputError(f"{folder}: its {what} ({theirs}) differ from its parent model's ({ours})")
         if None in (self.model.ctc_head, member.model.ctc_head):
-            raise InputError(f"{folder}: the CTC heads of an ensemble are averaged, and one network has none")
+            raise InputError(f"{folder}: an ensemble averages CTC heads, but one of its networks has none")
         self.members[folder.name] = member
 
     def save(self, folder: str | Path, metrics: dict[str, Any], half: bool = False) -> None:
-        """Write a model directory; all files are complete before the first replaces what was there.
+        """Write a model directory, including the members of an ensemble.
 
-        ``half`` stores the weights in 16 bits.
+        All files are written completely before the first one replaces an existing file. ``metrics`` are
+        stored as JSON. ``half`` stores the weights in 16 bits.
         """
         folder = Path(folder)
         with contextlib.ExitStack() as drafts:
@@ -114,10 +117,11 @@ class Recognizer:
                 shutil.rmtree(stale)
 
     def transcribe(self, audio: Any, sample_rate: int | None = None) -> Hypothesis:
-        """Transcribe one utterance: a path to an audio file, or mono samples in [-1, 1] with their rate.
+        """Transcribe one utterance and return its hypothesis.
 
-        Raises ``InputError`` for samples without a rate in Hz, no samples, several channels, and a file
-        that is no audio.
+        ``audio`` is a path to an audio file, or mono samples in [-1, 1] with their ``sample_rate`` in Hz.
+        Raises ``InputError`` for samples without a rate, empty audio, more than one channel of samples, and
+        a file that cannot be read as audio.
         """
         return self.transcribe_batch([mono_samples(audio, sample_rate)])[0]
 
@@ -148,7 +152,10 @@ class Recognizer:
 
     @torch.no_grad()
     def transcribe_batch(self, utterances: Sequence[tuple[Tensor, int]]) -> list[Hypothesis]:
-        """Transcribe several (samples, rate in Hz) at once; the same results as one by one."""
+        """Transcribe several utterances, given as (samples, rate in Hz), in one batch.
+
+        The hypotheses are the same as for each utterance alone.
+        """
         rate = self.config.features.sample_rate
         waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
         lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
@@ -157,7 +164,10 @@ class Recognizer:
         return [self.hypothesis(result) for result in find(padded, lengths)]
 
     def transcribe_cuts(self, cuts: CutSet, batch_seconds: float = 120.0) -> Iterable[tuple[str, Hypothesis]]:
-        """Yield (cut id, hypothesis) for a whole corpus, batched by length, shortest first."""
+        """Yield (cut id, hypothesis) for all ``cuts``, in batches sorted by length, shortest first.
+
+        A batch lasts at most ``batch_seconds`` with padding, unless a single cut is longer.
+        """
         batch: list[tuple[str, Tensor, int]] = []
         for cut in sorted(cuts, key=lambda c: c.duration):
             if batch and (len(batch) + 1) * cut.duration > batch_seconds:
@@ -172,12 +182,13 @@ class Recognizer:
         return list(zip([name for name, _, _ in batch], hypotheses, strict=True))
 
     def stream(self, sample_rate: int | None = None) -> Stream:
-        """Return a stream, which transcribes speech while it is spoken; the search is greedy.
+        """Return a stream, which transcribes speech while it is spoken, with greedy search.
 
-        ``sample_rate`` is that of the samples to come, the model's own if None. Raises
-        ``InputError`` naming the configuration's keys because of which a model cannot stream.
+        ``sample_rate`` is the rate of the samples in Hz; None is the model's own. Raises ``InputError`` if
+        the model cannot stream, naming the keys of the configuration that prevent it. Lesson 12.
         """
         self.check_streaming()
+        search: StreamingCTC | StreamingTransducer
         if self.uses_ctc:
             search = StreamingCTC(self.model)
         else:
@@ -185,12 +196,12 @@ class Recognizer:
         return Stream(self.front_end, self.model.encoder, search, self.hypothesis, sample_rate)
 
     def check_streaming(self) -> None:
-        """Raise ``InputError`` if the model needs the future, naming the keys because of which it does."""
+        """Raise ``InputError``, naming the keys of the configuration at fault, if the model cannot stream."""
         if found := self.streaming_obstacles():
             raise InputError(f"this model cannot stream, it needs the whole utterance: {'; '.join(found)}")
 
     def streaming_obstacles(self) -> list[str]:
-        """Return the keys of the configuration because of which it needs the future, with their values."""
+        """Return a description of each setting that prevents streaming; the list is empty if none does."""
         config, found = self.config, []
         features, decoding = config.features, config.decoding
         if features.normalize_signal:
@@ -205,13 +216,11 @@ class Recognizer:
         if self.uses_ctc and self.members:
             found.append(f"it is an ensemble with {', '.join(self.members)} (clear recognizer.members)")
         if decoding.beam_width:
-            found.append(
-                f"decoding.beam_width is {decoding.beam_width} (use 0: streams are searched greedily)"
-            )
+            found.append(f"decoding.beam_width is {decoding.beam_width} (use 0: streams use greedy search)")
         return found
 
     def hypothesis(self, result: SearchResult) -> Hypothesis:
-        """Write a search's result as text, with times in seconds."""
+        """Return a search result as text, with times in seconds."""
         return Hypothesis.from_search(result, self.tokenizer, self.frame_seconds)
 
     def _search_rnnt(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
@@ -233,12 +242,13 @@ class Recognizer:
     def _ctc_log_probs(
         self, waveforms: Tensor, lengths: Tensor, warps: Sequence[float]
     ) -> tuple[Tensor, Tensor]:
-        """Average the CTC head's log-probabilities, (batch, T, V), over the warps; and the T of each."""
-        log_probs = []
+        """Return CTC log-probabilities averaged over ``warps``, (batch, T, V), and lengths in frames."""
+        head, log_probs = self.model.ctc_head, []
+        assert head is not None  # configurations that decode without one are refused
         for factor in warps:
             warp = None if factor == 1 else torch.full((len(lengths),), factor, device=self.device)
             encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths, warp))
-            log_probs.append(self.model.ctc_head(encoder_out).log_softmax(-1))
+            log_probs.append(head(encoder_out).log_softmax(-1))
         return torch.stack(log_probs).mean(0), frame_lengths
 
     def _beam_options(self) -> BeamOptions:
@@ -249,19 +259,20 @@ class Recognizer:
 
 
 def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:
-    """Return the float32 samples, in [-1, 1], and the rate in Hz of an audio file or of samples.
+    """Return mono float32 samples in [-1, 1] and their rate in Hz.
 
-    Raises ``InputError`` for samples without a rate, no samples, several channels, and a file that is
-    no audio.
+    ``audio`` is a path to an audio file, or mono samples with their ``sample_rate``. Raises ``InputError``
+    for samples without a rate, empty audio, more than one channel of samples, and a file that cannot be
+    read as audio.
     """
     if isinstance(audio, (str, Path)):
         audio, sample_rate = read_audio(audio)
     if sample_rate is None:
-        raise InputError("sample_rate is missing: samples alone do not say how fast they are to be played")
+        raise InputError("sample_rate is missing: give the rate of the samples in Hz")
     samples = torch.as_tensor(np.asarray(audio, dtype=np.float32))
     if samples.dim() != 1 or samples.numel() == 0:
         raise InputError(
-            f"audio has shape {tuple(samples.shape)}; expected one row of mono samples, not empty"
+            f"audio has shape {tuple(samples.shape)}; expected a non-empty 1-D array of mono samples"
         )
     return samples, sample_rate
 

@@ -19,7 +19,7 @@ REST = ALL - FIRST.points
 
 def exercise(*answered):
     """The exercise, with the right answers to the tasks named, or to all."""
-    notebook = nbformat.read(assignments.EXERCISES / NAME / f"{NAME}.ipynb", as_version=4)
+    notebook = nbformat.read(assignments.exercise(NAME), as_version=4)
     for task in TASKS:
         if not answered or task.name in answered:
             set_answer(notebook, task, task.solution)
@@ -68,7 +68,7 @@ def without_checks():
 def grade(folder, *options):
     """The rows of points.csv."""
     command = [sys.executable, ROOT / "tools" / "grade.py", folder / "submitted", "--out", folder / "graded"]
-    limits = ["--call-seconds", "6", "--cell-seconds", "20", *options]
+    limits = ["--call-seconds", "6", "--cell-seconds", "20", "--trust", *options]
     done = subprocess.run([*command, *limits], capture_output=True, text=True, timeout=600, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "failed" not in done.stdout, done.stderr

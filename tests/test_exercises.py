@@ -18,7 +18,11 @@ RELEASED = assignments.notebooks(assignments.EXERCISES)
 
 
 def name(path):
-    return path.stem
+    return path.parent.name
+
+
+def source_of(path):
+    return assignments.SOLUTIONS / name(path) / f"{name(path)}.ipynb"
 
 
 def code_cells(path):
@@ -50,7 +54,7 @@ def test_no_solution_is_handed_out(path):
     text = path.read_text()
     for secret in ("BEGIN SOLUTION", "HIDDEN TESTS", "strict=True", "seed="):
         assert secret not in text, secret
-    tasks = assignments.tasks(assignments.SOLUTIONS / path.parent.name / path.name)
+    tasks = assignments.tasks(source_of(path))
     assert text.count("raise NotImplementedError") >= len(tasks)
 
 
@@ -60,7 +64,7 @@ def test_an_untouched_exercise_runs_and_says_not_done_yet(path):
     with contextlib.redirect_stdout(out):
         for cell in code_cells(path):
             assignments.run(cell.source, f"<{cell.id}>", names)
-    tasks = assignments.tasks(assignments.SOLUTIONS / path.parent.name / path.name)
+    tasks = assignments.tasks(source_of(path))
     assert out.getvalue().count("not done yet") == len(tasks)
     assert "not right" not in out.getvalue() and ": right" not in out.getvalue()
 

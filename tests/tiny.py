@@ -1,7 +1,12 @@
-"""A corpus of tones, each one a word, and a network just large enough to learn it in seconds."""
+"""A corpus of tones, each one a word, and a network just large enough to learn it in seconds.
+
+python tests/tiny.py FOLDER        # write such a corpus
+"""
 
 import contextlib
 import random
+import sys
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -103,3 +108,7 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+if __name__ == "__main__":
+    print(write_corpus(Path(sys.argv[1])))

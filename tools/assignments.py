@@ -50,6 +50,11 @@ def notebooks(folder: Path = SOLUTIONS) -> list[Path]:
     return sorted(folder.glob("*/*.ipynb"))
 
 
+def exercise(name: str, folder: Path = EXERCISES) -> Path:
+    """Where the student version of an assignment lies; a tab's title tells it from the lesson's."""
+    return folder / name / f"exercise_{name}.ipynb"
+
+
 def tasks(path: Path) -> list[Task]:
     """The tasks of one source notebook, in its order."""
     notebook = nbformat.read(path, as_version=4)

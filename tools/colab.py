@@ -1,5 +1,5 @@
 """Write what must agree with pyproject.toml and the lessons' headers: every lesson's first code cell, which
-installs the library on Colab, and the README's table of lessons.
+installs the library on Colab, the README's table of lessons, and address and version in CITATION.cff.
 
     python tools/colab.py            # after a change of the repository's address, the version, or a header
 
@@ -47,7 +47,7 @@ def first_cell(repository: str, tag: str) -> str:
             subprocess.run(["git", "clone", "--quiet", "--depth=1", *source, course], check=True)
             kept = [f"{{name}}=={{version(name)}}" for name in ("torch", "torchaudio", "numpy", "ipywidgets")]
             pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-            subprocess.run([*pip, "-e", course, *kept], check=True)
+            subprocess.run([*pip, "-e", f"{{course}}[synth,train,phones]", *kept], check=True)
             sys.path.insert(0, str(course))''')
 
 
@@ -88,6 +88,16 @@ def readme(lessons: list[Path]) -> str:
     return before + BEGIN + table(lessons, *project()) + END + rest.split(END)[1]
 
 
+def citation() -> str:
+    """CITATION.cff with this version and the repository's address."""
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    repository, tag = project()
+    for key, value in (("version", tag.removeprefix("v")), ("repository-code", f'"{repository}"')):
+        text, found = re.subn(rf"^{key}: .*$", f"{key}: {value}", text, flags=re.MULTILINE)
+        assert found == 1, f"CITATION.cff has {found} lines {key}"
+    return text
+
+
 def main() -> None:
     lessons = sorted((ROOT / "notebooks").glob("*.ipynb"))
     for path in lessons:
@@ -95,6 +105,7 @@ def main() -> None:
         if nbformat.writes(stamped(notebook, first_cell(*project()))) != path.read_text(encoding="utf-8"):
             nbformat.write(notebook, path)
     (ROOT / "README.md").write_text(readme(lessons), encoding="utf-8")
+    (ROOT / "CITATION.cff").write_text(citation(), encoding="utf-8")
 
 
 if __name__ == "__main__":

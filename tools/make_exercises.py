@@ -31,7 +31,8 @@ def make(folder: Path) -> list[Path]:
         converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
         converter.no_database, converter.force = True, True
         converter.start()
-        made.append(folder / source.parent.name / source.name)
+        made.append(assignments.exercise(source.stem, folder))
+        (made[-1].parent / source.name).replace(made[-1])
         tidy(made[-1])
     return made
 

@@ -1,6 +1,6 @@
 """Record the lessons' model's outputs on the course's clips, for the checkers of assignments 06 and 11.
 
-    python tools/prepare_posteriors.py [FILE]   # default: asrlib/teaching/checks/posteriors.safetensors
+    python tools/prepare_posteriors.py [FILE]  # default: asrlib/teaching/exercise_data/posteriors.safetensors
 
 Run it only to set new thresholds: the assignments' figures (06.word_times, 11.hear) belong to the file.
 """
@@ -18,7 +18,7 @@ from asrlib.data.corpora import clips
 from asrlib.recognizer import Recognizer
 from asrlib.signal.augment import add_noise
 from asrlib.signal.resample import resample
-from asrlib.teaching.checks.posteriors import POSTERIORS
+from asrlib.teaching.exercise_data.posteriors import POSTERIORS
 
 WARPS = torch.tensor([0.88, 0.94, 1.0, 1.06, 1.12])
 

@@ -1,4 +1,4 @@
-"""``asrlib test`` and ``asrlib transcribe``: a split scored, and audio files as text."""
+"""``asrlib test`` scores a model on a corpus; ``asrlib transcribe`` transcribes audio files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test(
     lm_weight: LMWeightOption = None,
     label_bonus: BonusOption = None,
 ) -> None:
-    """Transcribe a split; print WER and CER in per cent, write one row per utterance."""
+    """Transcribe a split; print WER and CER in per cent and write one row per utterance."""
     from asrlib.data.corpora import load_corpora
     from asrlib.evaluate import evaluate
     from asrlib.files import write_atomically
@@ -58,16 +58,16 @@ def transcribe(
         list[str],
         typer.Argument(
             metavar="[MODEL_DIR] AUDIO...",
-            help="Audio files, WAV, FLAC, OGG or MP3; a model directory before them, or the name of a model"
-            " that ships, replaces the digit recognizer.",
+            help="Audio files (WAV, FLAC, OGG or MP3);"
+            " a model directory or the name of a shipped model before them replaces the digit recognizer.",
         ),
     ],
     times: Annotated[
-        bool, typer.Option("--times", help="Also print each token with its second and confidence.")
+        bool, typer.Option("--times", help="Also print the time and confidence of each token.")
     ] = False,
     stream: Annotated[
         bool,
-        typer.Option("--stream", help="Feed the file in chunks of 0.1 s, and print each new hypothesis."),
+        typer.Option("--stream", help="Feed the file in chunks of 0.1 s and print each new hypothesis."),
     ] = False,
     words: Annotated[bool, typer.Option("--words", help="Also print each word with its second.")] = False,
     window: Annotated[
@@ -98,7 +98,7 @@ def transcribe(
     folder = first if named or Path(first).is_dir() else None
     files = arguments[1:] if folder else arguments
     if not files:
-        raise InputError("no audio file is given: asrlib transcribe [MODEL_DIR] AUDIO...")
+        raise InputError("no audio file is given: use asrlib transcribe [MODEL_DIR] AUDIO...")
     long_form = {"window": window, "overlap": overlap, "join": join}
     given = {key: value for key, value in long_form.items() if value is not None}
     if given and (stream or window is None):
@@ -130,7 +130,7 @@ def transcribe(
 def _configure_search(
     recognizer: Recognizer, beam: int | None, lm: Path | None, lm_weight: float | None, bonus: float | None
 ) -> None:
-    """Let the command line's options replace the configuration's ``decoding``."""
+    """Apply the options of the command line to the recognizer's ``decoding`` settings."""
     from asrlib.text.ngram import load_arpa
 
     decoding = recognizer.config.decoding
@@ -139,12 +139,12 @@ def _configure_search(
         if value is not None:
             setattr(decoding, key, value)
     if lm is not None and not decoding.beam_width:
-        raise InputError("--lm is for beam search: add for instance --beam 5")
+        raise InputError("--lm needs beam search: add, for instance, --beam 5")
     recognizer.lm = load_arpa(lm, recognizer.tokenizer.labels) if lm is not None else None
 
 
 def _transcribe_stream(recognizer: Recognizer, file: str) -> Hypothesis:
-    """Print each new hypothesis with the second of the file at which it was made; return the final one."""
+    """Print each new hypothesis with its position in the file in seconds; return the final one."""
     from asrlib.data.audio import read_audio
 
     samples, rate = read_audio(file)

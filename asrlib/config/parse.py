@@ -84,8 +84,8 @@ def override(config: Config, assignments: list[str]) -> Config:
     """Return a copy of ``config`` with keys replaced by ``assignments`` (``asrlib train --set``).
 
     An assignment has the form ``training.max_lr=0.001``; its value is parsed as YAML. A new
-    ``encoder.kind`` starts from the defaults of that kind. Raises ``InputError`` for an assignment
-    without "=", an unknown key, and a value that cannot be used.
+    ``encoder.kind`` or ``loss.kind`` starts from the defaults of that kind. Raises ``InputError`` for an
+    assignment without "=", an unknown key, and a value that cannot be used.
     """
     content = config.to_dict()
     for assignment in assignments:
@@ -93,7 +93,7 @@ def override(config: Config, assignments: list[str]) -> Config:
         if not separator:
             raise InputError(f"--set {assignment}: expected key=value, such as training.max_lr=0.001")
         *sections, last = key.strip().split(".")
-        node = content
+        node: Any = content
         for section in sections:
             node = node.get(section) if isinstance(node, dict) else None
         if not isinstance(node, dict) or last not in node:
@@ -157,7 +157,7 @@ def _value(hint: Any, value: Any, where: str, key: str, unknown: list[str]) -> A
         return None
     for option in options:
         if dataclasses.is_dataclass(option) and isinstance(value, dict):
-            cls = _class_of_kind(option, value, where, key) if option in _KINDS else option
+            cls: Any = _class_of_kind(option, value, where, key) if option in _KINDS else option
             return _section(cls, value, where, key + ".", unknown)
         if typing.get_origin(option) is list and isinstance(value, list):
             (item_hint,) = typing.get_args(option)

@@ -5,8 +5,8 @@
     clip.text, clip.speaker            what is said, and by whom
     clip.words, clip.phones            [(symbol, start, end), ...] in seconds
 
-lhotse keeps all of this in ``cut.supervisions[0]``. Importing lhotse takes seconds, so this module is imported
-where a cut is made. Lesson 00.
+lhotse keeps all of this in ``cut.supervisions[0]``. Importing lhotse takes seconds, so this module is
+imported where a cut is made. Lesson 00.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Clip(MonoCut):
     def _spans(self, kind: str) -> Spans:
         alignment = self.supervisions[0].alignment or {}
         if kind not in alignment:
-            raise InputError(f"{self.id}: the corpus has no {kind} times; align the text with asrlib.ctc_align")
+            raise InputError(f"{self.id}: the corpus has no {kind} times; align it with asrlib.ctc_align")
         return [(item.symbol, item.start, item.end) for item in alignment[kind]]
 
     def to_dict(self) -> dict:

@@ -76,7 +76,7 @@ def rnnt_align(
     best = rnnt_lattice.sweep(log_blank, log_label, torch.maximum)
     return [
         _trace_rnnt(best[b], log_blank[b], log_label[b], T, checked.labels[b, :U])
-        for b, (T, U) in enumerate(zip(*checked.spans, strict=True))
+        for b, (T, U) in enumerate(zip(checked.T_b.tolist(), checked.U_b.tolist(), strict=True))
     ]
 
 
@@ -89,14 +89,14 @@ def _trace_ctc(reach: Tensor, emission: Tensor, labels: Tensor) -> Alignment:
     if T == 0 or float(ends.max()) == NEG_INF:
         return Alignment(labels, none, none, none.to(reach.dtype), labels.new_empty(0), float(ends.max()))
     s = max(0, S - 2) + int(ends.argmax())
-    rows, target, path = reach.tolist(), labels.tolist(), [s]
+    rows, target, states = reach.tolist(), labels.tolist(), [s]
     for row in reversed(rows[:-1]):
         reachable = [s, s - 1] if s > 0 else [s]
         if s >= 3 and s % 2 and target[s // 2] != target[s // 2 - 1]:
             reachable.append(s - 2)
         s = max(reachable, key=row.__getitem__)
-        path.append(s)
-    path = torch.tensor(path[::-1], device=labels.device)
+        states.append(s)
+    path = torch.tensor(states[::-1], device=labels.device)
     frame = torch.arange(T, device=labels.device)
     shown = path == 2 * torch.arange(U, device=labels.device)[:, None] + 1
     starts = torch.where(shown, frame, T).amin(1)
@@ -113,19 +113,19 @@ def _trace_rnnt(best: Tensor, log_blank: Tensor, log_label: Tensor, T: int, labe
     none = labels.new_full((U,), -1)
     if score == NEG_INF:
         return Alignment(labels, none, none, none.to(best.dtype), labels.new_empty(0, 2), score)
-    best, log_blank, y = best.tolist(), log_blank.tolist(), log_label.to(best.dtype)
-    t, u, path, starts = T, U, [(T, U)], []
+    reach, by_blank, y = best.tolist(), log_blank.tolist(), log_label.to(best.dtype)
+    t, u, nodes, frames = T, U, [(T, U)], []
     while t or u:
-        by_blank = best[t - 1][u] + log_blank[t - 1][u] if t else NEG_INF
+        from_blank = reach[t - 1][u] + by_blank[t - 1][u] if t else NEG_INF
         # the last step is a blank: no label comes out at (T, U)
-        by_label = best[t][u - 1] + float(y[t, u - 1]) if u and t < T else NEG_INF
-        if by_blank >= by_label:
+        from_label = reach[t][u - 1] + float(y[t, u - 1]) if u and t < T else NEG_INF
+        if from_blank >= from_label:
             t -= 1
         else:
             u -= 1
-            starts.append(t)
-        path.append((t, u))
-    starts = torch.tensor(starts[::-1], dtype=torch.long, device=labels.device)
+            frames.append(t)
+        nodes.append((t, u))
+    starts = torch.tensor(frames[::-1], dtype=torch.long, device=labels.device)
     scores = y[starts, torch.arange(U, device=labels.device)]
-    path = torch.tensor(path[::-1], device=labels.device)
+    path = torch.tensor(nodes[::-1], device=labels.device)
     return Alignment(labels, starts, starts + 1, scores, path, score)

@@ -17,6 +17,7 @@ Every probability is a natural logarithm. The recursion itself is in `losses.ctc
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -91,11 +92,15 @@ def ctc_posteriors(
     frame of an utterance that has a path, and are 0 in the padding. Raises what `ctc_loss` raises.
     """
     batch, checked = CTCTargets.check(log_probs.detach(), targets, input_lengths, target_lengths, blank)
-    gamma = forward_backward(batch, checked)[1][:, :-2].permute(0, 2, 1)
+    _, flow = forward_backward(batch, checked)
+    assert flow is not None  # posteriors are asked for by default
+    gamma = flow[:, :-2].permute(0, 2, 1)
     return gamma[:, 0] if log_probs.ndim == 2 else gamma
 
 
-def _by_kernels(log_probs, targets, input_lengths, target_lengths, blank) -> tuple[Tensor, Tensor]:
+def _by_kernels(
+    log_probs: Tensor, targets: Tensor, input_lengths: Lengths, target_lengths: Lengths, blank: int
+) -> tuple[Tensor, Tensor]:
     """Return the losses (B,) by the kernels for a GPU, and the lengths of the targets."""
     from asrlib.losses.kernels.arguments import mark_bad_rows, prepare
     from asrlib.losses.kernels.ctc import ctc_losses
@@ -104,7 +109,7 @@ def _by_kernels(log_probs, targets, input_lengths, target_lengths, blank) -> tup
     log_probs, targets, T_b, U_b = in_one_form(*arguments)
     T, _, V = log_probs.shape
     prepared = prepare("input_lengths", T_b, T, U_b, targets, V, blank, log_probs)
-    if values_checked(log_probs):
+    if values_checked(log_probs) and prepared.status is not None:
         mark_bad_rows(prepared.status, log_probs.transpose(0, 1), prepared.T_b, minus_infinity=True)
     losses = ctc_losses(log_probs, *prepared[:3], blank)
     if prepared.suspicious():
@@ -114,7 +119,7 @@ def _by_kernels(log_probs, targets, input_lengths, target_lengths, blank) -> tup
 
 class _CTCLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, log_probs, targets):
+    def forward(ctx: Any, log_probs: Tensor, targets: CTCTargets) -> Tensor:
         log_p, gamma = forward_backward(log_probs, targets, posteriors=ctx.needs_input_grad[0])
         if gamma is not None:
             ctx.save_for_backward(gamma.to(loss_dtype(log_probs)), targets.states)
@@ -123,7 +128,7 @@ class _CTCLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_losses):
+    def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor, None]:
         # eq. 15 for ln p(l|x) and log y: -Σ γ(t, s) over the states s that show label k
         gamma, states = ctx.saved_tensors
         like, (T, B, V) = ctx.like

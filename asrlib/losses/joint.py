@@ -7,7 +7,7 @@ are made for some nodes of the lattice at a time, read, forgotten, and made agai
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ from asrlib.losses.arguments import check_finite, check_reduction, reduce_losses
 from asrlib.losses.joint_xla import StaticJointRNNTLoss
 from asrlib.losses.kernels import choice
 from asrlib.losses.recursion import NEG_INF, loss_dtype
-from asrlib.losses.rnnt_lattice import RNNTTargets, check_shapes, forward_backward, new_lattice
+from asrlib.losses.rnnt_lattice import Arguments, RNNTTargets, check_shapes, forward_backward, new_lattice
 from asrlib.losses.rnnt_logits import GPU_BUDGET
 
 # Bytes a chunk may take on a CPU, where larger chunks were not faster.
@@ -28,6 +28,9 @@ CPU_BUDGET = 64 << 20
 # Log probabilities of the whole lattice that take no more bytes than this wait for the backward pass.
 KEEP_BUDGET = 128 << 20
 OVERFLOW = "encoder_out, prediction_out and weight are finite, but their logits overflow"
+
+# encoder_out, prediction_out, weight and bias
+_Parts = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 def joint_rnnt_loss(
@@ -76,7 +79,7 @@ def joint_rnnt_loss(
     parts = encoder_out, prediction_out, weight, bias
     (B, T, _), U1, V = encoder_out.shape, prediction_out.shape[1], len(weight)
     shape, lengths = (B, T, U1, V), (frame_lengths, target_lengths)
-    arguments = "prediction_out", shape, "frame_lengths", *lengths, targets, blank
+    arguments: Arguments = "prediction_out", shape, "frame_lengths", *lengths, targets, blank
     kind = encoder_out.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else encoder_out.dtype
     nodes = None if chunk_frames is None else chunk_frames * U1
@@ -103,7 +106,7 @@ def _check_shapes(encoder_out: Tensor, prediction_out: Tensor, weight: Tensor, b
         raise ValueError(f"weight is {(V, weight_D)} and bias {bias_shape}, but encoder_out has D = {D}")
 
 
-def _check_values(parts: tuple, checked: RNNTTargets) -> None:
+def _check_values(parts: _Parts, checked: RNNTTargets) -> None:
     encoder_out, prediction_out, weight, bias = parts
     check_finite("encoder_out", encoder_out, within(checked.T_b, encoder_out.shape[1]))
     check_finite("prediction_out", prediction_out, within(checked.U_b + 1, prediction_out.shape[1]))
@@ -113,7 +116,7 @@ def _check_values(parts: tuple, checked: RNNTTargets) -> None:
 
 
 def _by_kernels(
-    parts: tuple, arguments: tuple, activation: str, nodes: int | None, compute: torch.dtype
+    parts: _Parts, arguments: Arguments, activation: str, nodes: int | None, compute: torch.dtype
 ) -> Tensor:
     """Return the losses (B,) by the kernels for a GPU; ``arguments`` are those of `RNNTTargets.check`."""
     from asrlib.losses.kernels.arguments import mark_bad_rows, prepare
@@ -124,7 +127,7 @@ def _by_kernels(
     encoder_out, prediction_out, weight, bias = parts
     prepared = prepare(length_name, T_b, T, U_b, targets, V, blank, encoder_out)
     marks = None
-    if values_checked(encoder_out) and B:
+    if values_checked(encoder_out) and B and prepared.status is not None:
         marks = prepared.status
         mark_bad_rows(marks, encoder_out, prepared.T_b)
         mark_bad_rows(marks, prediction_out, prepared.U_b, more=1)
@@ -163,13 +166,13 @@ class _Joint(NamedTuple):
     compute: torch.dtype
     keep: bool
 
-    def activate(self, z):
+    def activate(self, z: Tensor) -> Tensor:
         return SLOPES[self.activation][0](z)
 
-    def slope(self, z, h):
+    def slope(self, z: Tensor, h: Tensor) -> Tensor:
         return SLOPES[self.activation][1](z, h)
 
-    def hidden(self, encoder, prediction, nodes):
+    def hidden(self, encoder: Tensor, prediction: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the activation's input and output at nodes (N, 3) of b, t, u: (N, D) each."""
         b, t, u = nodes.unbind(1)
         (_, T, D), (_, U1, _) = encoder.shape, prediction.shape
@@ -178,18 +181,26 @@ class _Joint(NamedTuple):
         z = z + prediction.reshape(-1, D).index_select(0, b * U1 + u)
         return z, self.activate(z)
 
-    def logits(self, h, weight, bias):
+    def logits(self, h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         out = backend.linear(h.to(self.compute), weight, bias)
         return out.to(loss_dtype(out))
 
-    def cast(self, weight, bias):
+    def cast(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return the last layer in the dtype of the matrix products."""
         return weight.to(self.compute), None if bias is None else bias.to(self.compute)
 
 
 class _JointRNNTLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, encoder, prediction, weight, bias, targets, joint):
+    def forward(
+        ctx: Any,
+        encoder: Tensor,
+        prediction: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: RNNTTargets,
+        joint: _Joint,
+    ) -> Tensor:
         T, U1 = encoder.shape[1], prediction.shape[1]
         low_weight, low_bias = joint.cast(weight, bias)
         dtype = loss_dtype(encoder)
@@ -197,12 +208,13 @@ class _JointRNNTLoss(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad)
         inside = targets.inside(T).nonzero()
         shape = len(inside), len(weight)
-        keep = wanted and joint.keep and math.prod(shape) * dtype.itemsize <= KEEP_BUDGET
-        kept = encoder.new_empty(shape, dtype=dtype) if keep else None
+        kept = None
+        if wanted and joint.keep and math.prod(shape) * dtype.itemsize <= KEEP_BUDGET:
+            kept = encoder.new_empty(shape, dtype=dtype)
         for number, nodes in enumerate(inside.split(joint.rows)):
             _, h = joint.hidden(encoder, prediction, nodes)
             log_p = joint.logits(h, low_weight, low_bias).log_softmax(-1)
-            if keep:
+            if kept is not None:
                 kept[number * joint.rows :][: len(nodes)] = log_p
             here = b, t, u = nodes.unbind(1)
             log_blank[here] = log_p[:, targets.blank].to(dtype)
@@ -212,14 +224,14 @@ class _JointRNNTLoss(torch.autograd.Function):
             raise ValueError(OVERFLOW)
         log_p, *flows = forward_backward(log_blank, log_label, targets.T_b, targets.U_b, wanted)
         if wanted:
-            flows = (flow.to(dtype) for flow in flows)
-            ctx.save_for_backward(encoder, prediction, weight, bias, kept, *flows)
+            given = (flow.to(dtype) for flow in flows if flow is not None)
+            ctx.save_for_backward(encoder, prediction, weight, bias, kept, *given)
             ctx.arguments = targets, joint
         return -log_p.to(dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_losses):
+    def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         encoder, prediction, weight, bias, kept, blank_flow, label_flow = ctx.saved_tensors
         targets, joint = ctx.arguments
         (B, T, D), U1 = encoder.shape, prediction.shape[1]

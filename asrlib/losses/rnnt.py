@@ -17,6 +17,8 @@ logits are in `losses.rnnt_logits`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -24,7 +26,7 @@ from torch.autograd.function import once_differentiable
 
 from asrlib.losses.arguments import check_reduction, reduce_losses, values_checked
 from asrlib.losses.kernels import choice
-from asrlib.losses.rnnt_lattice import RNNTTargets, check_shapes, forward_backward
+from asrlib.losses.rnnt_lattice import Arguments, RNNTTargets, check_shapes, forward_backward
 from asrlib.losses.rnnt_logits import complain, gradient, read, read_lattice
 
 
@@ -61,7 +63,15 @@ def rnnt_loss(
     label, give it a finite score such as -1e4. On XLA only shapes are checked: values stay on the device.
     """
     check_reduction(reduction)
-    arguments = "logits", logits.shape, "logit_lengths", logit_lengths, target_lengths, targets, blank
+    arguments: Arguments = (
+        "logits",
+        logits.shape,
+        "logit_lengths",
+        logit_lengths,
+        target_lengths,
+        targets,
+        blank,
+    )
     if choice.runs_kernels(logits, logits.shape[2]):
         losses = _by_kernels(logits, arguments, float(clamp), fused_log_softmax)
     else:
@@ -83,10 +93,11 @@ def rnnt_posteriors(
     """
     checked, log_blank, log_label = read_lattice(logits, targets, logit_lengths, target_lengths, blank)
     _, blank_flow, label_flow = forward_backward(log_blank, log_label, checked.T_b, checked.U_b)
+    assert blank_flow is not None and label_flow is not None  # flows are asked for by default
     return blank_flow + label_flow
 
 
-def _by_kernels(logits: Tensor, arguments: tuple, clamp: float, fused: bool) -> Tensor:
+def _by_kernels(logits: Tensor, arguments: Arguments, clamp: float, fused: bool) -> Tensor:
     """Return the losses (B,) by the kernels for a GPU; ``arguments`` are those of `RNNTTargets.check`."""
     from asrlib.losses.kernels.arguments import prepare
     from asrlib.losses.kernels.rnnt import rnnt_losses
@@ -103,17 +114,20 @@ def _by_kernels(logits: Tensor, arguments: tuple, clamp: float, fused: bool) -> 
 
 class _RNNTLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits, targets, clamp, fused):
+    def forward(ctx: Any, logits: Tensor, targets: RNNTTargets, clamp: float, fused: bool) -> Tensor:
         log_blank, log_label, lse = read(logits, targets, fused)
         wanted = ctx.needs_input_grad[0]
         log_p, *flows = forward_backward(log_blank, log_label, targets.T_b, targets.U_b, wanted)
         dtype = log_blank.dtype
         if wanted:
-            ctx.save_for_backward(logits, lse, *(flow.to(dtype) for flow in flows))
+            ctx.save_for_backward(logits, lse, *(flow.to(dtype) for flow in flows if flow is not None))
             ctx.arguments = targets, clamp, fused
         return -log_p.to(dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_losses):
-        return gradient(*ctx.saved_tensors, grad_losses, *ctx.arguments), None, None, None
+    def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, None, None, None]:
+        logits, lse, blank_flow, label_flow = ctx.saved_tensors
+        targets, clamp, fused = ctx.arguments
+        grad = gradient(logits, lse, blank_flow, label_flow, grad_losses, targets, clamp, fused)
+        return grad, None, None, None

@@ -8,7 +8,7 @@ its last node.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,9 @@ from asrlib.losses import rnnt_xla
 from asrlib.losses.arguments import check_lengths_and_labels, within
 from asrlib.losses.kernels import choice
 from asrlib.losses.recursion import NEG_INF, recursion_dtype
+
+# those of `RNNTTargets.check` and `check_shapes`, in their order
+Arguments = tuple[str, Sequence[int], str, Tensor, Tensor, Tensor, int]
 
 
 class RNNTTargets(NamedTuple):
@@ -43,7 +46,7 @@ class RNNTTargets(NamedTuple):
     def check(
         cls,
         name: str,
-        shape: tuple[int, int, int, int],
+        shape: Sequence[int],
         length_name: str,
         T_b: Tensor,
         U_b: Tensor,
@@ -84,7 +87,7 @@ class RNNTTargets(NamedTuple):
 
 def check_shapes(
     name: str,
-    shape: tuple[int, int, int, int],
+    shape: Sequence[int],
     length_name: str,
     T_b: Tensor,
     U_b: Tensor,

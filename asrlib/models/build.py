@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-from torch import nn
-
 from asrlib.losses.objective import LossConfig
 from asrlib.models.encoder import EncoderConfig
 from asrlib.models.joint import JointConfig
@@ -26,7 +24,7 @@ class ModelConfig(Protocol):
     training: Any
 
 
-def build_model(config: ModelConfig, vocabulary: int | None = None) -> nn.Module:
+def build_model(config: ModelConfig, vocabulary: int | None = None) -> Transducer:
     """The network of a configuration, with ``.encoder``, ``.prediction``, ``.joint``, ``.ctc_head``.
 
     ``vocabulary`` is the number of labels with blank; by default the configuration's.
@@ -36,7 +34,7 @@ def build_model(config: ModelConfig, vocabulary: int | None = None) -> nn.Module
     encoder.set_checkpointing(config.training.checkpoint_blocks)
     settings = config.training
     ctc_head = encoder.make_ctc_head(vocabulary) if settings.ctc_weight > 0 else None
-    rest = {"objective": config.loss, "intermediate_weight": settings.intermediate_weight}
+    rest: dict[str, Any] = {"objective": config.loss, "intermediate_weight": settings.intermediate_weight}
     if config.joint is None or config.prediction is None:
         return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0, **rest)
     prediction = config.prediction.build(vocabulary)

@@ -10,9 +10,12 @@ from asrlib.models.encoder import EncoderConfig
 
 # the kind of a configuration that names none
 DEFAULT_KIND = ContextNetConfig.kind
-ENCODERS: dict[str, type[EncoderConfig]] = {
-    config.kind: config for config in (ContextNetConfig, ConformerConfig)
-}
+_BUILT_IN = (
+    ContextNetConfig,
+    ConformerConfig,
+    # one line for each kind; docs/extending.md adds one
+)
+ENCODERS: dict[str, type[EncoderConfig]] = {config.kind: config for config in _BUILT_IN}
 
 
 def register_encoder(config: type[EncoderConfig]) -> type[EncoderConfig]:

@@ -9,10 +9,15 @@ Graves 2012, sections 2.2 and 2.3. Lesson 07.
 
 from __future__ import annotations
 
+from typing import cast
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from asrlib.losses.objective import LossConfig
+from asrlib.models.encoder import Encoder
+from asrlib.models.joint import JointNetwork
+from asrlib.models.prediction import PredictionNetwork
 
 
 class Transducer(nn.Module):
@@ -23,6 +28,11 @@ class Transducer(nn.Module):
     ``intermediate_weight`` goes to the mean loss of what the encoder writes between its layers
     (Nozaki & Komatsu 2021, equation 8; theirs is 0.5).
     """
+
+    encoder: Encoder
+    prediction: PredictionNetwork | None
+    joint: JointNetwork | None
+    ctc_head: nn.Linear | None
 
     def __init__(
         self,
@@ -36,7 +46,11 @@ class Transducer(nn.Module):
         intermediate_weight: float = 0.0,
     ):
         super().__init__()
-        self.encoder, self.prediction, self.joint, self.ctc_head = encoder, prediction, joint, ctc_head
+        # a stand-in with the same methods will do, or nn.Identity() where a part is not called
+        self.encoder = cast(Encoder, encoder)
+        self.prediction = cast("PredictionNetwork | None", prediction)
+        self.joint = cast("JointNetwork | None", joint)
+        self.ctc_head = cast("nn.Linear | None", ctc_head)
         self.blank, self.ctc_weight, self.intermediate_weight = blank, ctc_weight, intermediate_weight
         self.objective = objective or LossConfig()
 
@@ -69,11 +83,11 @@ class Transducer(nn.Module):
                 share = self.intermediate_weight
                 ctc = (1 - share) * ctc + share * sum(between) / len(between)
             loss = loss + self.ctc_weight * ctc
-        if self.joint is not None and self.ctc_weight < 1:
+        if self.joint is not None and self.prediction is not None and self.ctc_weight < 1:
             prediction_out = self.prediction(targets)
-            lengths = frame_lengths, target_lengths
+            sides = encoder_out, prediction_out
             rnnt = self.objective.transducer(
-                self.joint, encoder_out, prediction_out, targets, *lengths, self.blank
+                self.joint, *sides, targets, frame_lengths, target_lengths, self.blank
             )
             loss = loss + (1 - self.ctc_weight) * rnnt
         return loss / features.shape[0]

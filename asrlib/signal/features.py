@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +25,9 @@ from torch import Tensor
 
 from asrlib import validate
 from asrlib.errors import InputError
+
+# a number, or a tensor of numbers
+Count = TypeVar("Count", int, Tensor)
 
 NORMALIZATIONS = ("none", "utterance", "bin", "running", "recording")
 
@@ -102,7 +106,7 @@ def warp_filters(
     return filters[lower] * (1 - fraction) + filters[upper] * fraction
 
 
-def frame_count(samples: int | Tensor, window: int, hop: int) -> int | Tensor:
+def frame_count(samples: Count, window: int, hop: int) -> Count:
     """Return the number of frames in ``samples`` samples. A signal shorter than a window is one frame.
 
     ``window`` and ``hop`` are in samples.
@@ -190,6 +194,9 @@ class FrontEnd(torch.nn.Module):
     window shorter than the hop.
     """
 
+    taper: Tensor
+    filters: Tensor
+
     def __init__(
         self,
         sample_rate: int = FeatureConfig.sample_rate,
@@ -248,7 +255,7 @@ class FrontEnd(torch.nn.Module):
             )
             return self._normalized(features, mask) * mask, counts
 
-    def frame_count(self, samples: int | Tensor) -> int | Tensor:
+    def frame_count(self, samples: Count) -> Count:
         """Return the frames of so many samples."""
         return frame_count(samples + 2 * self.margin, self.window, self.hop)
 

@@ -25,6 +25,7 @@ from jaxtyping import Float
 
 from asrlib.data.audio import read_audio
 from asrlib.errors import InputError
+from asrlib.extras import extra
 from asrlib.files import write_atomically
 from asrlib.signal.features import frame
 
@@ -114,7 +115,8 @@ def recording_desk(prompts: Sequence[str], folder: str | os.PathLike, speaker: s
 
     On Colab what ``recorder`` records arrives by itself.
     """
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     prompt = ipywidgets.Dropdown(options=[(f"{n}. {text}", text) for n, text in enumerate(prompts, 1)])
     prompt.description = "say"
@@ -153,7 +155,8 @@ def uploaded_files(value: Any) -> list[bytes]:
 
 def recorder() -> HTML:
     """A button that records from the browser's microphone and gives a 16-bit WAV file to save. Lesson 13."""
-    from IPython.display import HTML
+    with extra("lab"):
+        from IPython.display import HTML
 
     return HTML(RECORDER.replace("NAME", f"recorder-{secrets.token_hex(4)}"))
 

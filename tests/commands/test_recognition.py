@@ -61,7 +61,7 @@ def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):
     assert "WER 0.00 %" not in printed
     soundfile.write(tmp_path / "a.wav", tiny.tones("mid low"), tiny.RATE)
     assert asrlib("transcribe", model, tmp_path / "a.wav", "--beam", "3", "--lm", arpa)[1] == "mid low\n"
-    fails(*usual, "--lm", arpa, naming=["--lm is for beam search", "--beam 5"])
+    fails(*usual, "--lm", arpa, naming=["--lm needs beam search", "--beam 5"])
     fails(*usual, "--beam", "4", "--lm", tmp_path / "no.arpa", naming=["no.arpa"])
     fails("lm", model, "--corpus", corpus, "--output", tmp_path / "no" / "lm.arpa", naming=["No such file"])
 

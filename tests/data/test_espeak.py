@@ -142,7 +142,7 @@ def test_bad_input():
         (("one", "xx"), "unknown accent 'xx'.*known: en-us"),
         (("one", "en-us+nobody"), "unknown timbre 'nobody'"),
         (("one", "en-us+../f3"), "unknown timbre"),
-        (("eleven", "de"), "ten digit words only, not 'eleven'"),
+        (("eleven", "de"), "only the ten digit words, not 'eleven'"),
         (("one", "en-us", 20), "rate=20 is outside its range"),
         (("one", "en-us", 160, 120), "pitch=120 is outside"),
         (("one", "en-us", 160, 50, -1), "pitch_range=-1 is outside"),

@@ -77,7 +77,7 @@ def test_rendering_with_a_full_disk_or_in_a_wrong_place(cache, monkeypatch):
         raise OSError(28, "No space left on device")
 
     cache.mkdir()
-    fails("cache: exists already", TINY["digits"].prepare, cache)
+    fails("cache: already exists", TINY["digits"].prepare, cache)
     with monkeypatch.context() as patch:
         patch.setattr(soundfile, "write", full)
         fails("cannot be written .*No space left.*ASRLIB_CACHE", TINY["digits"].load)

@@ -3,12 +3,13 @@
 import subprocess
 import sys
 
+import assignments
 import nbformat
 import pytest
 from handed_in import ALL, NAME, REST, ROOT, exercise, first_answer, grade, page
 
 SECRET = ROOT / "solutions" / NAME / f"{NAME}.ipynb"
-DELETED = ROOT / "exercises" / NAME / f"{NAME}.ipynb"
+DELETED = assignments.exercise(NAME)
 HOOKED = {
     "perfect": (exercise, ALL, ""),
     "loop": (lambda: first_answer("while True: pass"), REST, "had computed for"),

@@ -20,16 +20,16 @@ def assemble(submission: Submission, theirs, released, tasks: list[assignments.T
     for task in tasks:
         where, how = find_answer(task, code, set(taken.values()))
         if where is None:
-            submission.notes.append(f"{task.name}: no cell defines `{task.function}`; look at it by hand")
+            submission.note(f"{task.name}: no cell defines `{task.function}`; look at it by hand")
         else:
             taken[task.name] = where
             if how:
-                submission.notes.append(f"{task.name}: {how}")
+                submission.note(f"{task.name}: {how}")
     ours = [cell for cell in released.cells if cell.cell_type == "code"]
     known = {cell.source.strip() for cell in ours} | {""}
     checks = {task.name for task in tasks if not any(f'check("{task.name}"' in cell.source for cell in code)}
     if checks:
-        submission.notes.append(
+        submission.note(
             f"checks missing or changed, the original ones were used: {', '.join(sorted(checks))}"
         )
     extra_before = added_cells(code, taken, known, {task.function for task in tasks})

@@ -5,90 +5,93 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
+import os
 import shutil
+import signal
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 
 from . import sandbox
-from .assembly import assemble
-from .converters import GRADEBOOK, Course
-from .course import alone, snapshot, title
+from .choices import Choices
+from .converters import GRADEBOOK, export, prepare
+from .course import alone, snapshot
 from .errors import CannotGrade
-from .matching import recognize
-from .reports import write_page, write_points
-from .submissions import Submission, choose_among_copies, collect, read
+from .one import grading_work
+from .reports import write_points
+from .submissions import Submission, choose_among_copies, collect
+from .workers import Failure, Workers
 
 
-def grade(
-    submitted: Path, out: Path, limits: sandbox.Limits | None = None, only: str = ""
-) -> list[Submission]:
+def grade(submitted: Path, out: Path, choices: Choices | None = None) -> list[Submission]:
     """Grade every file in ``submitted``; nothing that is handed in stops the rest."""
+    choices = choices or Choices()
     with contextlib.ExitStack() as stack:
         stack.enter_context(alone(out))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        tasks = snapshot(folder, only)
-        hidden = (*sandbox.hidden_folders(), str(submitted.resolve()), str(out.resolve()), str(folder))
-        limits = dataclasses.replace(limits or sandbox.Limits(), hidden=hidden)
-        try:
-            server = stack.enter_context(sandbox.Sandbox(limits))
-        except sandbox.SandboxError as error:
-            raise CannotGrade(str(error)) from None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="grading-")))
+        for part in ("course", "scratch"):
+            (folder / part).mkdir()
+        tasks = snapshot(folder / "course", choices.only)
+        _move_old(out)
+        hidden = (
+            *sandbox.hidden_folders(),
+            *(str(path.resolve()) for path in (submitted, out, folder / "course")),
+        )
+        limits = dataclasses.replace(choices.limits, hidden=hidden)
+        choices = dataclasses.replace(choices, limits=limits)
+        prepare()
+        work = functools.partial(grading_work, folder, tasks, out, choices)
+        workers = stack.enter_context(Workers(work, choices.jobs))
+        _say_isolation(workers.greetings[0], choices)
         _empty(out)
-        print(f"answers are locked in by: {server.isolation}", flush=True)
-        if server.isolation != "namespaces":
-            why = "this system allows no namespaces" if limits.namespaces else "as asked"
-            print(f"{why}: network and files are refused by Python only", flush=True)
-        course = Course(folder, tasks, server)
-        submissions = collect(submitted)
+        submissions: list[Submission] = []
         try:
-            titles = {name: title(folder / "source" / name / f"{name}.ipynb") for name in tasks}
-            for submission in submissions:
-                if notebook := read(submission):
-                    submission.assignment = recognize(submission, notebook, tasks, titles) or ""
+            submissions = collect(submitted)
+            _run(workers, submissions, "read", choices.reading_seconds)
             choose_among_copies(submissions)
-            for submission in submissions:
-                _grade_guarded(submission, course, tasks, out)
+            _run(workers, submissions, "grade", choices.submission_seconds)
             if any(submission.status == "graded" for submission in submissions):
-                course.export(out)
+                export(folder / "course", tasks, submissions, out)
         finally:
             # also where the instructor stopped it: a row per file, whatever became of it
             write_points(submissions, out / "points.csv")
     return submissions
 
 
+def _run(workers: Workers, submissions: list[Submission], what: str, seconds: float) -> None:
+    """Have all that are not decided yet read or graded; each is replaced by what became of it."""
+    places = [place for place, submission in enumerate(submissions) if not submission.status]
+    for number, done in workers.map([(what, submissions[place]) for place in places], seconds):
+        submission = submissions[places[number]]
+        if isinstance(done, Failure):
+            submission.status = "failed"
+            submission.note(f"{done.why}: look at it by hand")
+        else:
+            submissions[places[number]] = submission = done
+        if what == "grade":
+            points = f" {submission.points:g} of {submission.most:g}" if submission.status == "graded" else ""
+            print(f"{submission.student}: {submission.assignment} {submission.status}{points}", flush=True)
+
+
+def _say_isolation(isolation: str, choices: Choices) -> None:
+    print(f"answers are locked in by: {isolation}", flush=True)
+    if isolation != "namespaces":
+        why = "this system allows no namespaces" if choices.limits.namespaces else "as asked"
+        print(f"{why}: network and files are refused by Python only", flush=True)
+
+
+def _move_old(out: Path) -> None:
+    """Out of the way, for if nothing can be graded, the old table would look like the new one."""
+    with contextlib.suppress(FileNotFoundError):
+        (out / "points.csv").replace(out / "points-before.csv")
+
+
 def _empty(out: Path) -> None:
     for old in ("autograded", "feedback"):
         shutil.rmtree(out / old, ignore_errors=True)
-    for old in ("points.csv", "grades.csv", GRADEBOOK):
+    for old in ("grades.csv", GRADEBOOK):
         (out / old).unlink(missing_ok=True)
-
-
-def _grade_guarded(submission: Submission, course: Course, tasks: dict, out: Path) -> None:
-    """Grade one file; what goes wrong is its status and a note."""
-    if not submission.status:
-        submission.status = "failed"  # until something else is known
-        try:
-            _grade_one(submission, course, tasks[submission.assignment], out)
-        except (CannotGrade, sandbox.SandboxError) as error:
-            submission.notes.append(f"the grader failed on it: {error}")
-        except (Exception, SystemExit) as error:
-            submission.notes.append(f"the grader failed on it: {course.log.reason(error)}")
-            print(course.log.text or traceback.format_exc(), file=sys.stderr)
-    write_page(submission, out)
-    points = f" {submission.points:g} of {submission.most:g}" if submission.status == "graded" else ""
-    print(f"{submission.student}: {submission.assignment} {submission.status}{points}", flush=True)
-
-
-def _grade_one(submission: Submission, course: Course, tasks: list, out: Path) -> None:
-    submission.most = sum(task.points for task in tasks)
-    released = course.released(submission.assignment)
-    notebook = assemble(submission, read(submission), released, tasks)
-    submission.tasks, stopped = course.grade(submission.student, submission.assignment, notebook, out)
-    submission.notes += stopped
-    submission.points = sum(points for points, _ in submission.tasks.values())
-    submission.status = "graded"
 
 
 def _options() -> argparse.Namespace:
@@ -97,16 +100,40 @@ def _options() -> argparse.Namespace:
     parser.add_argument("submitted", type=Path, help="folder of notebooks")
     parser.add_argument("--out", type=Path, default=Path("graded"))
     parser.add_argument("--only", default="", help="assignments whose names begin so")
+    parser.add_argument(
+        "--jobs", type=_positive, default=min(4, os.cpu_count() or 1), help="at the same time"
+    )
+    parser.add_argument(
+        "--own-functions",
+        choices=("note", "refuse"),
+        default="note",
+        help="an answer that hands its task to asrlib's own function is noted, or gets no points",
+    )
     for name, what in (
         ("call", "for one call of an answer"),
         ("task", "for all calls of one task"),
         ("cell", "for one cell"),
         ("added", "for all cells together that the student added"),
+        ("notebook", "for all that one notebook does"),
     ):
         default = getattr(usual, f"{name}_seconds")
         parser.add_argument(f"--{name}-seconds", type=float, default=default, help=f"{what} ({default})")
-    parser.add_argument("--without-namespaces", action="store_true", help="lock in by the audit hook only")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="grade also where nothing but Python keeps answers from this machine's files: for notebooks"
+        " of people whom you would lend your account",
+    )
+    parser.add_argument(
+        "--without-namespaces", action="store_true", help="with --trust: lock in by the audit hook only"
+    )
     return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
 
 
 def main() -> int:
@@ -120,13 +147,21 @@ def main() -> int:
         options.task_seconds,
         options.cell_seconds,
         options.added_seconds,
+        options.notebook_seconds,
         namespaces=not options.without_namespaces,
     )
+    choices = Choices(limits, options.only, options.jobs, options.own_functions == "refuse", options.trust)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        submissions = grade(options.submitted, options.out, limits, options.only)
+        submissions = grade(options.submitted, options.out, choices)
     except CannotGrade as error:
         print(f"nothing was graded: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"stopped; {options.out / 'points.csv'} says how far it came: grade again", file=sys.stderr)
+        return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     done = sum(s.status == "graded" for s in submissions)
     print(f"{done} of {len(submissions)} graded: {options.out / 'points.csv'}, {options.out / 'feedback'}")
     failed = [s for s in submissions if s.status == "failed"]

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import warnings
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import assignments
@@ -16,19 +17,35 @@ import nbformat
 
 from . import sandbox
 from .errors import CannotGrade
-from .execution import ADDED, ANSWER, RELEASED, Execution, Referee
+from .execution import ADDED, ANSWER, RELEASED, Execution, Referee, error_output
+from .submissions import Submission
 
 GRADEBOOK = "gradebook.db"
+REFUSED = "right or not, the answer hands the task to a function that is there already: no points"
+
+
+def prepare() -> None:
+    """Import what every process needs, so that they share it."""
+    import nbgrader.converters  # noqa: F401
+    import torch
+
+    torch.set_num_threads(1)
 
 
 class Course:
-    """nbgrader's folders and gradebook for one run, in ``folder``.
+    """nbgrader's folders and gradebook of one process, in ``folder``, for the sources in ``course``.
 
     What it writes stays there until it is copied: nbgrader takes brackets and percent signs in a path for
     patterns.
     """
 
-    def __init__(self, folder: Path, tasks: dict[str, list[assignments.Task]], server: sandbox.Sandbox):
+    def __init__(
+        self,
+        course: Path,
+        folder: Path,
+        tasks: dict[str, list[assignments.Task]],
+        server: sandbox.Sandbox | None = None,
+    ):
         from nbgrader.preprocessors import ClearHiddenTests, GetGrades, LimitOutput, SaveAutoGrades
 
         # nbgrader calls alembic, which lies beside this Python
@@ -37,6 +54,9 @@ class Course:
         logger = logging.getLogger("traitlets")
         logger.handlers, logger.propagate = [self.log], False
         warnings.filterwarnings("ignore", module="nbgrader|sqlalchemy")
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that this one replaces
+        folder.mkdir()
+        (folder / "source").symlink_to(course / "source")
         self.folder, self.notebooks = folder, Notebooks(server, tasks)
         self.config = make_exercises.settings()
         directory = self.config.CourseDirectory
@@ -63,9 +83,12 @@ class Course:
         path = self.folder / "exercises" / assignment / f"{assignment}.ipynb"
         return nbformat.read(path, as_version=4)
 
-    def grade(self, student: str, assignment: str, notebook, out: Path) -> tuple[dict, list[str]]:
+    def grade(
+        self, student: str, assignment: str, notebook, out: Path, refused: Collection[str] = ()
+    ) -> tuple[dict, list[str]]:
         """Points and most points by task, and what execution noted; pages and notebooks go to ``out``.
 
+        The tasks ``refused`` get no points.
         Raises CannotGrade and SandboxError as they come, and whatever nbgrader raises.
         """
         from nbgrader.api import Gradebook
@@ -74,7 +97,7 @@ class Course:
         where = self.folder / "submitted" / student / assignment
         where.mkdir(parents=True)
         nbformat.write(notebook, where / f"{assignment}.ipynb")
-        self.notebooks.notes, self.notebooks.fault = [], None
+        self.notebooks.notes, self.notebooks.fault, self.notebooks.refused = [], None, refused
         try:
             self._convert(Autograde, assignment, student)
             self._convert(GenerateFeedback, assignment, student)
@@ -84,24 +107,13 @@ class Course:
             raise
         with Gradebook(self.config.CourseDirectory.db_url) as book:
             points = {
-                given.name.removesuffix("-check").replace("-", ".", 1): (given.score, given.max_score)
+                _task(given.name): (given.score, given.max_score)
                 for given in book.find_submission_notebook(assignment, assignment, student).grades
             }
         for kind in ("autograded", "feedback"):
             written = Path(kind, student, assignment)
             shutil.copytree(self.folder / written, out / written, dirs_exist_ok=True)
         return points, self.notebooks.notes
-
-    def export(self, out: Path) -> None:
-        """nbgrader's table and database."""
-        from nbgrader.api import Gradebook
-        from nbgrader.plugins import CsvExportPlugin
-
-        table = self.folder / "grades.csv"
-        with Gradebook(self.config.CourseDirectory.db_url) as book:
-            CsvExportPlugin(to=str(table)).export(book)
-        for path in (table, self.folder / GRADEBOOK):
-            shutil.copyfile(path, out / path.name)
 
     def _convert(self, kind, assignment: str, student: str = ".") -> None:
         from nbgrader.coursedir import CourseDirectory
@@ -114,13 +126,45 @@ class Course:
         converter.start()
 
 
+def export(
+    course: Path, tasks: dict[str, list[assignments.Task]], submissions: Iterable[Submission], out: Path
+) -> None:
+    """nbgrader's table and database of all that is graded."""
+    from nbgrader.api import Gradebook
+    from nbgrader.plugins import CsvExportPlugin
+
+    graded = [submission for submission in submissions if submission.status == "graded"]
+    whole = Course(course, course / "export", tasks)
+    for assignment in sorted({submission.assignment for submission in graded}):
+        whole.released(assignment)
+    table = whole.folder / "grades.csv"
+    with Gradebook(whole.config.CourseDirectory.db_url) as book:
+        for submission in graded:
+            book.update_or_create_student(submission.student)
+            book.update_or_create_submission(submission.assignment, submission.student)
+            notebook = book.find_submission_notebook(
+                submission.assignment, submission.assignment, submission.student
+            )
+            for given in notebook.grades:
+                given.auto_score = submission.tasks[_task(given.name)][0]
+            book.db.commit()
+        CsvExportPlugin(to=str(table)).export(book)
+    for path in (table, whole.folder / GRADEBOOK):
+        shutil.copyfile(path, out / path.name)
+
+
+def _task(grade_id: str) -> str:
+    return grade_id.removesuffix("-check").replace("-", ".", 1)
+
+
 class Notebooks:
     """Executes notebooks; keeps what nbgrader does not hand on, the ``notes`` and ``fault`` of the last."""
 
-    def __init__(self, server: sandbox.Sandbox, tasks: dict[str, list[assignments.Task]]):
+    def __init__(self, server: sandbox.Sandbox | None, tasks: dict[str, list[assignments.Task]]):
         self.server, self.tasks, self.referee = server, tasks, Referee(server, tasks)
         self.notes: list[str] = []
         self.fault: Exception | None = None
+        self.refused: Collection[str] = ()
 
     def execute(self, notebook, assignment: str) -> None:
         """Fill in the outputs; CannotGrade or SandboxError where the grader is at fault."""
@@ -143,6 +187,8 @@ class Notebooks:
                 if utils.is_grade(cell):
                     function = cell.metadata.nbgrader.grade_id.removesuffix("-check").split("-", 1)[1]
                     cell.outputs = run.test(cell.source, function)
+                    if _task(cell.metadata.nbgrader.grade_id) in self.refused:
+                        cell.outputs.append(error_output("refused", REFUSED))
                     continue
                 kind = ANSWER if utils.is_solution(cell) else RELEASED
                 kind = ADDED if ADDED in cell.metadata.get("tags", []) else kind

@@ -14,6 +14,9 @@ from .errors import CannotGrade
 
 RELEASED, ADDED, ANSWER = "released", "added", "answer"
 
+# what a new process is charged with, so that nobody asks for thousands
+SESSION_SECONDS = 1
+
 
 class Proxy:
     """An answer in the sandbox, as the checkers call it.
@@ -24,6 +27,7 @@ class Proxy:
 
     def __init__(self, remote: sandbox.Remote):
         self.remote, self.ended = remote, ""
+        self.used = 0.0  # seconds of computing, of all calls
         self.fault: sandbox.SandboxError | None = None
 
     @property
@@ -46,6 +50,8 @@ class Proxy:
         except sandbox.SandboxError as error:
             self.fault = self.fault or error
             raise
+        finally:
+            self.used += self.remote.session.spent
 
 
 def _missing(*_, **__):
@@ -68,7 +74,8 @@ class Execution:
         self.history: list[tuple[str, str]] = []
         self.notes: list[str] = []
         self.only_released = True  # no cell of the student's has been executed yet
-        self.added_used = 0.0
+        # seconds of computing: of all that the notebook has done, and of its added cells
+        self.used = self.added_used = 0.0
         self.names: dict = {}
         try:
             assignments.run(setup, "<set-up>", self.names)
@@ -80,16 +87,16 @@ class Execution:
     def cell(self, source: str, label: str, kind: str = ANSWER) -> list:
         """Outputs of a cell; CannotGrade where a released one fails before any of the student's."""
         self.only_released = self.only_released and kind == RELEASED
-        self._revive()
-        left = None
+        limits, left = self.server.limits, None
+        if self.used > limits.notebook_seconds * self.pace:
+            return [self._stopped(label, f"was not executed: the notebook has {self._computed(self.used)}")]
         if kind == ADDED:
-            left = self.server.limits.added_seconds * self.session.pace - self.added_used
+            left = limits.added_seconds * self.pace - self.added_used
             if left <= 0:
-                return [
-                    self._stopped(
-                        label, f"was not executed: the added cells have computed for {self.added_used:.0f} s"
-                    )
-                ]
+                why = f"was not executed: the added cells have {self._computed(self.added_used)}"
+                return [self._stopped(label, why)]
+        before = self.used
+        self._revive()
         try:
             printed = self.session.run(source, label, left)
         except sandbox.AnswerError as error:
@@ -101,20 +108,29 @@ class Execution:
             self._blame_released(label, error)
             return [self._stopped(label, str(error))]
         finally:
-            self.added_used += self.session.used if kind == ADDED else 0
+            self.used += self.session.used
+            self.added_used += self.used - before if kind == ADDED else 0
         self.history.append((source, label))
         return [new_output("stream", name="stdout", text=printed)] if printed else []
 
+    def _computed(self, seconds: float) -> str:
+        return f"computed for {seconds:.0f} s"
+
     def test(self, source: str, function: str) -> list:
         """Outputs of a test cell: none that is an error if the answer is right."""
+        if self.used > self.server.limits.notebook_seconds * self.pace:
+            why = f"was not tested: the notebook has {self._computed(self.used)}"
+            return [self._stopped(function, why)]
         out = io.StringIO()
         answer = self._answer(function)
         with contextlib.redirect_stdout(out):
             wrong = self._verdict(source, function, answer)
-        if isinstance(answer, Proxy) and answer.fault:
-            raise answer.fault
-        if isinstance(answer, Proxy) and answer.ended:
-            self.notes.append(f"{function} {answer.ended}")
+        if isinstance(answer, Proxy):
+            self.used += answer.used
+            if answer.fault:
+                raise answer.fault
+            if answer.ended:
+                self.notes.append(f"{function} {answer.ended}")
         text = out.getvalue()
         outputs = [new_output("stream", name="stdout", text=text)] if text else []
         return outputs + ([error_output("not right", wrong)] if wrong else [])
@@ -138,15 +154,29 @@ class Execution:
         return wrong
 
     def _answer(self, function: str) -> Callable:
-        self._revive()
-        self.session.budget = self.server.limits.task_seconds * self.session.pace
-        remote = self.session.function(function)
-        return Proxy(remote) if remote else _missing
+        """The stand-in for a function of the student's."""
+        for _ in range(2):
+            self._revive()
+            self.session.budget = self.server.limits.task_seconds * self.pace
+            try:
+                remote = self.session.function(function)
+            except sandbox.ProcessEnded as error:
+                # of no cell that was executed, but of a thread that one of them has left behind
+                self.notes.append(f"{function} was asked for again, for the process {error}")
+                continue
+            return Proxy(remote) if remote else _missing
+        return _missing
+
+    @property
+    def pace(self) -> float:
+        """How many times longer than on an ordinary machine everything takes."""
+        return self.server.pace
 
     def _revive(self) -> None:
         """A session that knows what the cells so far have defined."""
         while self.session is None or self.session.ended:
             self.session = self.server.session()
+            self.used += SESSION_SECONDS * self.pace
             for source, label in list(self.history):
                 try:
                     self.session.run(source, label)
@@ -157,6 +187,8 @@ class Execution:
                     self.history.remove((source, label))
                     self._stopped(label, str(error))
                     break
+                finally:
+                    self.used += self.session.used
 
     def _blame_released(self, label: str, error: Exception) -> None:
         if self.only_released:

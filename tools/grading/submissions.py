@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import stat
 import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 LARGEST_NOTEBOOK = 20 << 20
+# a notebook of this course has some 60 cells; what is handed in may have grown
+MOST_PARTS, MOST_CELLS, LONGEST_CELL = 500_000, 2000, 200_000
+DEEPEST_FOLDER, LONGEST_NAME, MOST_NOTES, LONGEST_NOTE = 12, 80, 40, 500
+# folders and files that no student makes
+JUNK = {"__pycache__", "__MACOSX", ".ipynb_checkpoints", ".git", ".DS_Store", "Thumbs.db", "desktop.ini"}
+MARKS = r"(BEGIN|END) (HIDDEN TESTS|SOLUTION|MARK SCHEME)"
 # what browsers, JupyterLab and file managers put behind the name of a copy; of a student's own name, only
 # what cannot belong to it
 COPY = re.compile(r"(-Copy\d*|\s*\(\d+\)|[\s_-]+copy(\s*\d+)?|-\d+)$", flags=re.I)
@@ -32,14 +41,18 @@ class Submission:
     tasks: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
 
+    def note(self, *texts: str) -> None:
+        """Add notes, each in one line of bounded length."""
+        for text in texts:
+            if len(self.notes) < MOST_NOTES:
+                self.notes.append(" ".join(printable(text).split())[:LONGEST_NOTE])
+
 
 def collect(folder: Path) -> list[Submission]:
     """One per file. A student is the first folder, or, for a file right there, what it is called."""
     found: list[tuple[str, Path]] = []
-    for path in sorted(folder.rglob("*")):
+    for path in _files(folder):
         parts = path.relative_to(folder).parts
-        if path.is_dir() or any(part.startswith(".") or part == "__pycache__" for part in parts):
-            continue
         student = parts[0] if len(parts) > 1 else COPY_OF_STUDENT.sub("", path.stem)
         # some systems write an umlaut as two characters
         found.append((unicodedata.normalize("NFC", student), path))
@@ -47,43 +60,100 @@ def collect(folder: Path) -> list[Submission]:
     return [Submission(ids[student], path) for student, path in found]
 
 
+def _files(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """Everything below ``folder`` that is no folder; a folder that lies too deep counts as a file."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        yield folder  # reading it will fail, too, and say why
+        return
+    for entry in entries:
+        if entry.name in JUNK:
+            continue
+        if entry.is_dir(follow_symlinks=False) and depth < DEEPEST_FOLDER:
+            yield from _files(folder / entry.name, depth + 1)
+        else:
+            yield folder / entry.name
+
+
 def student_ids(names: Iterable[str]) -> dict[str, str]:
     """For each name one that nbgrader and a spreadsheet take as it is; different names stay different."""
     ids: dict[str, str] = {}
+    taken: set[str] = set()
     for name in sorted(set(names)):
-        plain = found = re.sub(r"[^\w.@+-]", "_", name).lstrip("=+-@.") or "nobody"
+        plain = found = re.sub(r"[^\w.@+-]", "_", name).lstrip("=+-@.")[:LONGEST_NAME] or "nobody"
         number = 1
-        while found in ids.values():
+        while found.lower() in taken:  # some file systems take a and A for the same
             number += 1
             found = f"{plain}-{number}"
+        taken.add(found.lower())
         ids[name] = found
     return ids
 
 
 def read(submission: Submission) -> nbformat.NotebookNode | None:
-    """The notebook; None and a note if it is none."""
-    path = submission.path
+    """The notebook's cells, with their text and nbgrader's ids alone; None and a note if it is none."""
     try:
-        if path.is_symlink():
-            raise ValueError("a link, not a file")
-        if not path.is_file():
-            raise ValueError("not a file")
-        if path.stat().st_size > LARGEST_NOTEBOOK:
-            raise ValueError(f"{path.stat().st_size >> 20} MB; a notebook of this course has less than one")
-        content = path.read_bytes()
-        # editors of some systems put a byte order mark in front, or write UTF-16
-        text = content.decode(json.detect_encoding(content))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            notebook = nbformat.reads(text, as_version=4)
-        for cell in notebook.cells:
-            cell.source, cell.cell_type, cell.metadata  # noqa: B018 (every cell must have them)
-        return notebook
+        return _cells(parse(_content(submission.path)))
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         submission.status = "unreadable"
-        submission.notes.append(f"{path.name} is not a notebook: {reason}")
+        submission.note(f"{printable(submission.path.name)} is not a notebook: {printable(reason)[:120]}")
         return None
+
+
+def _content(path: Path) -> bytes:
+    # opened without waiting: a pipe would wait for somebody who writes
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with open(number, "rb") as file:
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a file")
+        if status.st_size > LARGEST_NOTEBOOK:
+            raise ValueError(f"{status.st_size >> 20} MB; a notebook of this course has less than one")
+        return file.read(LARGEST_NOTEBOOK)
+
+
+def parse(content: bytes) -> nbformat.NotebookNode:
+    """The notebook in a file's content; ValueError and others if there is none."""
+    # editors of some systems put a byte order mark in front, or write UTF-16
+    text = content.decode(json.detect_encoding(content))
+    if sum(text.count(sign) for sign in "[{,") > MOST_PARTS:
+        raise ValueError(f"more than {MOST_PARTS:,} numbers, texts and lists")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return nbformat.reads(text, as_version=4)
+
+
+def _cells(notebook) -> nbformat.NotebookNode:
+    """A notebook of the same texts and ids, with nothing else that a stranger may have put in."""
+    if len(notebook.cells) > MOST_CELLS:
+        raise ValueError(f"{len(notebook.cells):,} cells; at most {MOST_CELLS:,} are read")
+    cells = []
+    for cell in notebook.cells:
+        source = "".join(cell.source) if isinstance(cell.source, list) else cell.source
+        if not isinstance(source, str) or not isinstance(cell.cell_type, str):
+            raise ValueError("a cell that has no text")
+        if len(source) > LONGEST_CELL:
+            raise ValueError(f"a cell of {len(source):,} characters; at most {LONGEST_CELL:,} are read")
+        plain = new_code_cell if cell.cell_type == "code" else new_markdown_cell
+        marked = cell.get("metadata")
+        marked = marked.get("nbgrader") if isinstance(marked, dict) else None
+        marked = marked.get("grade_id") if isinstance(marked, dict) else None
+        kept = {"nbgrader": {"grade_id": marked}} if isinstance(marked, str) else {}
+        cells.append(plain(_harmless(source), metadata=kept))
+        cells[-1]["id"] = str(cell.get("id", ""))
+    return new_notebook(cells=cells)
+
+
+def _harmless(source: str) -> str:
+    """A cell's text that a file can hold and in which nbgrader sees none of its own marks."""
+    return re.sub(MARKS, r"\1-\2", printable(source), flags=re.I)
+
+
+def printable(text: str) -> str:
+    """Text that any file and terminal can take: what is no character is written as its number."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def choose_among_copies(submissions: list[Submission]) -> None:
@@ -98,19 +168,19 @@ def choose_among_copies(submissions: list[Submission]) -> None:
     for (student, assignment), group in groups.items():
         if len(group) == 1:
             continue
-        names = {s.path.stem for s in group} | {assignment, student}
+        names = {s.path.stem for s in group} | {assignment, f"exercise_{assignment}", student}
         originals = [s for s in group if COPY.sub("", s.path.stem) not in names - {s.path.stem}]
         candidates = originals or group
-        best = min(candidates, key=lambda s: (-s.path.stat().st_mtime, str(s.path)))
-        times = [s.path.stat().st_mtime for s in candidates]
+        best = min(candidates, key=lambda s: (-_time(s.path), str(s.path)))
+        times = [_time(s.path) for s in candidates]
         why = "the newest" if times.count(max(times)) == 1 else "the first by name of the newest"
         why = "the only one without a copy's suffix" if len(originals) == 1 else why
-        others = ", ".join(_place(s) for s in group if s is not best)
-        best.notes.append(f"of {len(group)} files for {assignment}, this one counts, {why}; not: {others}")
+        others = ", ".join(_place(s) for s in group if s is not best)[:300]
+        best.note(f"of {len(group)} files for {assignment}, this one counts, {why}; not: {others}")
         for submission in group:
             if submission is not best:
                 submission.status = "second file"
-                submission.notes.append(
+                submission.note(
                     f"{student} handed in {len(group)} files for {assignment}: not this one but"
                     f" {_place(best)} counts, {why}"
                 )
@@ -118,4 +188,11 @@ def choose_among_copies(submissions: list[Submission]) -> None:
 
 def _place(submission: Submission) -> str:
     """The file's name with its folder, as two copies may be called the same."""
-    return f"{submission.path.parent.name}/{submission.path.name}"
+    return printable(f"{submission.path.parent.name}/{submission.path.name}")
+
+
+def _time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # deleted meanwhile
+        return 0.0

@@ -8,10 +8,10 @@ import torch
 
 from asrlib.losses import ctc
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, log_probs, normal, number
 from asrlib.teaching.checks.lesson06_decoding import best_text, draw_beam
 from asrlib.teaching.checks.lesson06_sums import draw_possible
 from asrlib.teaching.checks.lesson07_decoding import draw_scores, greedy_text
+from asrlib.teaching.exercise_data.draws import integer, log_probs, normal, number
 
 LOOK = "the symptom above it, "
 

@@ -9,7 +9,7 @@ import torch
 
 from asrlib.signal import features
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, normal, number
+from asrlib.teaching.exercise_data.draws import integer, normal, number
 
 LESSON = "lesson 01, "
 

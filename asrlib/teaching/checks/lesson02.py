@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from asrlib.models.layers import conv
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, normal
 from asrlib.teaching.checks.timing import cpu_seconds
+from asrlib.teaching.exercise_data.draws import integer, normal
 
 LESSON = "lesson 02, "
 

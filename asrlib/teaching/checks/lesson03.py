@@ -8,7 +8,7 @@ import torch
 
 from asrlib.models.layers import se
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, normal
+from asrlib.teaching.exercise_data.draws import integer, normal
 
 LESSON = "lesson 03, "
 

@@ -10,7 +10,7 @@ from asrlib.models.contextnet import Block, BlockConfig, ContextNetEncoder, stan
 from asrlib.models.layers.batch_norm import MaskedBatchNorm
 from asrlib.models.parameters import count_parameters
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, normal
+from asrlib.teaching.exercise_data.draws import integer, normal
 
 LESSON = "lesson 04, "
 

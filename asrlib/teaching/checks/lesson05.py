@@ -7,7 +7,7 @@ import math
 from collections import Counter
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, number
+from asrlib.teaching.exercise_data.draws import integer, number
 
 LESSON = "lesson 05, "
 LABELS = list("abc de")

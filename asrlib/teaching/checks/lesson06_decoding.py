@@ -9,9 +9,9 @@ import torch.nn.functional as F
 
 from asrlib.losses import alignment, textbook
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, log_probs
 from asrlib.teaching.checks.lesson06_sums import AA, AB, draw_possible
-from asrlib.teaching.checks.posteriors import clip_posteriors
+from asrlib.teaching.exercise_data.draws import integer, log_probs
+from asrlib.teaching.exercise_data.posteriors import clip_posteriors
 
 LESSON = "lesson 06, "
 

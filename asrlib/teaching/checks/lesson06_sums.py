@@ -8,7 +8,7 @@ import torch
 
 from asrlib.losses import ctc, textbook
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, labels, log_probs
+from asrlib.teaching.exercise_data.draws import integer, labels, log_probs
 
 LESSON = "lesson 06, "
 TINY = torch.tensor(

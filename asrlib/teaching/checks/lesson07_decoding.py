@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, normal
 from asrlib.teaching.checks.lesson07_sums import BLANK, LABEL, NONE, draw_lattice
+from asrlib.teaching.exercise_data.draws import integer, normal
 
 LESSON = "lesson 07, "
 

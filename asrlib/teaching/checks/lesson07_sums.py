@@ -6,8 +6,8 @@ import torch
 
 from asrlib.losses import rnnt, textbook
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, labels, normal
 from asrlib.teaching.checks.timing import cpu_seconds
+from asrlib.teaching.exercise_data.draws import integer, labels, normal
 
 LESSON = "lesson 07, "
 BLANK = torch.tensor([[0.6, 0.5, 0.9], [0.5, 0.4, 0.8], [0.3, 0.6, 0.7]], dtype=torch.float64).log()

@@ -6,8 +6,8 @@ import torch
 
 from asrlib.decoding import greedy
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, log_probs, number
 from asrlib.teaching.checks.timing import cpu_seconds
+from asrlib.teaching.exercise_data.draws import integer, log_probs, number
 
 LESSON = "lesson 08, "
 

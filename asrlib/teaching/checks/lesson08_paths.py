@@ -9,7 +9,7 @@ import torch
 
 from asrlib.losses import ctc
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, labels
+from asrlib.teaching.exercise_data.draws import integer, labels
 
 LESSON = "lesson 08, "
 

@@ -6,8 +6,8 @@ import torch
 
 from asrlib.losses import textbook
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, labels, log_probs
-from asrlib.teaching.checks.rescoring import rescoring_lists
+from asrlib.teaching.exercise_data.draws import integer, labels, log_probs
+from asrlib.teaching.exercise_data.rescoring import rescoring_lists
 
 LESSON = "lesson 08, "
 

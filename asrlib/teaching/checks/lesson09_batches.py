@@ -9,7 +9,7 @@ import operator
 import torch
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, number
+from asrlib.teaching.exercise_data.draws import integer, number
 
 LESSON = "lesson 09, "
 

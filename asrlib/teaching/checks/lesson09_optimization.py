@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, normal, number
-from asrlib.teaching.checks.trainings import noisy_training
+from asrlib.teaching.exercise_data.draws import integer, normal, number
+from asrlib.teaching.exercise_data.trainings import noisy_training
 from asrlib.training import schedules
 
 LESSON = "lesson 09, "

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import normal
+from asrlib.teaching.exercise_data.draws import normal
 
 LESSON = "lesson 09, "
 

@@ -8,8 +8,8 @@ from collections import Counter
 import torch
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, normal, number
-from asrlib.teaching.checks.trainings import ILLNESSES, training_runs
+from asrlib.teaching.exercise_data.draws import integer, normal, number
+from asrlib.teaching.exercise_data.trainings import ILLNESSES, training_runs
 from asrlib.training import schedules
 
 LESSON = "lesson 10, "

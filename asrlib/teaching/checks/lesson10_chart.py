@@ -7,7 +7,7 @@ import math
 from functools import lru_cache
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, number
+from asrlib.teaching.exercise_data.draws import integer, number
 
 LESSON = "lesson 10, "
 

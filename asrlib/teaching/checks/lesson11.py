@@ -9,8 +9,8 @@ import torch
 
 from asrlib.losses import textbook
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, log_probs, normal, number
-from asrlib.teaching.checks.posteriors import noisy_views
+from asrlib.teaching.exercise_data.draws import integer, log_probs, normal, number
+from asrlib.teaching.exercise_data.posteriors import noisy_views
 
 LESSON = "lesson 11, "
 WORDS = "one two three".split()

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, normal
+from asrlib.teaching.exercise_data.draws import integer, normal
 
 LESSON = "lesson 12, "
 

@@ -7,7 +7,7 @@ import math
 import torch
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, normal, number
+from asrlib.teaching.exercise_data.draws import integer, normal, number
 
 LESSON = "lesson 12, "
 

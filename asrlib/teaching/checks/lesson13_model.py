@@ -9,7 +9,7 @@ import torch
 
 from asrlib.losses import textbook
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.draws import integer, labels, log_probs
+from asrlib.teaching.exercise_data.draws import integer, labels, log_probs
 
 LESSON = "lesson 13, "
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asrlib.extras import extra
 from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE, axes_or_new
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def plot_label_probabilities(
     ``labels`` are the V names. One that never reaches ``at_least`` is not drawn. A frame stands at
     t · frame_seconds; with 1 the axis counts frames.
     """
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     probabilities = np.asarray(probabilities)
     ax = axes_or_new(ax, height=2.2)

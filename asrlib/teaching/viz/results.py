@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asrlib.extras import extra
 from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE, axes_or_new
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def plot_history(history: Sequence[dict[str, float]], axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Plot a run's loss, learning rate and dev WER over steps (``metrics.json``'s ``history``). Lesson 09."""
     if axes is None:
-        import matplotlib.pyplot as plt
+        with extra("lab"):
+            import matplotlib.pyplot as plt
 
         _, axes = plt.subplots(1, 3, figsize=(11, 2.8), layout="constrained")
     panels = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from asrlib.decoding.beam import BeamOptions, beam_ctc
+from asrlib.extras import extra
 from asrlib.teaching import viz
 from asrlib.teaching.widgets.controls import explorer, slider
 from asrlib.text.ngram import NGram
@@ -29,7 +30,8 @@ def draw_greedy_step(
 
     Each of ``steps`` is (frame t, labels written so far, (V,) natural log probabilities), blank first.
     """
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     figure, (ax, bars) = plt.subplots(1, 2, figsize=(11, 3.2), width_ratios=(4, 1), layout="constrained")
     way = [(t * frame_seconds, len(written)) for t, written, _ in steps[: step + 1]]
@@ -68,7 +70,8 @@ def draw_models(
     words: Sequence[tuple[str, float, float]] = (),
 ) -> Figure:
     """Draw each model's (T, V) label probabilities, blank first, over the same time. Lesson 08."""
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(len(probabilities), 1, figsize=(11, 4.2), layout="constrained", sharex=True)
     for ax, (name, values) in zip(axes, probabilities.items(), strict=True):
@@ -120,7 +123,8 @@ def draw_beam_step(
     ``log_probs`` (T, V) natural logarithms, ``labels`` V names with blank first, ``words`` their
     true (word, start, end) in seconds.
     """
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     rows = [(" ".join(labels[k] for k in t), parts) for t, parts in beam_after(log_probs, frame, options)]
     figure, (ax, below) = plt.subplots(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from asrlib.extras import extra
 from asrlib.losses.alignment import rnnt_align
 from asrlib.losses.rnnt import rnnt_posteriors
 from asrlib.losses.textbook import collapse, rnnt_betas, rnnt_scores
@@ -31,7 +32,8 @@ def draw_ctc_frame(
     ``log_probs`` (T, V) natural logarithms, ``labels`` V names with blank first, ``words`` their true
     (word, start, end) in seconds.
     """
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     log_probs = torch.as_tensor(log_probs)
     figure, (ax, bars) = plt.subplots(1, 2, figsize=(11, 3.4), width_ratios=(5, 1), layout="constrained")
@@ -119,7 +121,8 @@ def lattice_explorer(
     Labels come out in order: one that is moved past its neighbors takes them along. The arguments are
     those of ``draw_rnnt_path``.
     """
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     logits, targets = torch.as_tensor(logits), torch.as_tensor(targets)
     best = rnnt_align(logits[None], targets[None], blank=0)[0].starts.tolist()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from asrlib.extras import extra
 from asrlib.models.contextnet import DOWNSAMPLING, ContextNetEncoder, standard_blocks
 from asrlib.models.layers.conv import PADDINGS, pad_amounts, receptive_field
 from asrlib.signal.resample import resample
@@ -74,7 +75,8 @@ def gate_viewer(recognizer: Recognizer, utterances: dict[str, tuple[Any, int]]) 
 
     ``utterances`` are {name: (samples, sample rate)}.
     """
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     gates = {name: se_gates(recognizer, *sound) for name, sound in utterances.items()}
     names = list(gates)
@@ -92,7 +94,8 @@ def gate_viewer(recognizer: Recognizer, utterances: dict[str, tuple[Any, int]]) 
 
 def draw_contextnet(variant: str, alpha: float, kernel: int, downsampling: str) -> Figure:
     """Draw parameters, work and receptive field of C0 to C22, block by block. Lesson 04."""
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     with torch.device("meta"):  # shapes alone
         blocks = standard_blocks(kernel, downsampling=downsampling)

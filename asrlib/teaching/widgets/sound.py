@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from asrlib.errors import InputError
+from asrlib.extras import extra
 from asrlib.signal.augment import add_noise
 from asrlib.signal.features import FrontEnd, frame, log_mel
 from asrlib.teaching import viz
@@ -61,7 +62,8 @@ def draw_spectrogram(
     ``window_ms`` and ``hop_ms`` are milliseconds. Raises ``InputError`` where
     the window is shorter than the hop.
     """
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     front_end = FrontEnd(sample_rate, window_ms, hop_ms, mels, preemphasis=0.0)
     samples = torch.as_tensor(np.asarray(samples, dtype=np.float32))
@@ -81,7 +83,8 @@ def draw_spectrogram(
 
 def spectrogram_explorer(samples: Any, sample_rate: int) -> ipywidgets.VBox:
     """Return sliders for window, hop and number of mel filters over ``draw_spectrogram``. Lesson 01."""
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     message = ipywidgets.Label()
 

@@ -52,15 +52,15 @@ def probe(x):
 
 
 class Sandbox:
-    """The server; ``isolation`` is "namespaces" or "audit hook".
+    """The server; ``isolation`` is "namespaces" or "audit hook". Its files lie in ``scratch``.
 
     SandboxError if it does not start, or if a notebook's first steps fail in it.
     """
 
-    def __init__(self, limits: Limits | None = None):
+    def __init__(self, limits: Limits | None = None, scratch: Path | None = None):
         self.limits = limits or Limits()
-        self._pace = pace()
-        self._scratch = tempfile.TemporaryDirectory(prefix="sandbox-")
+        self.pace = pace()
+        self._scratch = tempfile.TemporaryDirectory(prefix="sandbox-", dir=scratch)
         # a file, for nobody reads while the server speaks; students' code has it closed
         self._stderr = tempfile.TemporaryFile()
         self._control, theirs = socket.socketpair()
@@ -75,7 +75,7 @@ class Sandbox:
     def _start(self, theirs: socket.socket) -> subprocess.Popen:
         arguments = {
             **dataclasses.asdict(self.limits),
-            "cpu_seconds": int(3600 * self._pace),  # ends what survives its caller
+            "cpu_seconds": int(3600 * self.pace),  # ends what survives its caller
             "root": self._scratch.name,
             "empty": list(_checkers()),
             "fd": theirs.fileno(),
@@ -113,7 +113,7 @@ class Sandbox:
             socket.send_fds(self._control, [b"+"], [theirs.fileno()])
         theirs.close()
         outer = self._control_reply("open a session", 600)["pid"]
-        session = Session(ours, outer, self.limits, self._pace)
+        session = Session(ours, outer, self.limits, self.pace)
         try:
             session.pid = _pid_of_sender(ours) or outer
         except (EOFError, OSError) as error:

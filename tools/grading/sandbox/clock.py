@@ -49,9 +49,9 @@ class ComputingTime:
         """Seconds after which to ask again; TimeIsUp."""
         now = time.monotonic()
         computed = computed_by(self.pid)
-        if computed is None or self.before is None:
+        if self.before is None:
             self.used = now - self.started
-        else:
+        elif computed is not None:  # None: it has just ended
             self.used = computed - self.before
             # one that wakes up now and then sleeps all the same
             if _state(self.pid) == "S" and computed - self.latest < 0.1 * (now - self.last):

@@ -7,9 +7,10 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Seconds of computing for one call of an answer, for all calls of one task, for one cell, and for all
-    cells together that a student added; bytes of memory on top of what the libraries take; ``hidden``
-    folders that no answer may read. Without ``namespaces`` the audit hook locks in even where there are some.
+    """Seconds of computing for one call of an answer, for all calls of one task, for one cell, for all cells
+    together that a student added, and for all that a notebook does; bytes of memory on top of what the
+    libraries take; ``hidden`` folders that no answer may read. Without ``namespaces`` the audit hook locks in
+    even where there are some.
 
     The seconds are CPU time as an ordinary machine needs it: other programs cost none of it, and on a slower
     machine the sandbox allows as many times more.
@@ -19,6 +20,7 @@ class Limits:
     task_seconds: float = 100
     cell_seconds: float = 60
     added_seconds: float = 300
+    notebook_seconds: float = 900
     memory: int = 2 << 30
     hidden: tuple[str, ...] = ()
     namespaces: bool = True

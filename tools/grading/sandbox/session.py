@@ -36,8 +36,9 @@ class Session:
         self.ended: str | None = None
         self.seconds = 0.0  # of the last call, without its way here
         self.used = 0.0
+        self.spent = 0.0  # of all steps of the last call
         self.budget = limits.task_seconds * pace
-        self.sent = self.received = 0  # bytes
+        self.crossed = 0  # bytes, in both directions
         self._computed: float | None = None
 
     def run(self, source: str, label: str = "cell", seconds: float | None = None) -> str:
@@ -70,35 +71,35 @@ class Session:
         allowed, what = self.limits.call_seconds * self.pace, "one call"
         if self.budget < allowed:
             allowed, what = self.budget, "what is left to all calls of this task"
-        start = self.budget
-        self._ask({"op": "arguments", **sent}, allowed, what)
-        hidden = self.used
-        self._spend()
-        self._ask({"op": "call", "handle": handle}, allowed, what)
-        seconds = self.used
-        self._spend()
-        reply = self._ask({"op": "value"}, allowed, what)
-        hidden += self.used
-        self._spend()
+        self.spent, self.crossed = 0.0, 0
+        hidden = self._step({"op": "arguments", **sent}, allowed, what)[1]
+        seconds = self._step({"op": "call", "handle": handle}, allowed, what)[1]
+        reply, more = self._step({"op": "value"}, allowed, what)
+        hidden += more
         # what crossing takes is not the answer's, but nobody computes in secret meanwhile
-        size = self.sent + self.received
-        self.seconds = seconds + max(0.0, hidden - self.pace * (CROSSING + CROSSING_BYTE * size))
-        self.budget = max(0.0, min(self.budget, start))
+        free = self.pace * (CROSSING + CROSSING_BYTE * self.crossed)
+        self.seconds = seconds + max(0.0, hidden - free)
         try:
             return decode(reply["value"])
         except Exception as error:
             self._end(f"replied what is no value ({_in_short(error)}); {LOOK}")
 
-    def _spend(self) -> None:
-        self.budget = max(0.0, self.budget - self.used)
+    def _step(self, message: dict, seconds: float, what: str) -> tuple[dict, float]:
+        """The reply to one step of a call, and the seconds it took, which the budget pays."""
+        try:
+            return self._ask(message, seconds - self.spent, what), self.used
+        finally:
+            self.spent += self.used
+            self.budget = max(0.0, self.budget - self.used)
 
     def _ask(self, message: dict, seconds: float, what: str) -> dict:
         if self.ended:
             raise ProcessEnded(self.ended)
         clock = ComputingTime(self.pid, seconds, what, self._computed)
         try:
-            self.sent = send(self.channel, message, clock)
-            reply, self.received = receive_counted(self.channel, LARGEST_REPLY, clock)
+            self.crossed += send(self.channel, message, clock)
+            reply, size = receive_counted(self.channel, LARGEST_REPLY, clock)
+            self.crossed += size
         except TimeIsUp as error:
             self._end(str(error))
         except (OSError, EOFError):
@@ -121,8 +122,11 @@ class Session:
         raise ProcessEnded(why)
 
     def close(self) -> None:
+        """End the process; once, for its number may be another's afterwards."""
+        if self.ended:
+            return
         for pid in (self.pid, self.outer_pid):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         self.channel.close()
         self.ended = "has ended"

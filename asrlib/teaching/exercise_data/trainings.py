@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from asrlib.teaching.checks.draws import integer, normal, number
+from asrlib.teaching.exercise_data.draws import integer, normal, number
 
 
 def noisy_training(rates: list[float]) -> float:

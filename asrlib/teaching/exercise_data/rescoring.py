@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 
 from asrlib.losses import ctc, rnnt
-from asrlib.teaching.checks.draws import integer, normal
+from asrlib.teaching.exercise_data.draws import integer, normal
 
 
 @lru_cache

@@ -1,0 +1,1 @@
+"""What assignments work on: recordings, texts, trainings and random cases (assignments 06 to 13)."""

@@ -1,0 +1,92 @@
+"""One submission after the other, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import assignments
+
+from . import sandbox
+from .assembly import assemble
+from .choices import Choices
+from .converters import Course
+from .course import title
+from .delegation import delegated
+from .errors import CannotGrade
+from .matching import recognize
+from .reports import write_page
+from .submissions import Submission, read
+
+NO_NAMESPACES = (
+    "this system does not lock answers in, so they could read and write what you can; grade in a container"
+    " or on Linux with user namespaces (docs/instructors.md says how), or, if you trust everybody who"
+    " handed in, say --trust"
+)
+
+
+@contextlib.contextmanager
+def grading_work(
+    folder: Path, tasks: dict[str, list[assignments.Task]], out: Path, choices: Choices, number: int
+) -> Iterator[OneByOne]:
+    """What a worker does with each submission. CannotGrade where its sandbox does not start."""
+    try:
+        server = sandbox.Sandbox(choices.limits, scratch=folder / "scratch")
+    except sandbox.SandboxError as error:
+        raise CannotGrade(str(error)) from None
+    with server:
+        if server.isolation != "namespaces" and not choices.trust:
+            raise CannotGrade(NO_NAMESPACES)
+        yield OneByOne(folder / "course", tasks, out, choices, server, number)
+
+
+class OneByOne:
+    """Reads and grades submissions; what goes wrong is a submission's status and a note."""
+
+    def __init__(self, folder: Path, tasks: dict, out: Path, choices: Choices, server, number: int):
+        self.tasks, self.out, self.choices = tasks, out, choices
+        self.greeting = server.isolation
+        self.titles = {name: title(folder / "source" / name / f"{name}.ipynb") for name in tasks}
+        self.course = Course(folder, folder / f"job-{number}", tasks, server)
+
+    def __call__(self, order: tuple[str, Submission]) -> Submission:
+        what, submission = order
+        try:
+            getattr(self, f"_{what}")(submission)
+        except (CannotGrade, sandbox.SandboxError) as error:
+            submission.status = "failed"
+            submission.note(f"the grader failed on it: {error}")
+        except (Exception, SystemExit) as error:
+            submission.status = "failed"
+            submission.note(f"the grader failed on it: {self.course.log.reason(error)}")
+            print(self.course.log.text or traceback.format_exc(), file=sys.stderr)
+        try:
+            if submission.status:
+                write_page(submission, self.out)
+        except OSError as error:
+            submission.note(f"its page cannot be written: {error.strerror}")
+        return submission
+
+    def _read(self, submission: Submission) -> None:
+        if notebook := read(submission):
+            submission.assignment = recognize(submission, notebook, self.tasks, self.titles) or ""
+
+    def _grade(self, submission: Submission) -> None:
+        tasks = self.tasks[submission.assignment]
+        submission.most = sum(task.points for task in tasks)
+        released = self.course.released(submission.assignment)
+        notebook = assemble(submission, read(submission), released, tasks)
+        lent = delegated(notebook, tasks)
+        for name, what in lent.items():
+            submission.note(f"{name}: {what}")
+        refused = set(lent) if self.choices.refuse else set()
+        points, stopped = self.course.grade(
+            submission.student, submission.assignment, notebook, self.out, refused
+        )
+        submission.tasks = points
+        submission.note(*stopped)
+        submission.points = sum(points for points, _ in submission.tasks.values())
+        submission.status = "graded"

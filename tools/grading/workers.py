@@ -1,0 +1,152 @@
+"""Processes that do the work, so that no submission stops another: one that hangs or crashes is replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import connection
+from typing import Any, NamedTuple
+
+from .errors import CannotGrade
+
+# to import libraries and to start a sandbox, on a machine that may be busy
+START_SECONDS = 900
+
+
+class Failure(NamedTuple):
+    """What comes back for an item whose process did not survive it."""
+
+    why: str
+
+
+class Workers:
+    """``count`` processes, each of which makes its own ``work``: a context that yields a function of an item.
+
+    The processes are copies of this one, so that libraries imported before are shared. CannotGrade where
+    ``work`` raises it at the start.
+    """
+
+    def __init__(self, work: Callable[[int], contextlib.AbstractContextManager], count: int):
+        self._context = multiprocessing.get_context("fork")
+        self._work = work
+        self._workers: list[_Worker] = []
+        try:
+            for number in range(count):
+                self._workers.append(self._start(number))
+            self.greetings = [worker.greeting() for worker in self._workers]
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, number: int) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(self._work, number, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(number, process, ours)
+
+    def map(self, items: Sequence[Any], seconds: float) -> Iterator[tuple[int, Any]]:
+        """(position, result) as they come; ``Failure`` for an item that took more than ``seconds``."""
+        waiting = iter(enumerate(items))
+        busy = [worker for worker in self._workers if worker.give(next(waiting, None), seconds)]
+        while busy:
+            soonest = min(worker.ends for worker in busy)
+            connection.wait([w.channel for w in busy], max(0.0, soonest - time.monotonic()))
+            for worker in list(busy):
+                if (result := worker.result()) is None:
+                    continue
+                position = worker.position
+                if isinstance(result, Failure):
+                    busy.remove(worker)
+                    worker.kill()
+                    number = self._workers.index(worker)
+                    self._workers[number] = worker = self._start(worker.number)
+                    worker.greeting()
+                    busy.append(worker)
+                if not worker.give(next(waiting, None), seconds):
+                    busy.remove(worker)
+                yield position, result
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.channel.close()
+        for worker in self._workers:
+            worker.process.join(15)
+            worker.kill()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class _Worker:
+    """One process, as this side sees it."""
+
+    def __init__(self, number: int, process, channel: connection.Connection):
+        self.number, self.process, self.channel = number, process, channel
+        self.position, self.ends = -1, 0.0
+
+    def greeting(self) -> Any:
+        """What the work says when it has started."""
+        self.ends = time.monotonic() + START_SECONDS
+        while (said := self.result()) is None:
+            self.channel.poll(max(0.0, self.ends - time.monotonic()))
+        if isinstance(said, Failure):
+            raise CannotGrade(said.why)
+        return said
+
+    def give(self, task: tuple[int, Any] | None, seconds: float) -> bool:
+        """Whether there was a task to give."""
+        if task is None:
+            return False
+        self.position, item = task
+        self.ends = time.monotonic() + seconds
+        with contextlib.suppress(OSError):  # it is gone, as its result will tell
+            self.channel.send(item)
+        return True
+
+    def result(self) -> Any:
+        """The result; None as long as there is none."""
+        try:
+            if self.channel.poll():
+                return self.channel.recv()
+        except (EOFError, OSError):
+            self.process.join(5)
+            return Failure(f"the grader's own process ended ({self.process.exitcode})")
+        if time.monotonic() >= self.ends:
+            return Failure("the grader did not get through it in its time")
+        return None
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+        self.channel.close()
+
+
+def _serve(work: Callable[[int], contextlib.AbstractContextManager], number: int, channel) -> None:
+    """In the process: work until the other side hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    try:
+        with work(number) as do:
+            channel.send(do.greeting)
+            while True:
+                try:
+                    item = channel.recv()
+                except EOFError:
+                    break
+                channel.send(do(item))
+    except CannotGrade as error:
+        channel.send(Failure(str(error)))
+    os._exit(0)  # without what the other process wants to do at its end
