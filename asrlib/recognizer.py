@@ -16,19 +16,24 @@ import torch
 from torch import Tensor
 
 from asrlib.config.schema import Config
-from asrlib.data.audio import cut_audio, read_audio
+from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
+from asrlib.decoding.long_form import Listener, LongForm, scan, search
 from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
+from asrlib.decoding.words import search_words
 from asrlib.errors import InputError
 from asrlib.files import replacing
 from asrlib.model_directory import find_model, member_folders, read_model, write_model
 from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
 from asrlib.signal.frame_times import FrameTimes
+from asrlib.signal.recording import Blocks, resampled
+from asrlib.signal.resample import resample
+from asrlib.text.lexicon import Lexicon
 from asrlib.text.ngram import NGram
-from asrlib.text.tokenizers import Tokenizer
+from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -125,17 +130,38 @@ class Recognizer:
         return self.transcribe_batch([mono_samples(audio, sample_rate)])[0]
 
     @torch.no_grad()
+    def transcribe_long(
+        self,
+        audio: Any,
+        sample_rate: int | None = None,
+        window: float = LongForm.window,
+        overlap: float = LongForm.overlap,
+        join: str | None = None,
+    ) -> Hypothesis:
+        """Transcribe a recording of any length, a ``window`` of seconds at a time; a file is read in blocks.
+
+        Windows move by (1 - ``overlap``) of their length; ``join`` is one of `decoding.long_form.JOINS`, None
+        the default of the model's head. Raises ``InputError`` as ``transcribe`` does, and for a window, an
+        overlap or a join that cannot be.
+        """
+        settings, ctc = LongForm(window, overlap, join), self.uses_ctc
+        rate, blocks = recording_blocks(audio, sample_rate)
+        ensemble = self.ensemble if ctc else [self]
+        warps = self.warps if ctc else [1.0]
+        listeners = [Listener(member.front_end, member.model, warps) for member in ensemble]
+        sound = resampled(blocks, rate, self.config.features.sample_rate, self.device)
+        options = self._beam_options() if self.config.decoding.beam_width else None
+        frames = scan(listeners, sound, settings, ctc)
+        return self.hypothesis(search(frames, self.model, ctc, self.config.decoding.max_symbols, options))
+
+    @torch.no_grad()
     def transcribe_batch(self, utterances: Sequence[tuple[Tensor, int]]) -> list[Hypothesis]:
         """Transcribe several utterances, given as (samples, rate in Hz), in one batch.
 
         The hypotheses are the same as for each utterance alone.
         """
-        rate = self.config.features.sample_rate
-        waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
-        lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
-        padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
         search = self._search_ctc if self.uses_ctc else self._search_rnnt
-        return [self.hypothesis(result) for result in search(padded, lengths)]
+        return [self.hypothesis(result) for result in search(*self._padded(utterances))]
 
     def transcribe_cuts(self, cuts: CutSet, batch_seconds: float = 120.0) -> Iterable[tuple[str, Hypothesis]]:
         """Yield (cut id, hypothesis) for all ``cuts``, in batches sorted by length, shortest first.
@@ -187,6 +213,8 @@ class Recognizer:
         found += self.model.encoder.streaming_obstacles()
         if decoding.warps is not None:
             found.append("decoding.warps is set (use null)")
+        if decoding.words is not None:
+            found.append("decoding.words is set (use null: a word is chosen when all of it was heard)")
         if self.uses_ctc and self.members:
             found.append(f"it is an ensemble with {', '.join(self.members)} (clear recognizer.members)")
         if decoding.beam_width:
@@ -197,6 +225,33 @@ class Recognizer:
         """Write a search's result as text, with times in seconds."""
         return Hypothesis.from_search(result, self.tokenizer, self.frame_times)
 
+    def reference(self, text: str) -> str:
+        """Return a transcript in the form that hypotheses have: words, or else the tokenizer's."""
+        if self.config.decoding.words is not None and isinstance(self.tokenizer, PhoneTokenizer):
+            return self.tokenizer.words(text)
+        return self.tokenizer.prepare(text)
+
+    def word_list(self) -> Lexicon:
+        """Return the closed list ``decoding.words`` with its pronunciations. Lesson 14.
+
+        Raises ``InputError`` where there is none, or the tokenizer has no lexicon with its words.
+        """
+        if self.config.decoding.words is None:
+            raise InputError("decoding.words is null: list the words to choose from")
+        return self._phone_tokenizer().lexicon.select(self.config.decoding.words)
+
+    def _phone_tokenizer(self) -> PhoneTokenizer:
+        if not isinstance(self.tokenizer, PhoneTokenizer):
+            raise InputError("decoding.words needs a tokenizer of phones with a lexicon: set it to null")
+        return self.tokenizer
+
+    def _padded(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+        """Return the waveforms at the model's rate, padded, and their lengths in samples."""
+        rate = self.config.features.sample_rate
+        waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
+        lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
+        return torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True), lengths
+
     def _search_rnnt(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
         encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths))
         max_symbols = self.config.decoding.max_symbols
@@ -206,12 +261,29 @@ class Recognizer:
         return [results[0] for results in ranked]
 
     def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
-        members = [member._ctc_log_probs(waveforms, lengths, self.warps) for member in self.ensemble]
-        frame_lengths = members[0][1]
-        log_probs = torch.stack([log_probs for log_probs, _ in members]).mean(0).log_softmax(-1)
+        log_probs, frame_lengths = self._mean_log_probs(waveforms, lengths)
+        if self.config.decoding.words is not None:
+            return search_words(log_probs, frame_lengths, self._phone_tokenizer(), self.word_list())
         if not self.config.decoding.beam_width:
             return greedy_ctc(log_probs, frame_lengths)
         return [results[0] for results in beam_ctc(log_probs, frame_lengths, self._beam_options())]
+
+    @torch.no_grad()
+    def ctc_log_probs(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+        """Return the CTC head's natural log-probabilities (batch, T, V) of several (samples, rate in Hz), and
+        the frames T of each: what `decoding.words` and `ctc_align` take. Lesson 14.
+
+        Raises ``InputError`` for a model without a CTC head.
+        """
+        if self.model.ctc_head is None:
+            raise InputError("this model has no CTC head (training.ctc_weight is 0)")
+        return self._mean_log_probs(*self._padded(utterances))
+
+    def _mean_log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Average the ensemble's log-probabilities, (batch, T, V); and the T of each utterance."""
+        members = [member._ctc_log_probs(waveforms, lengths, self.warps) for member in self.ensemble]
+        log_probs = torch.stack([log_probs for log_probs, _ in members]).mean(0).log_softmax(-1)
+        return log_probs, members[0][1]
 
     def _ctc_log_probs(
         self, waveforms: Tensor, lengths: Tensor, warps: Sequence[float]
@@ -249,3 +321,15 @@ def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:
             f"audio has shape {tuple(samples.shape)}; expected a non-empty 1-D array of mono samples"
         )
     return samples, sample_rate
+
+
+def recording_blocks(audio: Any, sample_rate: int | None) -> tuple[int, Blocks]:
+    """Return the rate in Hz of an audio file or of samples, and a function that yields its samples in blocks.
+
+    A file is read anew at each call, and never as a whole. Raises ``InputError`` as ``mono_samples`` does.
+    """
+    if isinstance(audio, (str, Path)):
+        path = Path(audio)
+        return audio_info(path).samplerate, lambda: map(torch.from_numpy, audio_blocks(path))
+    samples, rate = mono_samples(audio, sample_rate)
+    return rate, lambda: samples.split(10 * rate)

@@ -1,6 +1,7 @@
 """Read audio files as mono samples, and report a bad file in one line.
 
     read_audio(path)    samples and sample rate of a WAV, FLAC, OGG or MP3 file
+    audio_blocks(path)  the same samples, block by block, for recordings of hours
     cut_audio(cut)      samples of a lhotse cut
     audio_info(path)    length, rate and channels from the header, after checks that need no decoding
 
@@ -9,6 +10,7 @@ Lesson 01 (waveforms).
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,30 @@ def read_audio(path: str | os.PathLike) -> tuple[Float[np.ndarray, " samples"], 
     """
     info = audio_info(Path(path))
     return _decode(str(path), str(path), 0, info.frames), info.samplerate
+
+
+def audio_blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Float[np.ndarray, " samples"]]:
+    """Yield what ``read_audio`` returns in blocks of ``seconds``, with no more than one in memory.
+
+    Raises InputError as ``read_audio`` does, a damaged file's at the block that cannot be decoded.
+    """
+    import soundfile
+
+    path, found = Path(path), 0
+    info = audio_info(path)
+    try:
+        with soundfile.SoundFile(str(path)) as audio:
+            for block in audio.blocks(
+                max(1, round(seconds * info.samplerate)), dtype="float32", always_2d=True
+            ):
+                found += len(block)
+                yield _mono(str(path), block)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise InputError(
+            f"{path}: cannot be decoded to its end ({first_line(error)}); copy it again"
+        ) from None
+    if found < info.frames:
+        raise _truncated(str(path), found, info.frames)
 
 
 def cut_audio(cut: "lhotse.cut.Cut") -> Float[np.ndarray, " samples"]:
@@ -69,9 +95,16 @@ def _decode(file: Any, name: str, first: int, count: int) -> np.ndarray:
             f"{name}: cannot be decoded to its end ({first_line(error)}); copy it again"
         ) from None
     if len(samples) < count:
-        raise InputError(
-            f"{name}: truncated, {len(samples):,} of {count:,} samples can be decoded; copy it again"
-        )
+        raise _truncated(name, len(samples), count)
+    return _mono(name, samples)
+
+
+def _truncated(name: str, found: int, announced: int) -> InputError:
+    return InputError(f"{name}: truncated, {found:,} of {announced:,} samples can be decoded; copy it again")
+
+
+def _mono(name: str, samples: np.ndarray) -> np.ndarray:
+    """Average the channels of (samples, channels)."""
     samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not np.isfinite(samples).all():
         raise InputError(f"{name}: contains NaN or infinite samples; export it again")

@@ -111,7 +111,11 @@ class StreamingCTC:
 
     def feed(self, encoder_out: Float[Tensor, "1 frames D_enc"]) -> None:
         """Search the frames that follow and extend ``result``."""
-        scores, labels = self.model.ctc_head(encoder_out[0]).float().log_softmax(-1).max(-1)
+        self.feed_log_probs(self.model.ctc_head(encoder_out[0]).float().log_softmax(-1))
+
+    def feed_log_probs(self, log_probs: Float[Tensor, "frames V"]) -> None:
+        """As ``feed``, from the log-probabilities of the frames that follow."""
+        scores, labels = log_probs.max(-1)
         found = collapse_frames(scores.tolist(), labels.tolist(), self.previous, self.model.blank)
         self.result.extend(found, self.frames)
         self.previous, self.frames = int(labels[-1]), self.frames + len(labels)

@@ -105,6 +105,20 @@ class ContextNetEncoder(Encoder):
         """
         self.checkpoint_blocks = enabled
 
+    @property
+    def reach(self) -> int | None:
+        """None with squeeze-and-excitation over the whole utterance; else of all convolutions and windows."""
+        reach, rate = 0, 1
+        for block in self.blocks:
+            for layer in block.layers:
+                reach += (layer.conv.depthwise.shape[1] - 1) * rate
+                rate *= layer.conv.stride
+            if block.se is not None:
+                if not isinstance(block.se.context, int):
+                    return None
+                reach += (block.se.context // 2 + 1) * rate
+        return reach
+
     def streaming_obstacles(self) -> list[str]:
         """Return every configuration key, with its value, that makes a block depend on the future.
 

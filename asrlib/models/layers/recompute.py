@@ -1,4 +1,4 @@
-"""Layers run again in the backward pass instead of keeping what they computed (Chen et al. 2016)."""
+"""Gradient checkpointing: run a layer again in the backward pass to save memory (Chen et al. 2016)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(layer: nn.Module, *arguments: Any) -> Any:
-    """Return ``layer(*arguments)``, of which only the arguments are kept for the backward pass.
+def recomputed(layer: nn.Module, *arguments: Any, random: bool) -> Any:
+    """Return ``layer(*arguments)``, keeping only the arguments for the backward pass.
 
-    The second run sees the buffers and the random numbers of the first and changes no buffer, so that
-    running statistics know each batch once.
+    The second run uses the buffers of the first and changes none, so that running statistics include each
+    batch once. It also uses the same random numbers if the layer is ``random``, which a CUDA graph does not
+    allow.
     """
     before: list[Tensor] = []
     return checkpoint(
@@ -22,6 +23,7 @@ def recomputed(layer: nn.Module, *arguments: Any) -> Any:
         layer,
         *arguments,
         use_reentrant=False,
+        preserve_rng_state=random,
         context_fn=lambda: (_remembered(layer, before), _restored(layer, before)),
     )
 
