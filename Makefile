@@ -64,7 +64,7 @@ test-xla: $(READY_XLA)
 test-export: $(READY_EXPORT)
 	EXPORT_ALL=1 $(VENV_EXPORT)/bin/python -m pytest -q -rP -p no:anyio tests/export
 
-# Style, form, the layers of packages, and the types of the public names.
+# Style, form, the layers of packages, the types of the public names, and the lock.
 lint: $(READY)
 	$(BIN)/ruff check asrlib tests tools data setup.py
 	$(BIN)/ruff format --check asrlib tests tools data setup.py

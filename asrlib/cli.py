@@ -32,7 +32,7 @@ app.command("lm")(training.language_model)
 app.command("import")(importing.import_)
 
 recipe_app = typer.Typer(help="Run the trainings behind the figures in the README.", no_args_is_help=True)
-for command in (recipes.digits, recipes.shipped, recipes.sentences):
+for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.commands):
     recipe_app.command()(command)
 app.add_typer(recipe_app, name="recipe")
 

@@ -22,15 +22,18 @@ from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
 from asrlib.decoding.long_form import Listener, LongForm, scan, search
 from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
+from asrlib.decoding.words import search_words
 from asrlib.errors import InputError
 from asrlib.files import replacing
 from asrlib.model_directory import find_model, member_folders, read_model, write_model
 from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.signal.recording import Blocks, resampled
 from asrlib.signal.resample import resample
+from asrlib.text.lexicon import Lexicon
 from asrlib.text.ngram import NGram
-from asrlib.text.tokenizers import Tokenizer
+from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -55,6 +58,7 @@ class Recognizer:
         self.model = model.to(self.device).eval()
         self.front_end = FrontEnd(**vars(config.features)).to(self.device)
         self.frame_seconds = config.features.hop_ms / 1000 * model.encoder.reduction
+        self.frame_times = FrameTimes(self.frame_seconds, config.features.window_ms / 2000)
 
     @property
     def uses_ctc(self) -> bool:
@@ -156,12 +160,8 @@ class Recognizer:
 
         The hypotheses are the same as for each utterance alone.
         """
-        rate = self.config.features.sample_rate
-        waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
-        lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
-        padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
-        find = self._search_ctc if self.uses_ctc else self._search_rnnt
-        return [self.hypothesis(result) for result in find(padded, lengths)]
+        search = self._search_ctc if self.uses_ctc else self._search_rnnt
+        return [self.hypothesis(result) for result in search(*self._padded(utterances))]
 
     def transcribe_cuts(self, cuts: CutSet, batch_seconds: float = 120.0) -> Iterable[tuple[str, Hypothesis]]:
         """Yield (cut id, hypothesis) for all ``cuts``, in batches sorted by length, shortest first.
@@ -213,6 +213,8 @@ class Recognizer:
         found += self.model.encoder.streaming_obstacles()
         if decoding.warps is not None:
             found.append("decoding.warps is set (use null)")
+        if decoding.words is not None:
+            found.append("decoding.words is set (use null: a word is chosen when all of it was heard)")
         if self.uses_ctc and self.members:
             found.append(f"it is an ensemble with {', '.join(self.members)} (clear recognizer.members)")
         if decoding.beam_width:
@@ -220,8 +222,35 @@ class Recognizer:
         return found
 
     def hypothesis(self, result: SearchResult) -> Hypothesis:
-        """Return a search result as text, with times in seconds."""
-        return Hypothesis.from_search(result, self.tokenizer, self.frame_seconds)
+        """Write a search's result as text, with times in seconds."""
+        return Hypothesis.from_search(result, self.tokenizer, self.frame_times)
+
+    def reference(self, text: str) -> str:
+        """Return a transcript in the form that hypotheses have: words, or else the tokenizer's."""
+        if self.config.decoding.words is not None and isinstance(self.tokenizer, PhoneTokenizer):
+            return self.tokenizer.words(text)
+        return self.tokenizer.prepare(text)
+
+    def word_list(self) -> Lexicon:
+        """Return the closed list ``decoding.words`` with its pronunciations. Lesson 14.
+
+        Raises ``InputError`` where there is none, or the tokenizer has no lexicon with its words.
+        """
+        if self.config.decoding.words is None:
+            raise InputError("decoding.words is null: list the words to choose from")
+        return self._phone_tokenizer().lexicon.select(self.config.decoding.words)
+
+    def _phone_tokenizer(self) -> PhoneTokenizer:
+        if not isinstance(self.tokenizer, PhoneTokenizer):
+            raise InputError("decoding.words needs a tokenizer of phones with a lexicon: set it to null")
+        return self.tokenizer
+
+    def _padded(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+        """Return the waveforms at the model's rate, padded, and their lengths in samples."""
+        rate = self.config.features.sample_rate
+        waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
+        lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
+        return torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True), lengths
 
     def _search_rnnt(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
         encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths))
@@ -232,12 +261,29 @@ class Recognizer:
         return [results[0] for results in ranked]
 
     def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
-        members = [member._ctc_log_probs(waveforms, lengths, self.warps) for member in self.ensemble]
-        frame_lengths = members[0][1]
-        log_probs = torch.stack([log_probs for log_probs, _ in members]).mean(0).log_softmax(-1)
+        log_probs, frame_lengths = self._mean_log_probs(waveforms, lengths)
+        if self.config.decoding.words is not None:
+            return search_words(log_probs, frame_lengths, self._phone_tokenizer(), self.word_list())
         if not self.config.decoding.beam_width:
             return greedy_ctc(log_probs, frame_lengths)
         return [results[0] for results in beam_ctc(log_probs, frame_lengths, self._beam_options())]
+
+    @torch.no_grad()
+    def ctc_log_probs(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+        """Return the CTC head's natural log-probabilities (batch, T, V) of several (samples, rate in Hz), and
+        the frames T of each: what `decoding.words` and `ctc_align` take. Lesson 14.
+
+        Raises ``InputError`` for a model without a CTC head.
+        """
+        if self.model.ctc_head is None:
+            raise InputError("this model has no CTC head (training.ctc_weight is 0)")
+        return self._mean_log_probs(*self._padded(utterances))
+
+    def _mean_log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Average the ensemble's log-probabilities, (batch, T, V); and the T of each utterance."""
+        members = [member._ctc_log_probs(waveforms, lengths, self.warps) for member in self.ensemble]
+        log_probs = torch.stack([log_probs for log_probs, _ in members]).mean(0).log_softmax(-1)
+        return log_probs, members[0][1]
 
     def _ctc_log_probs(
         self, waveforms: Tensor, lengths: Tensor, warps: Sequence[float]

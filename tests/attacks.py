@@ -112,7 +112,7 @@ ATTACKS = {
         ),
         GRADED, None, "asrlib.text.tokenizers.Tokenizer",
     ),
-    "a8-lists": (lambda: body("return [[] for _ in range(3_000_000)]"), GRADED, REST, "more than"),
+    "a8-lists": (lambda: body("return [[] for _ in range(450_000)]"), GRADED, REST, "more than"),
     "a8-page": (
         lambda: body(
             "import io, sys", "type(sys.stdout).write = io.StringIO.write", "print('x' * 30_000_000)",
@@ -135,7 +135,7 @@ ATTACKS = {
     "a10-forged-printed": (lambda: forged(b'{"printed": [[1]]}'), GRADED, REST, "look at it by hand"),
     "a10-no-json": (lambda: forged(b"{a}"), GRADED, REST, "look at it by hand"),
     "a10-fault": (lambda: forged(b'{"fault": "the grader"}'), GRADED, REST, "look at it by hand"),
-    "a10-metadata": (edited(metadata="text"), GRADED, ALL, ""),
+    "a10-metadata": (edited(metadata="text"), "unreadable", 0, "not a notebook"),
     "a10-source": (edited(source=7), "unreadable", 0, "not a notebook"),
 }  # fmt: skip
 

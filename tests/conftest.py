@@ -23,7 +23,15 @@ import tiny  # noqa: E402
 pytest_plugins = ["commandline"]  # its fixtures: a command line, and files that a test may spoil
 
 # files of few tests that take long: begun last, they would leave the other process without work
-SLOW = {"test_points", "test_loop", "test_processes", "test_shards", "test_losses", "test_convert"}
+SLOW = {
+    "test_extending",
+    "test_points",
+    "test_loop",
+    "test_processes",
+    "test_shards",
+    "test_losses",
+    "test_convert",
+}
 
 
 def pytest_collection_modifyitems(items):

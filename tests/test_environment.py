@@ -48,8 +48,8 @@ def copied(tmp_path):
     [
         ("requirements.lock", r"(safetensors==\S+ \\\n)(    --hash=.*\n)+", "safetensors==9.9\n", "sha256"),
         ("requirements.lock", r"--hash=sha256:", "--hash=md5:", "sha256"),
-        ("requirements.lock", r"tqdm==\S+", "tqdm @ https://example.org/tqdm.whl", "not a version alone"),
-        ("requirements.lock", r"\A", "--index-url https://example.org/simple\n", "not a version alone"),
+        ("requirements.lock", r"tqdm==\S+", "tqdm @ https://example.org/tqdm.whl", "not a pinned version"),
+        ("requirements.lock", r"\A", "--index-url https://example.org/simple\n", "not a pinned version"),
         ("requirements.lock", r"tqdm==\S+", "tqdm==4.0", "constraints.txt does not"),
         ("constraints.txt", r"tqdm==\S+", "tqdm==4.0", "requirements.lock does not"),
         ("pyproject.toml", r"tqdm>=4.66", "tqdm>=99", "Python 3.13: pyproject.toml wants tqdm>=99, "),

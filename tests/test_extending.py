@@ -1,5 +1,4 @@
-"""Every worked example of docs/extending.md is carried out: its files written, its changes made, its commands
-run, in a copy of this checkout."""
+"""Every worked example of docs/extending.md runs in a copy of this checkout: files, changes and commands."""
 
 import os
 import re
@@ -53,7 +52,7 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def carry_out(block: Block, checkout: Path) -> None:
+def perform(block: Block, checkout: Path) -> None:
     if block.language == "sh":
         for command in block.text.splitlines():
             run(command, checkout)
@@ -101,7 +100,7 @@ def run(command: str, checkout: Path) -> None:
 @pytest.mark.parametrize("title", sections())
 def test_a_worked_example_works(title, checkout):
     for block in sections()[title]:
-        carry_out(block, checkout)
+        perform(block, checkout)
 
 
 def test_the_examples_that_the_page_promises_are_there():

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,13 @@ import soundfile
 
 import asrlib
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).parent.parent
 PROGRAMS = ("public_names", "wrong_uses")
-tomllib = pytest.importorskip("tomllib", reason="tomllib comes with Python 3.11")
 
 
 def source(name):

@@ -1,9 +1,10 @@
-"""Write what must agree with pyproject.toml and the lessons' headers: every lesson's first code cell, which
-installs the library on Colab, the README's table of lessons, and address and version in CITATION.cff.
+"""Update what depends on pyproject.toml and on the headers of the lessons.
 
     python tools/colab.py            # after a change of the repository's address, the version, or a header
 
-The repository's address stands in pyproject.toml alone, under [project.urls]; the tag is v and the version.
+That is the first code cell of every lesson, which installs the library on Colab, the table of lessons in the
+README, and address and version in CITATION.cff. The address of the repository is only in pyproject.toml,
+under [project.urls]. The tag is "v" followed by the version.
 """
 
 import re
@@ -24,13 +25,16 @@ TAG = "colab"
 
 
 def project() -> tuple[str, str]:
-    """The repository's address, and the tag that this version of the lessons installs."""
+    """Return the address of the repository and the tag that this version of the lessons installs."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return settings["urls"]["Repository"], f"v{settings['version']}"
 
 
 def first_cell(repository: str, tag: str) -> str:
-    """On Colab, clone and install with what Colab brings along left as it is; elsewhere, do nothing."""
+    """Return the source of the cell that clones and installs asrlib on Colab, keeping Colab's packages.
+
+    Elsewhere the cell only checks that asrlib is installed.
+    """
     return dedent(f'''\
         # asrlib, the course's library: `make lab` has installed it; on Colab, this cell does (a minute).
         import importlib.util
@@ -52,7 +56,7 @@ def first_cell(repository: str, tag: str) -> str:
 
 
 def stamped(notebook: nbformat.NotebookNode, source: str) -> nbformat.NotebookNode:
-    """The notebook with ``source`` as its first code cell, which prints nothing: as if run in its place."""
+    """Return the notebook with ``source`` as its first code cell, numbered as if it had been executed."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if code and TAG in code[0].metadata.get("tags", []):
         code[0].source = source
@@ -69,7 +73,7 @@ def stamped(notebook: nbformat.NotebookNode, source: str) -> nbformat.NotebookNo
 
 
 def table(lessons: list[Path], repository: str, tag: str) -> str:
-    """A row for each lesson, from its own header."""
+    """Return the table of lessons, with a row from the header of each lesson."""
     rows = ["| lesson | minutes | needs | |", "|---|---|---|---|"]
     colab = repository.replace("https://github.com/", "https://colab.research.google.com/github/")
     for path in lessons:
@@ -83,13 +87,14 @@ def table(lessons: list[Path], repository: str, tag: str) -> str:
 
 
 def readme(lessons: list[Path]) -> str:
+    """Return the text of the README with its table of lessons replaced."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     return before + BEGIN + table(lessons, *project()) + END + rest.split(END)[1]
 
 
 def citation() -> str:
-    """CITATION.cff with this version and the repository's address."""
+    """Return the text of CITATION.cff with the current version and address of the repository."""
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     repository, tag = project()
     for key, value in (("version", tag.removeprefix("v")), ("repository-code", f'"{repository}"')):
@@ -99,6 +104,7 @@ def citation() -> str:
 
 
 def main() -> None:
+    """Update the lessons, the README and CITATION.cff."""
     lessons = sorted((ROOT / "notebooks").glob("*.ipynb"))
     for path in lessons:
         notebook = nbformat.read(path, as_version=4)

@@ -1,11 +1,11 @@
-"""Pin the packages of lab and test, with the packages that those need, in two files: requirements.lock, with
-the hash of every file, and constraints.txt, the versions alone.
+"""Pin the packages of the extras lab and test, with their dependencies.
 
-    python tools/lock.py             # after a change of the dependencies; what is pinned stays as it is
-    python tools/lock.py --upgrade   # to the newest versions
-    python tools/lock.py --check     # whether the two files agree with pyproject.toml; without network
+    python tools/lock.py             # after a change of the dependencies; existing pins stay
+    python tools/lock.py --upgrade   # pin the newest versions
+    python tools/lock.py --check     # check that the files agree with pyproject.toml; needs no network
 
-One file serves Python 3.10 to 3.13 on Linux, macOS and Windows. It is made by uv (`pip install uv`).
+requirements.lock has versions and the hash of every file; constraints.txt has only versions. Both are for
+Python 3.10 to 3.13 on Linux, macOS and Windows. uv resolves the versions (`pip install uv`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
 def wanted(root: Path = ROOT, extras: tuple[str, ...] = EXTRAS) -> list[str]:
-    """Return the requirements of asrlib and some extras, those of the extras within them spelled out."""
+    """Return the requirements of asrlib and ``extras``, with nested extras expanded."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = list(project["dependencies"])
     for extra in extras:
@@ -52,7 +52,7 @@ def wanted(root: Path = ROOT, extras: tuple[str, ...] = EXTRAS) -> list[str]:
 
 
 def read_lock(root: Path = ROOT) -> dict[str, list[str]]:
-    """Return the hashes of each pin, ``name==version`` with its marker, of requirements.lock."""
+    """Return the pins in requirements.lock, ``name==version`` with their markers, and their hashes."""
     lines = (root / LOCK).read_text(encoding="utf-8").replace(" \\\n", "\n").splitlines()
     pins: dict[str, list[str]] = {}
     for line in lines:
@@ -64,12 +64,12 @@ def read_lock(root: Path = ROOT) -> dict[str, list[str]]:
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """Return what is wrong with the lock, a line each; nothing if it is fine."""
+    """Return the problems of the lock, one line each; the list is empty if there are none."""
     pins = read_lock(root)
-    found = [f"{LOCK}: {pin}: not a version alone" for pin in pins if not PIN.fullmatch(pin)]
+    found = [f"{LOCK}: {pin}: not a pinned version" for pin in pins if not PIN.fullmatch(pin)]
     for pin, hashes in pins.items():
         if not hashes or not all(map(HASH.fullmatch, hashes)):
-            found.append(f"{LOCK}: {pin}: not with sha256 hashes alone")
+            found.append(f"{LOCK}: {pin}: must have sha256 hashes only")
     versions = set((root / CONSTRAINTS).read_text(encoding="utf-8").splitlines())
     found += [f"{LOCK} has {pin}, {CONSTRAINTS} does not" for pin in sorted(pins.keys() - versions)]
     found += [f"{CONSTRAINTS} has {pin}, {LOCK} does not" for pin in sorted(versions - pins.keys())]
@@ -80,6 +80,8 @@ def problems(root: Path = ROOT) -> list[str]:
         environment = PLATFORM | {"python_version": python, "python_full_version": f"{python}.0"}
         here = [pin for pin in locked if pin.marker is None or pin.marker.evaluate(environment)]
         for requirement in map(Requirement, wanted(root)):
+            if requirement.marker is not None and not requirement.marker.evaluate(environment):
+                continue
             of_name = [pin for pin in here if pin.name == requirement.name.lower()]
             chosen = [str(pin.specifier).removeprefix("==") for pin in of_name]
             if len(chosen) != 1 or not requirement.specifier.contains(chosen[0]):
@@ -89,7 +91,7 @@ def problems(root: Path = ROOT) -> list[str]:
 
 
 def write(upgrade: bool) -> None:
-    """Let uv solve the requirements, and take what it chose into both files."""
+    """Resolve the requirements with uv and write both files."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"]
     command += ["--python-version", PYTHONS[0], "--generate-hashes", "--no-emit-index-url", "--no-annotate"]
     command += ["--no-header", *(f"--extra={extra}" for extra in EXTRAS), "pyproject.toml", "-o", LOCK]
@@ -98,15 +100,16 @@ def write(upgrade: bool) -> None:
 
 
 def main() -> None:
+    """Write the files, or only check them; exit with the problems if there are any."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
-    parser.add_argument("--check", action="store_true", help="write nothing, say what is wrong")
+    parser.add_argument("--upgrade", action="store_true", help="pin the newest versions")
+    parser.add_argument("--check", action="store_true", help="write nothing, report problems")
     arguments = parser.parse_args()
     if not arguments.check:
         try:
             write(arguments.upgrade)
         except subprocess.CalledProcessError as error:
-            sys.exit(f"lock.py: uv has failed (code {error.returncode}); without it, pip install uv")
+            sys.exit(f"lock.py: uv failed (code {error.returncode}); if it is missing, pip install uv")
     if found := problems():
         sys.exit("\n".join([*found, "run: make lock"]))
 

@@ -1,4 +1,4 @@
-"""Record the lessons' model's outputs on the course's clips, for the checkers of assignments 06 and 11.
+"""Record the outputs of ``lessons-model`` on the shipped clips, for the checkers of assignments 06 and 11.
 
     python tools/prepare_posteriors.py [FILE]  # default: asrlib/teaching/exercise_data/posteriors.safetensors
 

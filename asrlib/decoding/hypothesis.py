@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.text.tokenizers import Tokenizer
 
 
@@ -20,12 +21,14 @@ class SearchResult:
     ``labels`` has no blanks. ``frames`` has the encoder frame at which each label was emitted, and
     ``log_probs`` the natural log of each label's probability. ``score`` is the natural log of the
     probability of the alignment (greedy search) or of the sum over the alignments found (beam search).
+    ``text`` is the word that `decoding.words` chose by its phones; None: the text is that of the labels.
     """
 
     labels: list[int] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
     score: float = 0.0
+    text: str | None = None
 
     def emit(self, label: int, frame: int, log_prob: float) -> None:
         """Append a label; leave ``score`` unchanged."""
@@ -57,22 +60,26 @@ class Hypothesis:
     words: list[tuple[str, float]] = field(default_factory=list, repr=False)
 
     @classmethod
-    def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_seconds: float) -> Hypothesis:
-        """Return a search result as text; ``frame_seconds`` is the duration of an encoder frame."""
+    def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> Hypothesis:
+        """Write a search's result as text; ``frame_times`` are those of the encoder's frames."""
         return cls(
-            text=tokenizer.decode(result.labels),
+            text=tokenizer.decode(result.labels) if result.text is None else result.text,
             tokens=[tokenizer.labels[label - 1] for label in result.labels],
-            times=[frame * frame_seconds for frame in result.frames],
+            times=[frame_times(frame) for frame in result.frames],
             score=result.score,
             confidences=[float(np.exp(log_prob)) for log_prob in result.log_probs],
-            words=_words(result, tokenizer, frame_seconds),
+            words=_words(result, tokenizer, frame_times),
         )
 
 
-def _words(result: SearchResult, tokenizer: Tokenizer, frame_seconds: float) -> list[tuple[str, float]]:
+def _words(result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> list[tuple[str, float]]:
+    if result.text is not None:
+        return [(result.text, frame_times(frame)) for frame in result.frames[:1]]
+    if not result.labels:
+        return []
     starts = tokenizer.word_starts(result.labels)
     found = [
-        (tokenizer.decode(result.labels[start:end]).strip(), result.frames[start] * frame_seconds)
+        (tokenizer.decode(result.labels[start:end]).strip(), frame_times(result.frames[start]))
         for start, end in itertools.pairwise([*starts, len(result.labels)])
     ]
     return [(word, second) for word, second in found if word]  # a lone ▁ is none

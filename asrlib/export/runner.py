@@ -17,7 +17,7 @@ from asrlib.export.formats import OpenFile, check_format
 from asrlib.export.onnx_file import open_onnx
 from asrlib.export.tflite_file import open_tflite
 from asrlib.recognizer import mono_samples
-from asrlib.signal.resample import resample
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.signal.streaming import StreamingResampler, mono_chunk
 
 
@@ -119,7 +119,9 @@ class Runner:
         emitted = tokens > 0
         labels, frames = tokens[emitted].tolist(), np.nonzero(emitted)[0].tolist()
         result = SearchResult(labels, frames, log_probs[emitted].tolist(), float(score[0]))
-        return Hypothesis.from_search(result, self.tokenizer, self.about["frame_seconds"])
+        half_window = self.about["shortest"] / self.about["sample_rate"] / 2
+        frame_times = FrameTimes(self.about["frame_seconds"], half_window)
+        return Hypothesis.from_search(result, self.tokenizer, frame_times)
 
 
 class RunnerStream:

@@ -1,6 +1,6 @@
-"""The most probable path of a target: forced alignment with CTC and with the transducer (Lessons 06 and 07).
+"""Forced alignment: the most probable path of a target, with CTC and the transducer (Lessons 06 and 07).
 
-The recursions are those of the losses, with max in the place of the sum. Symbols as in `losses.ctc` and
+The recursions are those of the losses with max in place of the sum. Symbols are those of `losses.ctc` and
 `losses.rnnt`.
 """
 
@@ -23,11 +23,11 @@ class Alignment(NamedTuple):
     """The best path of one utterance. Frames count from 0; scores are natural logarithms.
 
     tokens  (U,) the target
-    starts  (U,) the frame at which each token begins
-    ends    (U,) the frame after its last one
+    starts  (U,) the frame at which each token begins; -1 if there is no path
+    ends    (U,) the frame after its last frame; -1 if there is no path
     scores  (U,) CTC: mean log probability of the token over its frames; transducer: that of its emission
-    path    CTC: (T,) the state s of l' at each frame; transducer: (T+U+1, 2) all nodes (t, u) to (T, U)
-    score   log probability of the whole path; -inf and an empty path where no path exists
+    path    CTC: (T,) the state s of l' at each frame; transducer: (T+U+1, 2) all nodes (t, u) up to (T, U)
+    score   log probability of the whole path; -inf, with an empty path, if no path exists
     """
 
     tokens: Tensor
@@ -45,10 +45,11 @@ def ctc_align(
     target_lengths: Lengths | None = None,
     blank: int = 0,
 ) -> list[Alignment] | Alignment:
-    """Return the most probable path of each target: α with max in the place of the sum (Lesson 06).
+    """Return the most probable CTC path of each target: α with max in place of the sum (Lesson 06).
 
-    Arguments as `ctc_loss`; without lengths, the tensors' own. Returns an `Alignment` per utterance: a list
-    for (T, B, V), one for (T, V). Raises what `ctc_loss` raises.
+    The arguments are those of `ctc_loss`; without lengths, the tensors' full lengths apply. Returns one
+    `Alignment` per utterance: a list for (T, B, V), a single one for (T, V). Raises the same errors as
+    `ctc_loss`.
     """
     batch, checked = CTCTargets.check(log_probs.detach(), targets, input_lengths, target_lengths, blank)
     emission = checked.emission(batch)
@@ -67,10 +68,11 @@ def rnnt_align(
     target_lengths: Int[Tensor, "B"] | None = None,
     blank: int = -1,
 ) -> list[Alignment]:
-    """Return the most probable path of each target: α with max in the place of the sum (Lesson 07).
+    """Return the most probable transducer path of each target: α with max in place of the sum (Lesson 07).
 
-    Arguments as `rnnt_loss`; without lengths, the tensors' own. Returns an `Alignment` per utterance: label
-    u comes out at frame starts[u], with the log probability scores[u]. Raises what `rnnt_loss` raises.
+    The arguments are those of `rnnt_loss`; without lengths, the tensors' full lengths apply. Returns one
+    `Alignment` per utterance: label u is emitted at frame starts[u], with log probability scores[u]. Raises
+    the same errors as `rnnt_loss`.
     """
     checked, log_blank, log_label = read_lattice(logits, targets, logit_lengths, target_lengths, blank)
     best = rnnt_lattice.sweep(log_blank, log_label, torch.maximum)
@@ -81,7 +83,7 @@ def rnnt_align(
 
 
 def _trace_ctc(reach: Tensor, emission: Tensor, labels: Tensor) -> Alignment:
-    """Return the best path through `reach` (T, S), traced from its end."""
+    """Return the best path through `reach` (T, S), traced back from its end."""
     T, S = reach.shape
     U = len(labels)
     none = labels.new_full((U,), -1)
@@ -107,7 +109,7 @@ def _trace_ctc(reach: Tensor, emission: Tensor, labels: Tensor) -> Alignment:
 
 
 def _trace_rnnt(best: Tensor, log_blank: Tensor, log_label: Tensor, T: int, labels: Tensor) -> Alignment:
-    """Return the best path through `best` (T+1, U+1), from (T, U) back to (0, 0)."""
+    """Return the best path through `best` (T+1, U+1), traced back from (T, U) to (0, 0)."""
     U = len(labels)
     score = float(best[T, U])
     none = labels.new_full((U,), -1)
@@ -117,7 +119,7 @@ def _trace_rnnt(best: Tensor, log_blank: Tensor, log_label: Tensor, T: int, labe
     t, u, nodes, frames = T, U, [(T, U)], []
     while t or u:
         from_blank = reach[t - 1][u] + by_blank[t - 1][u] if t else NEG_INF
-        # the last step is a blank: no label comes out at (T, U)
+        # the last step is a blank: no label is emitted at frame T
         from_label = reach[t][u - 1] + float(y[t, u - 1]) if u and t < T else NEG_INF
         if from_blank >= from_label:
             t -= 1

@@ -1,7 +1,8 @@
-"""The joint network and the transducer loss in one, part by part, in memory that does not grow (Lesson 07).
+"""The joint network and the transducer loss together, chunk by chunk in bounded memory (Lesson 07).
 
-Symbols as in `losses.rnnt`; D is the width of the joint network's hidden layer. The (B, T, U+1, V) logits
-are made for some nodes of the lattice at a time, read, forgotten, and made again in the backward pass.
+Symbols are those of `losses.rnnt`; D is the width of the joint network's hidden layer. The (B, T, U+1, V)
+logits are computed for a few nodes of the lattice at a time, used, discarded, and recomputed in the backward
+pass.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from asrlib.losses.recursion import NEG_INF, loss_dtype
 from asrlib.losses.rnnt_lattice import Arguments, RNNTTargets, check_shapes, forward_backward, new_lattice
 from asrlib.losses.rnnt_logits import GPU_BUDGET
 
-# Bytes a chunk may take on a CPU, where larger chunks were not faster.
+# bytes per chunk on a CPU, where larger chunks were not faster
 CPU_BUDGET = 64 << 20
-# Log probabilities of the whole lattice that take no more bytes than this wait for the backward pass.
+# log probabilities of the whole lattice are kept for the backward pass if they take at most so many bytes
 KEEP_BUDGET = 128 << 20
 OVERFLOW = "encoder_out, prediction_out and weight are finite, but their logits overflow"
 
@@ -48,10 +49,10 @@ def joint_rnnt_loss(
 ) -> Float[Tensor, "*reduced"]:
     """Return `rnnt_loss` of activation(encoder_out + prediction_out) @ weight.T + bias (Lesson 07).
 
-    encoder_out     (B, T, D) projected encoder frames
-    prediction_out  (B, U+1, D) projected prediction network, one row for each number of labels out
+    encoder_out     (B, T, D) projected encoder output
+    prediction_out  (B, U+1, D) projected prediction output, one row per number of emitted labels
     weight, bias    (V, D) and (V,) or None: the joint network's last layer
-    targets         (B, U) labels; the padding may hold anything
+    targets         (B, U) labels, with any padding
     frame_lengths   (B,) frames of each utterance, 0 .. T
     target_lengths  (B,) labels of each target, 0 .. U
     blank           index of the blank; negative counts from the end
@@ -59,16 +60,15 @@ def joint_rnnt_loss(
     activation      "tanh", "relu", "swish" (also called "silu") or "linear"
     chunk_frames    about how many frames of (U+1, V) logits to hold; None: as many as a memory budget allows
 
-    The (B, T, U+1, V) logits are made chunk by chunk, and again in the backward pass, so that memory does
-    not grow with T (below `KEEP_BUDGET`, and without `chunk_frames`, they are kept). The second time only
-    nodes are visited that paths go through: one with an occupancy below eps / 128 (1e-9 in float32) changes
-    no digit of the gradient. Under autocast the matrix products run in the lower precision; softmax,
-    recursion and the sums over nodes stay in float32 or wider.
+    The (B, T, U+1, V) logits are computed chunk by chunk, and again in the backward pass, so that memory does
+    not grow with T. Without `chunk_frames` they are kept if they fit into `KEEP_BUDGET`. The backward pass
+    visits only nodes that matter: an occupancy below eps / 128 (1e-9 in float32) changes no digit of the
+    gradient. Under autocast the matrix products run in the lower precision; softmax, recursion and sums over
+    nodes stay in float32 or wider.
 
-    On XLA, and by the kernels for a GPU, every node is computed, both times, so that shapes do not depend on
-    lengths.
+    On XLA and in the GPU kernels, both passes compute every node, so that shapes do not depend on lengths.
 
-    Raises ValueError as `rnnt_loss` does, and for an unknown activation.
+    Raises ValueError as `rnnt_loss` does, for an unknown activation, and for `chunk_frames` below 1.
     """
     _check_shapes(encoder_out, prediction_out, weight, bias)
     if activation not in SLOPES:
@@ -118,7 +118,7 @@ def _check_values(parts: _Parts, checked: RNNTTargets) -> None:
 def _by_kernels(
     parts: _Parts, arguments: Arguments, activation: str, nodes: int | None, compute: torch.dtype
 ) -> Tensor:
-    """Return the losses (B,) by the kernels for a GPU; ``arguments`` are those of `RNNTTargets.check`."""
+    """Return the losses (B,), computed by the GPU kernels. ``arguments`` are those of `RNNTTargets.check`."""
     from asrlib.losses.kernels.arguments import mark_bad_rows, prepare
     from asrlib.losses.kernels.joint import Plan, joint_rnnt_losses
 
@@ -148,7 +148,7 @@ def _swish_slope(z: Tensor, h: Tensor) -> Tensor:
     return s + h * (1 - s)
 
 
-# activation functions h(z), each with its slope at z, where it is h
+# activation functions h(z), each with its derivative as a function of z and h
 SLOPES = {
     "tanh": (torch.tanh, lambda z, h: 1 - h * h),
     "relu": (torch.relu, lambda z, h: (h > 0).to(h.dtype)),
@@ -159,7 +159,7 @@ SLOPES = {
 
 
 class _Joint(NamedTuple):
-    """How to compute it: `rows` nodes at a time, matrix products in `compute`, `keep` what is small."""
+    """Settings: `rows` nodes per chunk, matrix products in `compute`, whether to `keep` small lattices."""
 
     activation: str
     rows: int
@@ -176,7 +176,7 @@ class _Joint(NamedTuple):
         """Return the activation's input and output at nodes (N, 3) of b, t, u: (N, D) each."""
         b, t, u = nodes.unbind(1)
         (_, T, D), (_, U1, _) = encoder.shape, prediction.shape
-        # index_select copies whole rows, which indexing with two index tensors does not do as fast
+        # index_select copies whole rows, faster than indexing with two index tensors
         z = encoder.reshape(-1, D).index_select(0, b * T + t)
         z = z + prediction.reshape(-1, D).index_select(0, b * U1 + u)
         return z, self.activate(z)
@@ -186,7 +186,7 @@ class _Joint(NamedTuple):
         return out.to(loss_dtype(out))
 
     def cast(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return the last layer in the dtype of the matrix products."""
+        """Return the last layer's parameters in the dtype of the matrix products."""
         return weight.to(self.compute), None if bias is None else bias.to(self.compute)
 
 

@@ -134,6 +134,58 @@ def longest_after(samples: int, slowest: float) -> int:
     return math.ceil(samples * (1 / slowest + 1 / 256)) + 1
 
 
+def shift_in_time(
+    waveforms: Float[Tensor, "batch samples"],
+    lengths: Int[Tensor, "batch"],
+    shifts: Int[Tensor, "batch"],
+) -> Float[Tensor, "batch samples"]:
+    """Move the sound of each utterance ``shifts`` samples later (earlier if negative), within its length.
+
+    What is moved past either end is lost, silence fills the other: a recording of the same length, cut at
+    another moment. Lesson 14.
+    """
+    place = torch.arange(waveforms.shape[1], device=waveforms.device) - shifts.to(waveforms.device)[:, None]
+    inside = (place >= 0) & (place < lengths.to(waveforms.device)[:, None])
+    moved = waveforms.gather(1, place.clamp(0, waveforms.shape[1] - 1)) * inside
+    return moved * (torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None])
+
+
+def add_background(
+    waveforms: Float[Tensor, "batch samples"],
+    lengths: Int[Tensor, "batch"],
+    background: Float[Tensor, "batch samples"],
+    snr_db: Float[Tensor, "batch"],
+) -> Float[Tensor, "batch samples"]:
+    """Add to each utterance the row of ``background``, ``snr_db`` decibels below its mean power.
+
+    An utterance or a background that is silent stays as it is.
+    """
+    mask = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
+    background = background * mask
+    signal, noise = ((x * mask).square().sum(1) for x in (waveforms, background))
+    ratio = torch.where(noise > 0, signal / noise.clamp(min=1e-12), 0.0)
+    gain = torch.sqrt(ratio * 10 ** (-snr_db.to(waveforms.device) / 10))
+    return waveforms + gain[:, None] * background
+
+
+def babble(
+    waveforms: Float[Tensor, "batch samples"], generator: torch.Generator, voices: int = 3
+) -> Float[Tensor, "batch samples"]:
+    """Return a background for each utterance: the sum of ``voices`` others of the batch, each turned around
+    in time at a random place.
+
+    Voices played backward sound like people in the next room, and say no word that could be learned from.
+    """
+    batch, samples = waveforms.shape
+    total = torch.zeros_like(waveforms)
+    for _ in range(voices if batch > 1 else 0):
+        other = (torch.arange(batch) + torch.randint(1, batch, (batch,), generator=generator)) % batch
+        start = torch.randint(0, samples, (batch, 1), generator=generator)
+        place = (start - torch.arange(samples)) % samples
+        total += waveforms[other.to(waveforms.device)].gather(1, place.to(waveforms.device))
+    return total
+
+
 def add_noise(
     waveforms: Float[Tensor, "batch samples"],
     lengths: Int[Tensor, "batch"],

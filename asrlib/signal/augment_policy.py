@@ -18,12 +18,15 @@ from asrlib.signal.augment import (
     FREQ_WIDTH,
     TIME_FRACTION,
     TIME_MASKS,
+    add_background,
     add_noise,
+    babble,
     color_channel,
     draw_masks,
     gate_noise,
     hide,
     reverberate,
+    shift_in_time,
     uniform,
 )
 from asrlib.signal.features import FrontEnd
@@ -37,6 +40,8 @@ class AugmentPolicy:
     arguments of ``spec_augment``. ``speed`` and ``warp`` are ranges of factors; None turns them off.
     ``noise_snr_db`` is a range in decibels. ``channel_db`` is the largest gain or attenuation of a simulated
     microphone, in decibels; 0 turns it off.
+    ``shift_ms`` is the furthest that speech is moved within its recording, either way. ``babble_*`` put other
+    utterances of the batch, played backward, in the background.
     """
 
     time_masks: int = TIME_MASKS
@@ -51,6 +56,9 @@ class AugmentPolicy:
     gate_probability: float = 0.0
     channel_db: float = 0.0
     room_probability: float = 0.0
+    shift_ms: float = 0.0
+    babble_probability: float = 0.0
+    babble_snr_db: list[float] = field(default_factory=lambda: [5.0, 30.0])
 
 
 def draw_speed(policy: AugmentPolicy, count: int, generator: torch.Generator) -> list[float] | None:
@@ -72,8 +80,8 @@ def augmented_features(
 ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
     """Return the augmented features of a batch, and their lengths in frames.
 
-    The order is: channel, room, noise, gate; features with a warped frequency axis; SpecAugment. ``lengths``
-    are in samples. ``generator`` is on the CPU.
+    The order is: shift, babble, channel, room, noise, gate; features with a warped frequency axis;
+    SpecAugment. ``lengths`` are in samples. ``generator`` is on the CPU.
     """
     waveforms = augment_waveforms(waveforms, lengths, front_end.sample_rate, policy, generator)
     warp = draw_warp(policy, len(waveforms), generator)
@@ -89,7 +97,7 @@ def augment_waveforms(
     policy: AugmentPolicy,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch samples"]:
-    """Apply the first part of ``augmented_features``: channel, room, noise, gate.
+    """Apply the first part of ``augmented_features``: shift, babble, channel, room, noise, gate.
 
     ``lengths`` are in samples, ``sample_rate`` is in Hz, ``generator`` is on the CPU.
     """
@@ -98,6 +106,14 @@ def augment_waveforms(
     def chosen(probability: float) -> Tensor:
         return (torch.rand(batch, generator=generator) < probability).float()
 
+    if policy.shift_ms:
+        furthest = policy.shift_ms / 1000 * sample_rate
+        shifts = uniform(-furthest, furthest, (batch,), generator).round().long()
+        waveforms = shift_in_time(waveforms, lengths, shifts)
+    if policy.babble_probability:
+        snr = uniform(*policy.babble_snr_db, (batch,), generator)
+        snr = snr + 100.0 * (1 - chosen(policy.babble_probability))
+        waveforms = add_background(waveforms, lengths, babble(waveforms, generator), snr)
     if policy.channel_db:
         gains_db = uniform(-policy.channel_db, policy.channel_db, (batch, 5), generator)
         waveforms = color_channel(waveforms, gains_db)

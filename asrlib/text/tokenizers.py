@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asrlib.errors import InputError
+from asrlib.text.lexicon import ARPABET, STRESSED, Lexicon, cmu_lexicon, load_lexicon
 
 BLANK = 0
 KINDS = ("characters", "words", "phones", "wordpieces")
+LEXICON = "lexicon.tsv"  # the file of a model directory beside tokenizer.json
 
 
 def normalize_text(text: str) -> str:
@@ -38,9 +40,9 @@ class Tokenizer:
     """A list of labels that ``encode`` turns text into and ``decode`` turns back into text.
 
     ``kind``, one of ``KINDS``, decides what a label is. The text for ``phones`` is phones separated by
-    spaces. ``normalize`` applies ``normalize_text`` first, except to phones. Number 0 is blank: ``encode``
-    never returns it, ``decode`` skips it. Raises ``InputError`` for an unknown kind or a label that is listed
-    twice.
+    spaces; `PhoneTokenizer` takes words. ``normalize`` applies ``normalize_text`` first, except to phones.
+    Number 0 is blank: ``encode`` never returns it, ``decode`` skips it. Raises ``InputError`` for an unknown
+    kind or a label that is listed twice.
     """
 
     def __init__(self, kind: str, labels: Sequence[str], normalize: bool = True):
@@ -150,6 +152,59 @@ class WordPieceTokenizer(Tokenizer):
         Path(folder, "tokenizer.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
+class PhoneTokenizer(Tokenizer):
+    """Phones of a lexicon's words: texts are words, which ``encode`` looks up, and ``decode`` returns phones.
+
+    ``labels`` may hold phones that no word of the lexicon has, so that new words can be looked for later.
+    Lesson 14.
+    """
+
+    def __init__(self, labels: Sequence[str], lexicon: Lexicon, normalize: bool = True):
+        super().__init__("phones", labels, normalize)
+        self.lexicon = lexicon
+        for word, phones in lexicon.flat():
+            unknown = [phone for phone in phones if phone not in self._number]
+            if unknown:
+                raise InputError(
+                    f"the tokenizer has no label for the phone {unknown[0]!r} of the lexicon's word {word!r}:"
+                    " write the phones as its labels are written"
+                )
+
+    def words(self, text: str) -> str:
+        """Return the words of a text in the form that the lexicon has them in."""
+        return normalize_text(text) if self.normalize else " ".join(text.split())
+
+    def prepare(self, text: str) -> str:
+        """Return the phones of a text, by the usual pronunciation of each word."""
+        return " ".join(self.lexicon.transcribe(self.words(text)))
+
+    def numbers(self, phones: Iterable[str]) -> list[int]:
+        """Return the label numbers of phones. Raises ``InputError`` for a phone that is no label."""
+        try:
+            return [self._number[phone] for phone in phones]
+        except KeyError as error:
+            raise InputError(f"the tokenizer has no label for the phone {error.args[0]!r}") from None
+
+    def save(self, folder: str | Path) -> None:
+        super().save(folder)
+        self.lexicon.save(Path(folder, LEXICON))
+
+
+def train_phones(texts: Iterable[str], lexicon: str, stress: bool, normalize: bool = True) -> PhoneTokenizer:
+    """Return the tokenizer of the words in ``texts``, pronounced as ``lexicon`` says.
+
+    That is ``cmudict``, whose phones are the labels, whatever the texts hold, with stress or without; or a
+    file of `asrlib.text.lexicon.load_lexicon`, all of whose words stay. Raises ``InputError`` for a word
+    without a pronunciation.
+    """
+    if lexicon != "cmudict":
+        found = load_lexicon(lexicon)
+        return PhoneTokenizer(found.phones, found, normalize)
+    plain = Tokenizer("words", [], normalize)
+    words = sorted({word for text in texts for word in plain.split(text)})
+    return PhoneTokenizer(STRESSED if stress else ARPABET, cmu_lexicon(words, stress), normalize)
+
+
 def train_tokenizer(
     kind: str,
     texts: Iterable[str],
@@ -257,6 +312,9 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
                 return WordPieceTokenizer(path.read_bytes(), content["normalize"])
             except InputError:
                 raise InputError(f"{path} is not a sentencepiece model") from None
+        if content["kind"] == "phones" and Path(folder, LEXICON).is_file():
+            lexicon = load_lexicon(Path(folder, LEXICON))
+            return PhoneTokenizer(content["labels"], lexicon, content["normalize"])
         return Tokenizer(content["kind"], content["labels"], content["normalize"])
     except FileNotFoundError:
         raise InputError(f"{path} is missing: this is not a complete model directory") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from asrlib.data.batches import encode_corpus
 from asrlib.data.samplers import BatchSampler, StaticBatchSampler
 from asrlib.data.shard_sampler import ShardBatchSampler
 from asrlib.errors import InputError
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer, read_tokenizer, train_tokenizer
+from asrlib.text.tokenizers import Tokenizer, load_tokenizer, read_tokenizer, train_phones, train_tokenizer
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -56,9 +57,13 @@ def choose_tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> T
         tokenizer = read_tokenizer(settings.kind, settings.file, settings.normalize)
         check_vocabulary(config, tokenizer.vocabulary, settings.file)
         return tokenizer
+    texts = (cut.supervisions[0].text for cut in shar.without_audio(cuts))
+    if settings.lexicon is not None:
+        texts = itertools.chain(texts, config.decoding.words or ())
+        return train_phones(texts, settings.lexicon, settings.stress, settings.normalize)
     return train_tokenizer(
         settings.kind,
-        (cut.supervisions[0].text for cut in shar.without_audio(cuts)),
+        texts,
         settings.vocabulary,
         settings.model_type,
         settings.normalize,

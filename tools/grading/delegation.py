@@ -20,7 +20,7 @@ _FREE = (
     "asrlib.clips",
     "asrlib.human_clips",
     "asrlib.teaching.viz",
-    "asrlib.teaching.check",
+    "asrlib.teaching.check.check",
     "asrlib.errors",
 )
 _WHOLE_TASKS = {
@@ -31,10 +31,11 @@ _WHOLE_TASKS = {
 _WHOLE_PACKAGES = ("torchaudio", "librosa", "jiwer", "sentencepiece", "lhotse", "k2", "whisper")
 _INDIRECT = {
     "eval", "exec", "compile", "__import__", "importlib", "globals", "vars", "locals", "inspect", "ctypes",
-    "_ctypes", "gc", "marshal", "pickle", "runpy", "pkgutil", "zipimport", "operator.attrgetter", "sys",
+    "_ctypes", "gc", "marshal", "pickle", "runpy", "pkgutil", "zipimport", "operator.attrgetter", "getattr",
     "builtins", "__builtins__", "__subclasses__", "__globals__", "__code__", "f_globals", "f_back",
     "settrace", "setprofile", "subprocess", "socket", "os.system", "threading", "_thread",
-    "multiprocessing", "concurrent",
+    "multiprocessing", "concurrent", "enable_grad", "set_grad_enabled",
+    "modules", "_getframe", "_current_frames",
 }  # fmt: skip
 
 

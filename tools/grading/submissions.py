@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -21,6 +22,11 @@ MOST_PARTS, MOST_CELLS, LONGEST_CELL = 500_000, 2000, 200_000
 DEEPEST_FOLDER, LONGEST_NAME, MOST_NOTES, LONGEST_NOTE = 12, 80, 40, 500
 # folders and files that no student makes
 JUNK = {"__pycache__", "__MACOSX", ".ipynb_checkpoints", ".git", ".DS_Store", "Thumbs.db", "desktop.ini"}
+OTHER_THAN_FILES = {
+    errno.ELOOP: "a link, not a file",
+    errno.EISDIR: f"a folder below {DEEPEST_FOLDER} others",
+    errno.ENXIO: "not a file",
+}
 MARKS = r"(BEGIN|END) (HIDDEN TESTS|SOLUTION|MARK SCHEME)"
 # what browsers, JupyterLab and file managers put behind the name of a copy; of a student's own name, only
 # what cannot belong to it
@@ -97,6 +103,8 @@ def read(submission: Submission) -> nbformat.NotebookNode | None:
         return _cells(parse(_content(submission.path)))
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(error, OSError):
+            reason = OTHER_THAN_FILES.get(error.errno or 0) or error.strerror or reason
         submission.status = "unreadable"
         submission.note(f"{printable(submission.path.name)} is not a notebook: {printable(reason)[:120]}")
         return None

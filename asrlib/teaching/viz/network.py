@@ -13,6 +13,8 @@ from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE, axes_or_new
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_FAINTEST = 1e-4  # of the strongest dependence: the end of the color scale
+
 
 def plot_receptive_field(
     layers: Sequence[tuple[int, int]], padding: str = "same", ax: Axes | None = None
@@ -61,8 +63,8 @@ def plot_dependency(dependency: Any, ax: Axes | None = None) -> Axes:
     dependency = np.asarray(dependency, dtype=float)
     ax = axes_or_new(ax, width=3.2, height=2.8)
     relative = dependency / max(dependency.max(), 1e-30)
-    visible = np.ma.masked_equal(np.where(relative > 0, np.maximum(relative, 1e-4), 0), 0)
-    ax.imshow(visible, cmap="YlGnBu", norm=LogNorm(1e-5, 1), aspect="auto", interpolation="nearest")
+    visible = np.ma.masked_equal(np.where(relative > 0, np.maximum(relative, _FAINTEST), 0), 0)
+    ax.imshow(visible, cmap="YlGnBu", norm=LogNorm(_FAINTEST, 1), aspect="auto", interpolation="nearest")
     ax.set(xlabel="input frame", ylabel="output frame")
     return ax
 

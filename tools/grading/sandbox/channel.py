@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 
 LARGEST_MESSAGE = 256 << 20
-MOST_PARTS = 2_000_000
+MOST_PARTS = 1_000_000
 
 # called before each wait: returns the seconds after which to ask again, or raises to give up
 Clock = Callable[[], "float | None"]

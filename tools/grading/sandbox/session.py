@@ -58,7 +58,7 @@ class Session:
         handle = self._ask({"op": "get", "name": name}, 10 * self.pace, "a name").get("handle")
         return None if not isinstance(handle, int) else Remote(self, name, handle)
 
-    def call(self, handle: int, name: str, args: tuple, kwargs: dict) -> Any:
+    def call(self, handle: int, name: str, args: tuple, kwargs: dict, autograd: bool = True) -> Any:
         """Raises ``AnswerError``, ``ProcessEnded``, or ``SandboxError`` for what cannot cross.
 
         In three steps, so that the time of the answer is taken here and holds nothing else: the arguments
@@ -72,9 +72,10 @@ class Session:
         if self.budget < allowed:
             allowed, what = self.budget, "what is left to all calls of this task"
         self.spent, self.crossed = 0.0, 0
-        hidden = self._step({"op": "arguments", **sent}, allowed, what)[1]
-        seconds = self._step({"op": "call", "handle": handle}, allowed, what)[1]
-        reply, more = self._step({"op": "value"}, allowed, what)
+        begun = self._computed
+        hidden = self._step({"op": "arguments", **sent}, allowed, what, begun)[1]
+        seconds = self._step({"op": "call", "handle": handle, "autograd": autograd}, allowed, what, begun)[1]
+        reply, more = self._step({"op": "value"}, allowed, what, begun)
         hidden += more
         # what crossing takes is not the answer's, but nobody computes in secret meanwhile
         free = self.pace * (CROSSING + CROSSING_BYTE * self.crossed)
@@ -84,18 +85,23 @@ class Session:
         except Exception as error:
             self._end(f"replied what is no value ({_in_short(error)}); {LOOK}")
 
-    def _step(self, message: dict, seconds: float, what: str) -> tuple[dict, float]:
-        """The reply to one step of a call, and the seconds it took, which the budget pays."""
+    def _step(self, message: dict, seconds: float, what: str, begun: float | None) -> tuple[dict, float]:
+        """The reply to one step of a call, and the seconds it took, which the budget pays.
+
+        ``seconds`` are allowed for all steps together, which have begun when the process had computed for
+        ``begun``.
+        """
         try:
-            return self._ask(message, seconds - self.spent, what), self.used
+            return self._ask(message, seconds, what, begun), self.used
         finally:
             self.spent += self.used
             self.budget = max(0.0, self.budget - self.used)
 
-    def _ask(self, message: dict, seconds: float, what: str) -> dict:
+    def _ask(self, message: dict, seconds: float, what: str, begun: float | None = None) -> dict:
         if self.ended:
             raise ProcessEnded(self.ended)
-        clock = ComputingTime(self.pid, seconds, what, self._computed)
+        before = self._computed
+        clock = ComputingTime(self.pid, seconds, what, before if begun is None else begun)
         try:
             self.crossed += send(self.channel, message, clock)
             reply, size = receive_counted(self.channel, LARGEST_REPLY, clock)
@@ -109,7 +115,9 @@ class Session:
         finally:
             with contextlib.suppress(TimeIsUp):
                 clock()
-            self.used, self._computed = clock.used, clock.latest
+            known = clock.latest is not None and before is not None
+            self.used = clock.latest - before if known else clock.used
+            self._computed = clock.latest
         if "fault" in reply:
             self._end(f"could not be called ({clean(reply['fault'], 300)}); {LOOK}")
         if "error" in reply:
@@ -145,7 +153,9 @@ class Remote:
         self.session, self.name, self.handle = session, name, handle
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.session.call(self.handle, self.name, args, kwargs)
+        import torch
+
+        return self.session.call(self.handle, self.name, args, kwargs, torch.is_grad_enabled())
 
 
 def clean(text: Any, longest: int) -> str:
