@@ -9,7 +9,7 @@ import tiny
 import torch
 
 from asrlib.data.audio import read_audio
-from asrlib.decoding.hypothesis import Hypothesis, SearchResult
+from asrlib.decoding.hypothesis import SearchResult
 from asrlib.decoding.long_form import JOINS, Listener, LongForm, scan
 from asrlib.errors import InputError
 from asrlib.models.build import build_model
@@ -97,7 +97,7 @@ def test_words_have_times(tones, recording, long_text):
 
 
 def test_no_labels_are_no_words():
-    found = Hypothesis.from_search(SearchResult(), Tokenizer("words", WORDS), 0.08)
+    found = conformer().hypothesis(SearchResult())
     assert (found.text, found.tokens, found.words) == ("", [], [])
 
 
