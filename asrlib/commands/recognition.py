@@ -33,7 +33,7 @@ def test(
     lm_weight: LMWeightOption = None,
     label_bonus: BonusOption = None,
 ) -> None:
-    """Transcribe a split; print WER and CER in per cent and write one row per utterance."""
+    """Transcribe a split; print WER and CER in percent and write one row per utterance."""
     from asrlib.data.corpora import load_corpora
     from asrlib.evaluate import evaluate
     from asrlib.files import write_atomically

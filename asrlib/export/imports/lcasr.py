@@ -78,7 +78,7 @@ _OUTSIDE = {
     "subsampling.conv.5": "encoder.subsampling.depthwise.1",
     "subsampling.conv.6": "encoder.subsampling.pointwise.1",
 }
-# computed anew, or of a mode that is not used
+# recomputed here, or of a mode that is not used
 _UNUSED = ("rotary_pos_emb.", "overlap_interp_factor")
 
 

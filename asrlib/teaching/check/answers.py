@@ -31,6 +31,7 @@ class Task:
 
     @property
     def function(self) -> str:
+        """The name of the function that the task asks for."""
         return self.name.split(".", 1)[1]
 
 
@@ -84,7 +85,7 @@ class Answer:
         return self._value
 
     def longer_than(self, seconds: float) -> bool:
-        """Whether the call took longer; a machine slower than most is allowed as many times longer."""
+        """Return whether the call took longer, allowing a slow machine proportionally more time."""
         return self.seconds > seconds and self.seconds > seconds * pace()
 
     def items(self, count: int, otherwise: str) -> list:
