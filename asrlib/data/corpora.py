@@ -2,6 +2,7 @@
 
     load_corpus("digits", "train")     connected digits, synthesized offline (also: "commands", "sentences")
     load_corpus("librispeech", "dev")  a public corpus; ``download=True`` downloads what is missing
+    load_corpus("x.h5", "train")       utterances of an HDF5 file
     load_corpus(folder, "test")        a folder of recordings with manifest.tsv, or of Shar shards
     load_corpora(names, "train")       several corpora, one after another
     clips()                            the few clips that ship with asrlib
@@ -22,6 +23,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from asrlib.data.hdf5 import hdf5_splits, is_hdf5, load_hdf5
 from asrlib.data.manifest import folder_splits, load_folder
 from asrlib.data.public import PUBLIC
 from asrlib.data.shar import is_shar, load_shar, shar_splits
@@ -102,8 +104,8 @@ def load_corpus(
     A folder with ``manifest.tsv`` is split by its column ``split``. Without that column it is split by
     speaker, about 80/10/10, in the order of a hash of the speakers' names, so that the splits never change.
     With fewer than three speakers it is split by utterance in the same way. A folder of Shar shards (``asrlib
-    data --shar``) is read lazily, for corpora larger than memory. Write ``./digits`` for a folder that has
-    the name of a corpus.
+    data --shar``) is read lazily, for corpora larger than memory. So is an HDF5 file (``.h5``, see
+    ``asrlib.data.hdf5``). Write ``./digits`` for a folder that has the name of a corpus.
 
     Raises ``InputError`` for an unknown name or split; for a public corpus that was not downloaded, naming
     the command and the size; if there is no network; for a manifest that is missing, lacks a column, or has a
@@ -120,6 +122,8 @@ def load_corpus(
         if download:
             corpus.prepare()
         return corpus.load(split)
+    if is_hdf5(name):
+        return load_hdf5(name, split)
     folder = _existing_folder(name)
     return load_shar(folder, split) if is_shar(folder) else load_folder(folder, split)
 
@@ -154,6 +158,8 @@ def corpus_splits(name_or_folder: str | os.PathLike) -> list[str]:
     corpus = _registered(name)
     if corpus is not None:
         return list(corpus.splits)
+    if is_hdf5(name):
+        return hdf5_splits(name)
     folder = _existing_folder(name)
     return list(shar_splits(folder)) if is_shar(folder) else folder_splits(folder)
 

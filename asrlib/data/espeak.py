@@ -14,6 +14,7 @@ noise source and phase keep running. Store the samples to use them again, as the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from jaxtyping import Float
 from asrlib.data.espeak_library import ESPEAK_RATE, LOCK, WORD, speak
 from asrlib.data.voices import spell, split_voice, voice_file
 from asrlib.errors import InputError
+from asrlib.text.lexicon import Lexicon
 
 SAMPLE_RATE = 16_000  # Hz, the rate of all samples that this module returns
 
@@ -85,6 +87,21 @@ def synthesize(
         samples *= 0.5 / peak
     word_times, phone_times = event_times(words, spans, events, len(raw) / ESPEAK_RATE)
     return Utterance(samples, SAMPLE_RATE, word_times, phone_times)
+
+
+def espeak_lexicon(words: Iterable[str], accents: Sequence[str] = ("en-us",)) -> Lexicon:
+    """Return the words' pronunciations as espeak-ng has them, in the phones of `Utterance`, without stress.
+
+    A word has one for each of the ``accents`` in which it differs. It also knows words that no dictionary
+    has; ``Lexicon.save`` makes a file for ``tokenizer.lexicon`` of it. Lesson 14. Raises ``InputError`` as
+    ``synthesize`` does.
+    """
+    return Lexicon(
+        {
+            word: [[phone for phone, _, _ in synthesize(word, accent).phones] for accent in accents]
+            for word in dict.fromkeys(words)
+        }
+    )
 
 
 def event_times(
