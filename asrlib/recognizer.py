@@ -270,9 +270,9 @@ class Recognizer:
 
     @torch.no_grad()
     def ctc_log_probs(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-        """Return the CTC head's natural log-probabilities (batch, T, V) of several (samples, rate in Hz), and
-        the frames T of each: what `decoding.words` and `ctc_align` take. Lesson 14.
+        """Return the CTC head's natural log-probabilities (batch, T, V), and each utterance's frames.
 
+        Each utterance is (samples, rate in Hz). `decoding.words` and `ctc_align` take the results. Lesson 14.
         Raises ``InputError`` for a model without a CTC head.
         """
         if self.model.ctc_head is None:
@@ -326,7 +326,7 @@ def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:
 def recording_blocks(audio: Any, sample_rate: int | None) -> tuple[int, Blocks]:
     """Return the rate in Hz of an audio file or of samples, and a function that yields its samples in blocks.
 
-    A file is read anew at each call, and never as a whole. Raises ``InputError`` as ``mono_samples`` does.
+    A file is read again at each call, and never as a whole. Raises ``InputError`` as ``mono_samples`` does.
     """
     if isinstance(audio, (str, Path)):
         path = Path(audio)

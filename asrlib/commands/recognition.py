@@ -35,7 +35,7 @@ def test(
     label_bonus: BonusOption = None,
     phones: PhonesOption = False,
 ) -> None:
-    """Transcribe a split; print WER and CER (of phones, PER) in per cent and write one row per utterance."""
+    """Transcribe a split; print WER and CER (of phones, PER) in percent and write one row per utterance."""
     from asrlib.data.corpora import load_corpora
     from asrlib.evaluate import evaluate
     from asrlib.files import write_atomically

@@ -39,11 +39,11 @@ JOINS = ("average", "middle", "whole")
 
 @dataclass
 class LongForm:
-    """How to cut a recording: ``window`` in seconds, moved by (1 - ``overlap``) of it; ``join``, one of
-    ``JOINS`` or None for the default, puts the windows together.
+    """Settings for recordings of any length: how to cut them into windows and join the results.
 
-    Of ``whole``, ``window`` is what a frame attends to, half of it on either side, unless the configuration
-    of the encoder says how far it sees; ``overlap`` follows from that.
+    ``window`` is in seconds, and moves by (1 - ``overlap``) of it. ``join`` is one of ``JOINS``, or None for
+    the default. With ``whole``, a frame attends to ``window`` seconds, half of them on either side, unless
+    the encoder's configuration limits its context; ``overlap`` follows from that.
     """
 
     window: float = 20.0
@@ -78,10 +78,11 @@ class Listener:
 
 
 def scan(listeners: list[Listener], blocks: Blocks, settings: LongForm, ctc: bool) -> Iterator[Tensor]:
-    """Yield (frames, V) log-probabilities of the CTC heads, averaged over listeners and warps, or, if not
-    ``ctc``, (frames, D_enc) outputs of the first listener's encoder: the recording's frames in order.
+    """Yield a recording's frames in order: log-probabilities of the CTC heads, or outputs of an encoder.
 
-    ``blocks`` yields samples at the front ends' rate. Raises ``InputError`` for a join that does not fit.
+    With ``ctc`` these are (frames, V), averaged over listeners and warps; without it, (frames, D_enc) of the
+    first listener's encoder. ``blocks`` yields samples at the front ends' rate. Raises ``InputError`` for a
+    join that does not fit.
     """
     join = settings.chosen(ctc)
     encoder, front_end = listeners[0].model.encoder, listeners[0].front_end

@@ -93,7 +93,7 @@ def score_commands(recognizer: Recognizer, real: Path, hold_out: Sequence[str] =
 
 
 def summarize(table: WordTable, frequent: Iterable[str], hold_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Return rates in per cent of the frequent words, of the rare and of those held out, and all rows."""
+    """Return rates in percent of the frequent words, of the rare and of those held out, and all rows."""
     held, known = {*hold_out}, {*frequent}
     groups = {
         "frequent": known - held,
