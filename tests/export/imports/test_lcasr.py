@@ -174,9 +174,7 @@ def test_another_network_is_refused(content, pieces, tmp_path, change, message):
 def test_weights_that_nobody_knows_are_refused(content, pieces, tmp_path):
     content["model"]["layers.0.mixer.weight"] = torch.ones(2)
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(
-        InputError, match="its network has layers.0.mixer.weight, which asrlib does not have"
-    ):
+    with pytest.raises(InputError, match="its network has layers.0.mixer.weight, which asrlib does not have"):
         import_checkpoint(tmp_path / "other.pt", "lcasr", tmp_path / "model", pieces)
 
 
