@@ -236,11 +236,14 @@ class Recognizer:
 
         Raises ``InputError`` if there is no list, or if the tokenizer's lexicon lacks its words.
         """
-        if not isinstance(self.tokenizer, PhoneTokenizer):
-            raise InputError("decoding.words needs a tokenizer of phones with a lexicon: set it to null")
         if self.config.decoding.words is None:
             raise InputError("decoding.words is null: list the words to choose from")
-        return self.tokenizer.lexicon.select(self.config.decoding.words)
+        return self._phone_tokenizer().lexicon.select(self.config.decoding.words)
+
+    def _phone_tokenizer(self) -> PhoneTokenizer:
+        if not isinstance(self.tokenizer, PhoneTokenizer):
+            raise InputError("decoding.words needs a tokenizer of phones with a lexicon: set it to null")
+        return self.tokenizer
 
     def _padded(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
         """Return padded waveforms at the model's sample rate, (batch, samples), and lengths in samples."""
@@ -259,8 +262,8 @@ class Recognizer:
 
     def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
         log_probs, frame_lengths = self._mean_log_probs(waveforms, lengths)
-        if self.config.decoding.words is not None and isinstance(self.tokenizer, PhoneTokenizer):
-            return search_words(log_probs, frame_lengths, self.tokenizer, self.word_list())
+        if self.config.decoding.words is not None:
+            return search_words(log_probs, frame_lengths, self._phone_tokenizer(), self.word_list())
         if not self.config.decoding.beam_width:
             return greedy_ctc(log_probs, frame_lengths)
         return [results[0] for results in beam_ctc(log_probs, frame_lengths, self._beam_options())]

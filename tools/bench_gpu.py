@@ -45,7 +45,7 @@ try:
     from asrlib.training.capture import CapturedStep
     from asrlib.training.step import TrainingStep, adam
 except ImportError as error:
-    sys.exit(f"bench_gpu: {error}; install asrlib and its dependencies first (pip install -e .)")
+    sys.exit(f'bench_gpu: {error}; install asrlib and its dependencies first (pip install -e ".[lab,test]")')
 
 ROOT = Path(__file__).parent.parent
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

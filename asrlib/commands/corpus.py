@@ -19,16 +19,22 @@ def data(
             help="Also write it (or a folder of recordings) to this folder as Shar shards, for --corpus."
         ),
     ] = None,
+    hdf5: Annotated[
+        Path | None, typer.Option(help="Also write it (or a folder of recordings) to this HDF5 file (.h5).")
+    ] = None,
 ) -> None:
     """Download a public corpus and verify its checksums, or synthesize a corpus."""
     from asrlib.data.corpora import find_corpus, load_corpus, summary
+    from asrlib.data.hdf5 import is_hdf5, write_hdf5
     from asrlib.data.shar import write_shar
     from asrlib.extras import require
 
     require("train", "lhotse")
     if shar is not None and shar.exists():  # checked before hours of downloading
         raise InputError(f"{shar} already exists: give --shar a new folder")
-    if shar is not None and Path(name).is_dir():
+    if hdf5 is not None and (hdf5.exists() or not is_hdf5(hdf5)):
+        raise InputError(f"--hdf5 {hdf5}: give a new file that ends with .h5")
+    if (shar is not None or hdf5 is not None) and Path(name).is_dir():
         cuts = load_corpus(name)
     else:
         corpus = find_corpus(name)
@@ -37,3 +43,5 @@ def data(
         cuts = corpus.load(out=out)
     if shar is not None:
         print(f"{shar}: shards of {', '.join(write_shar(cuts, shar))}")
+    if hdf5 is not None:
+        print(f"{hdf5}: {write_hdf5(cuts, hdf5):,} utterances")

@@ -19,6 +19,9 @@ LMOption = Annotated[
 ]
 LMWeightOption = Annotated[float | None, typer.Option(min=0, help="Weight of the language model.")]
 BonusOption = Annotated[float | None, typer.Option(help="Bonus per label, in nats.")]
+PhonesOption = Annotated[
+    bool, typer.Option("--phones", help="Of a model of phones: write phones, with times, and no words.")
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key, e.g. training.max_steps=4000; repeatable.")
 ]

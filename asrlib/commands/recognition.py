@@ -13,6 +13,7 @@ from asrlib.commands.options import (
     CorpusOption,
     LMOption,
     LMWeightOption,
+    PhonesOption,
     SplitOption,
     check_output,
 )
@@ -32,8 +33,9 @@ def test(
     lm: LMOption = None,
     lm_weight: LMWeightOption = None,
     label_bonus: BonusOption = None,
+    phones: PhonesOption = False,
 ) -> None:
-    """Transcribe a split; print WER and CER in per cent and write one row per utterance."""
+    """Transcribe a split; print WER and CER (of phones, PER) in per cent and write one row per utterance."""
     from asrlib.data.corpora import load_corpora
     from asrlib.evaluate import evaluate
     from asrlib.files import write_atomically
@@ -41,7 +43,7 @@ def test(
 
     check_output(output)
     recognizer = Recognizer.load(model_dir)
-    _configure_search(recognizer, beam, lm, lm_weight, label_bonus)
+    _configure_search(recognizer, beam, lm, lm_weight, label_bonus, phones)
     cuts = load_corpora(corpus, None if split == "all" else split)
     words, characters, rows = evaluate(recognizer, cuts)
     table = ["id\treference\thypothesis\tscore"]
@@ -50,7 +52,9 @@ def test(
         for name, reference, hypothesis in rows
     ]
     write_atomically(output, ("\n".join(table) + "\n").encode())
-    print(f"WER {words}\nCER {characters}\n{len(rows)} utterances in {output}")
+    by_phones = recognizer.tokenizer.kind == "phones" and recognizer.config.decoding.words is None
+    print(f"PER {words}" if by_phones else f"WER {words}\nCER {characters}")
+    print(f"{len(rows)} utterances in {output}")
 
 
 def transcribe(
@@ -88,6 +92,7 @@ def transcribe(
     lm: LMOption = None,
     lm_weight: LMWeightOption = None,
     label_bonus: BonusOption = None,
+    phones: PhonesOption = False,
 ) -> None:
     """Print the transcript of each audio file."""
     from asrlib.model_directory import shipped_models
@@ -109,7 +114,7 @@ def transcribe(
     if overlap is not None and join == "whole":
         raise InputError("--overlap is set by the window where --join is whole: drop it")
     recognizer = Recognizer.load(folder)
-    _configure_search(recognizer, beam, lm, lm_weight, label_bonus)
+    _configure_search(recognizer, beam, lm, lm_weight, label_bonus, phones)
     for file in files:
         if stream:
             hypothesis = _transcribe_stream(recognizer, file)
@@ -118,7 +123,7 @@ def transcribe(
         else:
             hypothesis = recognizer.transcribe(file)
         print(f"{file}\t{hypothesis.text}" if len(files) > 1 else hypothesis.text)
-        if times:
+        if times or phones:
             columns = hypothesis.tokens, hypothesis.times, hypothesis.confidences
             for token, second, confidence in zip(*columns, strict=True):
                 print(f"  {second:7.2f} s  {confidence:4.0%}  {token}")
@@ -128,12 +133,25 @@ def transcribe(
 
 
 def _configure_search(
-    recognizer: Recognizer, beam: int | None, lm: Path | None, lm_weight: float | None, bonus: float | None
+    recognizer: Recognizer,
+    beam: int | None,
+    lm: Path | None,
+    lm_weight: float | None,
+    bonus: float | None,
+    phones: bool = False,
 ) -> None:
     """Apply the options of the command line to the recognizer's ``decoding`` settings."""
     from asrlib.text.ngram import load_arpa
 
     decoding = recognizer.config.decoding
+    if phones:
+        if recognizer.tokenizer.kind != "phones":
+            raise InputError(
+                f"--phones: the labels of this model are {recognizer.tokenizer.kind}, not phones"
+            )
+        decoding.words = None
+    if beam and decoding.words is not None:
+        raise InputError("--beam: this model scores every word of its list; add --phones, or omit --beam")
     given = {"beam_width": beam, "lm_weight": lm_weight, "label_bonus": bonus}
     for key, value in given.items():
         if value is not None:

@@ -2,6 +2,7 @@
 
     load_corpus("digits", "train")     connected digits, synthesized offline (also: "commands", "sentences")
     load_corpus("librispeech", "dev")  a public corpus; ``download=True`` downloads what is missing
+    load_corpus("x.h5", "train")       utterances of an HDF5 file
     load_corpus(folder, "test")        a folder of recordings with manifest.tsv, or of Shar shards
     load_corpora(names, "train")       several corpora, one after another
     clips()                            the few clips that ship with asrlib
@@ -11,8 +12,8 @@ and, if times are known, ``cut.words`` and ``cut.phones``. lhotse keeps them in 
 ``cut.custom["split"]`` is the name of its split, such as ``train``, ``dev`` or ``test``.
 
 To add a corpus, add an entry to ``asrlib.data.synthetic.SYNTHETIC`` or ``asrlib.data.public.PUBLIC``, or any
-object with the methods of ``Corpus`` to the registry below; docs/extending.md adds one. Lessons 01
-(waveforms) and 09 (training) load corpora.
+object with the methods of ``Corpus`` to the registry below. docs/extending.md has a worked example. Lessons
+01 (waveforms) and 09 (training) load corpora.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from asrlib.data.hdf5 import hdf5_splits, is_hdf5, load_hdf5
 from asrlib.data.manifest import folder_splits, load_folder
 from asrlib.data.public import PUBLIC
 from asrlib.data.shar import is_shar, load_shar, shar_splits
@@ -39,10 +41,12 @@ class Corpus(Protocol):
     """An entry of the registry. ``out`` is the folder that holds the corpus; None means the cache."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name that ``load_corpus`` takes."""
 
     @property
-    def license(self) -> str: ...
+    def license(self) -> str:
+        """The license, in a few words."""
 
     @property
     def splits(self) -> Collection[str]:
@@ -66,10 +70,10 @@ CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _BUILT_IN}
 
 
 def register_corpus(corpus: Corpus) -> Corpus:
-    """Make ``load_corpus(corpus.name)`` load this corpus; returns it.
+    """Register a corpus, so that ``load_corpus(corpus.name)`` loads it, and return it.
 
-    Raises ``InputError`` unless ``corpus`` has the methods of ``Corpus`` and a name that, in any spelling, no
-    other corpus has.
+    Raises ``InputError`` if ``corpus`` lacks a method of ``Corpus``, or if another corpus has its name in any
+    spelling.
     """
     if not isinstance(corpus, Corpus):
         parts = "name", "license", "splits", "folder", "prepare", "load"
@@ -78,7 +82,7 @@ def register_corpus(corpus: Corpus) -> Corpus:
     taken = {_spelling(name) for name, other in CORPORA.items() if other is not corpus}
     if not corpus.name or _spelling(corpus.name) in taken:
         raise InputError(
-            f"a corpus cannot be called {corpus.name!r}; use another name than {', '.join(CORPORA)}"
+            f"a corpus cannot be called {corpus.name!r}; use a name other than {', '.join(CORPORA)}"
         )
     CORPORA[corpus.name] = corpus
     return corpus
@@ -100,8 +104,8 @@ def load_corpus(
     A folder with ``manifest.tsv`` is split by its column ``split``. Without that column it is split by
     speaker, about 80/10/10, in the order of a hash of the speakers' names, so that the splits never change.
     With fewer than three speakers it is split by utterance in the same way. A folder of Shar shards (``asrlib
-    data --shar``) is read lazily, for corpora larger than memory. Write ``./digits`` for a folder that has
-    the name of a corpus.
+    data --shar``) is read lazily, for corpora larger than memory. So is an HDF5 file (``.h5``, see
+    ``asrlib.data.hdf5``). Write ``./digits`` for a folder that has the name of a corpus.
 
     Raises ``InputError`` for an unknown name or split; for a public corpus that was not downloaded, naming
     the command and the size; if there is no network; for a manifest that is missing, lacks a column, or has a
@@ -118,6 +122,8 @@ def load_corpus(
         if download:
             corpus.prepare()
         return corpus.load(split)
+    if is_hdf5(name):
+        return load_hdf5(name, split)
     folder = _existing_folder(name)
     return load_shar(folder, split) if is_shar(folder) else load_folder(folder, split)
 
@@ -152,6 +158,8 @@ def corpus_splits(name_or_folder: str | os.PathLike) -> list[str]:
     corpus = _registered(name)
     if corpus is not None:
         return list(corpus.splits)
+    if is_hdf5(name):
+        return hdf5_splits(name)
     folder = _existing_folder(name)
     return list(shar_splits(folder)) if is_shar(folder) else folder_splits(folder)
 
@@ -177,14 +185,14 @@ def summary(corpus: Corpus, out: str | Path | None = None) -> str:
 
 
 def clips() -> lhotse.CutSet:
-    """Return the kit's own clips, with word and phone times (lesson 00); the same samples everywhere.
+    """Return the clips that ship with asrlib, with word and phone times. Lesson 00.
 
-    They come with the package; ASRLIB_DATA may name another folder that holds ``clips``.
+    ASRLIB_DATA may name another folder that contains ``clips``. Raises ``InputError`` if there are no clips.
     """
     folder = assets() / "clips"
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout, or"
+            f"{folder}: the shipped clips are not here; set ASRLIB_DATA to the data folder of a checkout, or"
             " install asrlib again"
         )
     return load_folder(folder)

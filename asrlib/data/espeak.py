@@ -14,6 +14,7 @@ noise source and phase keep running. Store the samples to use them again, as the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from jaxtyping import Float
 from asrlib.data.espeak_library import ESPEAK_RATE, LOCK, WORD, speak
 from asrlib.data.voices import spell, split_voice, voice_file
 from asrlib.errors import InputError
+from asrlib.text.lexicon import Lexicon
 
 SAMPLE_RATE = 16_000  # Hz, the rate of all samples that this module returns
 
@@ -87,6 +89,21 @@ def synthesize(
     return Utterance(samples, SAMPLE_RATE, word_times, phone_times)
 
 
+def espeak_lexicon(words: Iterable[str], accents: Sequence[str] = ("en-us",)) -> Lexicon:
+    """Return the words' pronunciations as espeak-ng has them, in the phones of `Utterance`, without stress.
+
+    A word has one for each of the ``accents`` in which it differs. It also knows words that no dictionary
+    has; ``Lexicon.save`` makes a file for ``tokenizer.lexicon`` of it. Lesson 14. Raises ``InputError`` as
+    ``synthesize`` does.
+    """
+    return Lexicon(
+        {
+            word: [[phone for phone, _, _ in synthesize(word, accent).phones] for accent in accents]
+            for word in dict.fromkeys(words)
+        }
+    )
+
+
 def event_times(
     words: list[str], spans: list[tuple[int, int]], events: list[tuple[int, int, float, str]], seconds: float
 ) -> tuple[list[tuple[str, float, float]], list[tuple[str, float, float]]]:
@@ -139,10 +156,10 @@ def event_times(
 
 
 def _share_time(phones: list[list]) -> None:
-    """Give each phone without a duration of its own the end of the phone before it, in place.
+    """Give each phone without a duration the last part of the phone before it, in place.
 
-    espeak-ng renders some vowels together with the l or r that ends the syllable ("whale", "four") and
-    reports that consonant where it is over. It gets a third of their common time, at most 60 ms.
+    espeak-ng renders some vowels together with the l or r that ends the syllable ("whale", "four"), and
+    reports that consonant at its end. It gets a third of their common time, at most 60 ms.
     """
     for before, phone in zip(phones, phones[1:], strict=False):
         symbol, start, end = phone

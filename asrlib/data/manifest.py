@@ -61,7 +61,7 @@ def load_folder(folder: Path, split: str | None = None) -> "lhotse.CutSet":
     manifest = folder / MANIFEST
     rows = read_manifest(manifest)
     if split is not None:
-        known = _split_names(rows)
+        known = split_names(rows)
         if split not in known:
             raise InputError(f"{manifest}: there is no split {split!r}; it has {', '.join(known)}")
         rows = [row for row in rows if row.split == split]
@@ -74,10 +74,12 @@ def folder_splits(folder: Path) -> list[str]:
 
     Raises ``InputError`` for faults in the manifest.
     """
-    return _split_names(read_manifest(folder / MANIFEST))
+    return split_names(read_manifest(folder / MANIFEST))
 
 
-def _split_names(rows: list[Row]) -> list[str]:
+def split_names(rows: Sequence[Row]) -> list[str]:
+    """Return the names of the splits, ``train``, ``dev`` and ``test`` first."""
+
     def place(split: str) -> tuple[int, str]:
         return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
 

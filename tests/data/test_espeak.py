@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from asrlib import InputError
-from asrlib.data.espeak import SAMPLE_RATE, event_times, resample_to_16_khz, synthesize
+from asrlib.data.espeak import SAMPLE_RATE, espeak_lexicon, event_times, resample_to_16_khz, synthesize
 from asrlib.data.grammar import DIGITS
+from asrlib.text.lexicon import load_lexicon
 
 
 def loudness(samples, start, end):
@@ -151,3 +152,14 @@ def test_bad_input():
         with pytest.raises(InputError, match=message) as caught:
             synthesize(*arguments)
         assert "\n" not in str(caught.value)
+
+
+def test_a_lexicon_of_two_accents(tmp_path):
+    lexicon = espeak_lexicon(["zero", "go", "go", "left"], ["en-us", "en-gb"])
+    assert lexicon.words == ["zero", "go", "left"]
+    assert lexicon.pronunciations("left") == (("l", "ɛ", "f", "t"),)
+    assert lexicon.pronunciations("go") == (("ɡ", "oʊ"), ("ɡ", "əʊ"))  # a diphthong is one phone
+    lexicon.save(tmp_path / "l.tsv")
+    assert load_lexicon(tmp_path / "l.tsv") == lexicon
+    with pytest.raises(InputError, match="unknown accent"):
+        espeak_lexicon(["go"], ["xx"])

@@ -10,7 +10,14 @@ from asrlib.signal.features import FrontEnd
 
 NOTHING = AugmentPolicy(time_masks=0, freq_masks=0)
 EVERYTHING = AugmentPolicy(
-    warp=[0.9, 1.1], noise_probability=0.5, channel_db=6.0, room_probability=0.5, freq_width=4, time_masks=2
+    warp=[0.9, 1.1],
+    noise_probability=0.5,
+    channel_db=6.0,
+    room_probability=0.5,
+    shift_ms=50,
+    babble_probability=0.5,
+    freq_width=4,
+    time_masks=2,
 )
 
 
@@ -48,7 +55,14 @@ def test_augmented_features_repeat_with_the_generator(three):
 
 @pytest.mark.parametrize(
     "change",
-    [{"warp": [1.1, 1.2]}, {"noise_probability": 1.0}, {"channel_db": 6.0}, {"room_probability": 1.0}],
+    [
+        {"warp": [1.1, 1.2]},
+        {"noise_probability": 1.0},
+        {"channel_db": 6.0},
+        {"room_probability": 1.0},
+        {"shift_ms": 200},
+        {"babble_probability": 1.0},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_each_key_of_the_configuration_changes_every_utterance(three, change):

@@ -1,0 +1,112 @@
+"""The recipe of command words: which speakers and words are trained on, and what is reported."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from asrlib.config.parse import load_config
+from asrlib.data.corpora import load_corpus
+from asrlib.errors import InputError
+from asrlib.training import command_recipe as module
+from asrlib.training.command_recipe import train_commands, training_cuts
+
+FAST = [
+    "training.max_steps=2",
+    "training.evaluate_every=2",
+    "training.batch_seconds=4",
+    "encoder.blocks=[{filters: 16, stride: 4, layers: 1, residual: false}]",
+]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("real")
+    draw = np.random.default_rng(0)
+
+    def write(name, utterances):
+        (folder / name).mkdir()
+        lines = ["path\tspeaker\ttext"]
+        for number, (speaker, text) in enumerate(utterances):
+            samples = draw.standard_normal(8000 + 4000 * len(text.split())) * 0.1
+            soundfile.write(folder / name / f"{number}.wav", samples, 16000)
+            lines.append(f"{number}.wav\t{speaker}\t{text}")
+        (folder / name / "manifest.tsv").write_text("\n".join(lines) + "\n")
+
+    people = [f"p{n}" for n in range(20)]
+    write("commands", [(p, word) for p in people for word in ("yes", "no", "yes", "zero", "no", "dog")])
+    write("an4", [(f"a{n}", text) for n in range(10) for text in ("GO YES", "B A D")])
+    write("synthetic", [(f"v{n}", text) for n in range(10) for text in ("stop", "no")])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_espeak(monkeypatch, real):
+    def load(name, split=None):
+        return load_corpus(real / "synthetic" if name == "commands" else name, split)
+
+    monkeypatch.setattr(module, "load_corpus", load)
+    monkeypatch.setattr(module, "FREQUENT", 20)
+    monkeypatch.setattr(module, "REPEATS", 3)
+
+
+def said(cuts):
+    return [cut.supervisions[0].text.lower() for cut in cuts]
+
+
+def speakers(cuts):
+    return {cut.supervisions[0].speaker for cut in cuts}
+
+
+def test_rare_words_are_repeated_and_speakers_left_out(real):
+    cuts = training_cuts(real)
+    texts = said(cuts)
+    # 16 of 20 people; "dog" and "zero" are rare
+    assert texts.count("yes") == 32 and texts.count("dog") == 3 * 16 and texts.count("zero") == 3 * 16
+    assert texts.count("go yes") == 8 and texts.count("stop") == 8 and texts.count("no") == 32 + 8
+    assert len({cut.id for cut in cuts}) == len(cuts)
+    hidden = {s for split in ("dev", "test") for s in speakers(load_corpus(real / "commands", split))}
+    assert len(hidden) == 4 and not hidden & speakers(cuts)
+    assert speakers(training_cuts(real, everyone=True)) >= {f"p{n}" for n in range(20)}
+
+
+def test_words_held_out_are_nowhere(real):
+    texts = said(training_cuts(real, ["yes", "stop"]))
+    assert set(texts) == {"no", "zero", "dog", "b a d"}
+
+
+def test_what_is_reported(real, tmp_path):
+    result = train_commands(real, tmp_path / "run", hold_out=["Zero"], settings=FAST, show_progress=False)
+    assert result == json.loads((tmp_path / "run" / "tested.json").read_text())
+    assert result["frequent"]["words"] == 2 and result["frequent"]["utterances"] == 8
+    assert result["rare"]["utterances"] == 2 and result["held_out"]["utterances"] == 2
+    assert set(result["by_word"]) == {"yes", "no", "zero", "dog"}
+    wrong = sum(row["wrong"] for row in result["by_word"].values())
+    assert wrong == sum(sum(row["taken_for"].values()) for row in result["by_word"].values())
+    assert result["cpu_seconds"] > 0 and result["frequent"]["macro_phone_error"] > 0
+
+
+def test_a_model_of_words_is_scored_too(real, tmp_path):
+    words = ["tokenizer.kind=words", "tokenizer.lexicon=null", "decoding.words=null"]
+    result = train_commands(real, tmp_path / "run", settings=[*FAST, *words], show_progress=False)
+    assert result["frequent"]["macro_phone_error"] is None
+    assert 0 <= result["frequent"]["macro_word_error"] <= 100
+
+
+def test_everyone_leaves_nobody_to_test(real, tmp_path):
+    result = train_commands(real, tmp_path / "run", everyone=True, settings=FAST, show_progress=False)
+    assert set(result) == {"cpu_seconds", "utterances"}
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+def test_a_folder_that_is_missing(tmp_path):
+    with pytest.raises(InputError, match="commands is missing"):
+        train_commands(tmp_path, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["phones-commands", "csr-convnet2", "csr-3x-lstm"])
+def test_the_networks_differ_in_themselves_alone(name):
+    ours, config = load_config("phones-commands"), load_config(name)
+    assert config.augment == ours.augment and config.tokenizer == ours.tokenizer
+    assert config.decoding == ours.decoding and len(config.decoding.words) == 35
