@@ -63,7 +63,7 @@ def check_references(tokenizer: Tokenizer, cuts: CutSet) -> None:
 
 
 class WordRow(NamedTuple):
-    """The results for the utterances of one word.
+    """The scores of the utterances of one word.
 
     ``wrong`` is the number recognized as another word. ``phones`` compares the recognized phones with the
     word's usual pronunciation; it is None for a model without phones.
@@ -91,7 +91,7 @@ class WordTable(NamedTuple):
     confusions: Counter[tuple[str, str]]
 
     def select(self, words: Iterable[str]) -> WordTable:
-        """Return the rows of these words."""
+        """Return the part of the table for these words."""
         words = set(words)
         kept = Counter({pair: n for pair, n in self.confusions.items() if pair[0] in words})
         return WordTable([row for row in self.rows if row.word in words], kept)
@@ -121,10 +121,10 @@ class WordTable(NamedTuple):
 
 
 def evaluate_words(recognizer: Recognizer, cuts: CutSet, lexicon: Lexicon | None = None) -> WordTable:
-    """Score utterances of one word each: the choice among the words of ``lexicon``, and the phones heard.
+    """Score utterances of one word each: the word chosen from ``lexicon``, and the recognized phones.
 
-    ``lexicon`` None is the recognizer's own closed list, ``decoding.words``. A model whose labels are words
-    writes what it hears. Raises ``InputError`` where there is no utterance.
+    ``lexicon`` None is the recognizer's closed list, ``decoding.words``. A model without phones is scored on
+    its transcripts. Raises ``InputError`` if there are no utterances.
     """
     heard: dict[str, list[str]] = {}
     phones: dict[str, list[str]] = {}
@@ -161,7 +161,7 @@ def evaluate_words(recognizer: Recognizer, cuts: CutSet, lexicon: Lexicon | None
 
 
 def _batches(cuts: Iterable[Cut], size: int = 100) -> Iterator[list[Cut]]:
-    """Yield ``size`` cuts of like length at a time."""
+    """Yield batches of ``size`` cuts of similar length."""
     ordered = sorted(cuts, key=lambda cut: cut.duration)
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]

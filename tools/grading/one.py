@@ -1,4 +1,4 @@
-"""One submission after the other, in a process of its own."""
+"""Grade submissions one after another in a separate process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ NO_NAMESPACES = (
 def grading_work(
     folder: Path, tasks: dict[str, list[assignments.Task]], out: Path, choices: Choices, number: int
 ) -> Iterator[OneByOne]:
-    """What a worker does with each submission. CannotGrade where its sandbox does not start."""
+    """Yield the function that a worker applies to each submission.
+
+    Raises ``CannotGrade`` if the sandbox does not start, or does not isolate answers without ``trust``.
+    """
     try:
         server = sandbox.Sandbox(choices.limits, scratch=folder / "scratch")
     except sandbox.SandboxError as error:
@@ -44,7 +47,7 @@ def grading_work(
 
 
 class OneByOne:
-    """Reads and grades submissions; what goes wrong is a submission's status and a note."""
+    """Reads and grades submissions; a failure becomes a status and a note of the submission."""
 
     def __init__(self, folder: Path, tasks: dict, out: Path, choices: Choices, server, number: int):
         self.tasks, self.out, self.choices = tasks, out, choices
