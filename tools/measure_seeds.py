@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import nbformat
 
 from asrlib.teaching import seeds
@@ -49,7 +50,7 @@ def measure(path: Path, sources: list[str], seed: int) -> dict[str, dict[str, fl
     seeds.five_seeds = lambda lesson: {}  # there may be none yet
     for source in sources:
         exec(compile(SEED.sub(f"SEED = {seed}", source), str(path), "exec"), names)
-        matplotlib.pyplot.close("all")
+        plt.close("all")
     return names["measured"]
 
 
