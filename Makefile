@@ -26,8 +26,8 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 STUDENT := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter/student:$$JUPYTER_CONFIG_PATH"
 JUPYTER = PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. $(LABFLAGS)
 
-.PHONY: lab instruct handout test test-slow test-xla test-export unit lint notebooks exercises grade bench \
-	bench-gpu clean
+.PHONY: lab instruct handout test test-slow test-xla test-export unit integration lessons lint notebooks \
+	exercises grade bench bench-gpu lock clean
 
 lab: $(READY)
 	$(STUDENT) $(JUPYTER) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
@@ -38,11 +38,19 @@ instruct: $(READY)
 
 test: $(READY) lint
 	$(PYTEST) tests -m "not slow"
-	$(NBVAL) --nbval $(filter-out $(TRAINED),$(LESSONS))
-	LESSON_STEPS=30 $(NBVAL) --nbval-lax $(filter $(TRAINED),$(LESSONS))
+	$(MAKE) lessons
 
 unit: $(READY)
 	$(PYTEST) tests -m "not browser and not processes and not slow"
+
+# What `unit` leaves out of `test`, but for the lessons: whole commands, and JupyterLab in a browser.
+integration: $(READY)
+	$(PYTEST) tests -m "(browser or processes) and not slow"
+
+# Execute every lesson and compare what it gives with what it stores.
+lessons: $(READY)
+	$(NBVAL) --nbval $(filter-out $(TRAINED),$(LESSONS))
+	LESSON_STEPS=30 $(NBVAL) --nbval-lax $(filter $(TRAINED),$(LESSONS))
 
 # What takes too long for every change: the official solutions graded with ten other seeds, Triton's interpreter.
 test-slow: $(READY)
@@ -56,9 +64,18 @@ test-xla: $(READY_XLA)
 test-export: $(READY_EXPORT)
 	EXPORT_ALL=1 $(VENV_EXPORT)/bin/python -m pytest -q -rP -p no:anyio tests/export
 
+# Style, form, the layers of packages, the types of the public names, and the lock.
 lint: $(READY)
-	$(BIN)/ruff check asrlib tests tools data
+	$(BIN)/ruff check asrlib tests tools data setup.py
+	$(BIN)/ruff format --check asrlib tests tools data setup.py
 	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python tools/lock.py --check
+
+# Pin the packages again, with hashes, after a change of pyproject.toml: make lock [LOCKFLAGS=--upgrade]
+lock: $(READY)
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/python tools/lock.py $(LOCKFLAGS)
 
 # Execute every lesson again, in order, and say how long each took.
 notebooks: $(READY)
@@ -88,7 +105,7 @@ bench-gpu: $(READY)
 	$(BIN)/python tools/bench_gpu.py
 
 # Installed again only when what is to be installed changed.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(if $(CPU),$(BIN)/python -m pip install -q -c constraints.txt torch torchaudio --index-url $(CPU_INDEX))
@@ -96,13 +113,14 @@ $(READY): pyproject.toml constraints.txt
 	mkdir -p $(dir $(LAB_SETTINGS)) && echo '$(NO_NEWS)' > $(LAB_SETTINGS)
 	touch $(READY)
 
-$(READY_XLA): pyproject.toml constraints-xla.txt
+$(READY_XLA): pyproject.toml setup.py constraints-xla.txt
 	test -x $(VENV_XLA)/bin/python || $(PYTHON) -m venv $(VENV_XLA)
 	$(VENV_XLA)/bin/python -m pip install -q --upgrade pip
-	$(VENV_XLA)/bin/python -m pip install -q -c constraints-xla.txt torch-xla pytest beartype nbclient ipykernel -e .
+	$(VENV_XLA)/bin/python -m pip install -q -c constraints-xla.txt torch-xla pytest beartype nbclient ipykernel \
+		torchaudio matplotlib -e ".[synth,train]"
 	touch $(READY_XLA)
 
-$(READY_EXPORT): pyproject.toml constraints-export.txt
+$(READY_EXPORT): pyproject.toml setup.py constraints-export.txt
 	test -x $(VENV_EXPORT)/bin/python || $(PYTHON) -m venv $(VENV_EXPORT)
 	$(VENV_EXPORT)/bin/python -m pip install -q --upgrade pip
 	$(VENV_EXPORT)/bin/python -m pip install -q -c constraints-export.txt -e ".[test,tflite]"

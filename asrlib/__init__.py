@@ -1,7 +1,7 @@
-"""asrlib: the library under an interactive course on end-to-end speech recognition.
+"""asrlib: the library of an interactive course on end-to-end speech recognition.
 
-The packages follow the data: signal, text, data, models, losses, decoding; around them config, training,
-export, bench and teaching. What notebooks call is gathered here.
+The packages follow the data: signal, text, data, models, losses, decoding. Around them are config, training,
+export, bench and teaching. This module collects the names that notebooks use.
 """
 
 from asrlib.config.parse import load_config

@@ -1,11 +1,11 @@
-"""What a processor or a backend needs, in one place: the rest of the library asks here.
+"""Everything that depends on the processor or the backend, in one place.
 
-    linear, linear_weight_grad       a matrix product by whichever library is faster on this CPU
-    on_xla                           whether a tensor lives on a TPU, where shapes must not depend on numbers
-    is_traced                        whether a graph is being recorded, where tensors have no values yet
-    asking_nothing, asks_nothing     whether code may look at numbers on the device, or must do without
-    in_processes, over_processes     whether several processes train the same weights, and sums over them
-    runs_triton                      whether Triton's kernels run on a device
+    linear, linear_weight_grad       matrix products by whichever library is faster on this CPU
+    on_xla                           whether a tensor is on a TPU, where shapes must not depend on values
+    is_traced                        whether a graph is being recorded, when tensors have no values yet
+    asking_nothing, asks_nothing     whether code may read values from the device
+    in_processes, over_processes     whether several processes train the same weights; sums over processes
+    runs_triton                      whether Triton kernels run on a device
 
 Nothing here changes a result beyond rounding.
 """
@@ -24,30 +24,32 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-# below so many multiplications oneDNN costs more than it saves; of fewer numbers PyTorch asks others
+# for smaller products oneDNN costs more than it saves; for smaller inputs PyTorch does not call oneDNN
 ONEDNN_PRODUCTS, ONEDNN_NUMBERS = 1 << 23, 20480
-# a kernel of 1 has nothing to dilate, but with one thread PyTorch takes oneDNN for dilated kernels alone
+# dilation has no effect on a kernel of 1, but single-threaded PyTorch uses oneDNN only for dilated kernels
 ONEDNN_DILATION = (2, 1)
 
 
 def on_xla(x: Tensor) -> bool:
-    """Whether ``x`` lives on an XLA device (a TPU, or its stand-in on the CPU)."""
+    """Return whether ``x`` is on an XLA device: a TPU, or XLA's CPU backend."""
     return x.device.type == "xla"
 
 
 def is_traced() -> bool:
-    """Whether operations are recorded (export, ``torch.compile``), so that no tensor has a value yet."""
+    """Return whether operations are being recorded (export, ``torch.compile``) on tensors without values."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
-# not a context variable: the backward pass runs in threads of its own
+# not a context variable: the backward pass runs in other threads
 _may_ask = True
 
 
 @contextlib.contextmanager
 def asking_nothing() -> Iterator[None]:
-    """Within the block nothing may be read from a device: a CUDA graph is recorded, or the host should not
-    wait. Arguments have been checked before.
+    """Forbid reading values from a device inside the block.
+
+    Use it while a CUDA graph is recorded, or where the host must not wait for the device. Check arguments
+    before entering the block: functions skip the checks that would read values.
     """
     global _may_ask
     before, _may_ask = _may_ask, False
@@ -58,30 +60,31 @@ def asking_nothing() -> Iterator[None]:
 
 
 def asks_nothing(x: Tensor) -> bool:
-    """Whether code must do without the numbers in ``x``: no shape and no branch may depend on them.
+    """Return whether the values of ``x`` must not be read, so that no shape or branch may depend on them.
 
-    So on XLA, and within ``asking_nothing``.
+    True on XLA devices and inside ``asking_nothing``.
     """
     return not _may_ask or on_xla(x)
 
 
 def in_processes() -> bool:
-    """Whether other processes compute gradients of the same weights at this moment."""
+    """Return whether this process trains together with others (``torch.distributed`` is initialized)."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def over_processes(x: Tensor) -> Tensor:
-    """Return the sum of all processes' ``x``, in place; ``x`` itself if there is one process."""
+    """Sum ``x`` over all processes in place and return it. With a single process, return ``x`` unchanged."""
     if in_processes():
         torch.distributed.all_reduce(x)
     return x
 
 
 def runs_triton(device: torch.device, trial: Callable[[torch.device], object]) -> bool:
-    """Whether Triton's kernels run on `device`: on CUDA, or on the CPU through Triton's interpreter, which
-    TRITON_INTERPRET=1 in the environment chooses.
+    """Return whether Triton kernels run on ``device``.
 
-    `trial` runs a small kernel. Where Triton cannot compile it, a warning says so once; False without Triton.
+    They run on CUDA, and on the CPU through Triton's interpreter if the environment has TRITON_INTERPRET=1.
+    ``trial`` runs a small kernel on the device; its outcome is cached. If Triton cannot compile the kernel,
+    warn once and return False. Without Triton, return False.
     """
     interpreted = device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
     return (device.type == "cuda" or interpreted) and _compiles(device, trial)
@@ -96,7 +99,7 @@ def _compiles(device: torch.device, trial: Callable[[torch.device], object]) -> 
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         reason = " ".join(str(error).split())[:200]
         warnings.warn(
-            f"Triton cannot compile for the GPU ({reason}): a slower way is taken."
+            f"Triton cannot compile for the GPU ({reason}): using a slower implementation."
             " Install a C compiler and Python's headers (python3-dev)",
             stacklevel=4,
         )
@@ -109,7 +112,7 @@ def linear(
     weight: Float[Tensor, "cout cin"],
     bias: Float[Tensor, "cout"] | None = None,
 ) -> Float[Tensor, "*rows cout"]:
-    """Return x @ weight.T + bias, by the faster library."""
+    """Return x @ weight.T + bias, computed by the faster library."""
     if not _faster_as_convolution(x, len(weight)):
         return F.linear(x, weight, bias)
     out = F.conv2d(_image(x), weight[:, :, None, None], bias, dilation=ONEDNN_DILATION)
@@ -119,7 +122,7 @@ def linear(
 def linear_weight_grad(
     x: Float[Tensor, "*rows cin"], grad: Float[Tensor, "*rows cout"]
 ) -> Float[Tensor, "cout cin"]:
-    """Return the gradient of the weight of ``linear``: grad.T @ x, summed over rows."""
+    """Return the gradient of ``linear`` with respect to its weight: grad.T @ x, summed over rows."""
     if not _faster_as_convolution(x, grad.shape[-1]):
         return grad.flatten(0, -2).T @ x.flatten(0, -2)
     shape = grad.shape[-1], x.shape[-1], 1, 1
@@ -128,8 +131,10 @@ def linear_weight_grad(
 
 
 def _faster_as_convolution(x: Tensor, channels_out: int) -> bool:
-    """In float32 on a CPU PyTorch multiplies matrices with MKL, which uses half of the vector unit of
-    AMD's processors, and convolves with oneDNN, which uses all of any maker's.
+    """Return whether a 1x1 convolution is faster than a matrix product.
+
+    In float32 on a CPU, PyTorch multiplies matrices with MKL, which uses half of the vector unit on AMD
+    processors. It convolves with oneDNN, which uses the full unit on every processor.
     """
     if x.device.type != "cpu" or x.dtype != torch.float32 or torch.compiler.is_compiling():
         return False
@@ -138,5 +143,5 @@ def _faster_as_convolution(x: Tensor, channels_out: int) -> bool:
 
 
 def _image(x: Tensor) -> Tensor:
-    """(..., C) as one image of height 1 in channels-last memory: no copy."""
+    """View (..., C) as one image of height 1 in channels-last memory, without a copy."""
     return x.reshape(1, 1, -1, x.shape[-1]).permute(0, 3, 1, 2)

@@ -1,7 +1,7 @@
-"""The command line: ``asrlib data | train | test | transcribe | lm | export | recipe | bench``.
+"""The command line: ``asrlib data | train | test | transcribe | lm | export | import | recipe | bench``.
 
-``asrlib.commands`` has what each of them does. An error in the input is one line on standard error, with
-exit code 2; a traceback means a defect of asrlib. Lesson 09.
+The commands are in ``asrlib.commands``. An error in the input is one line on standard error with exit
+code 2. A traceback means a defect of asrlib. Lesson 09.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 
 import typer
 
-from asrlib.commands import benchmarks, corpus, exporting, recipes, recognition, training
+from asrlib.commands import benchmarks, corpus, exporting, importing, recipes, recognition, training
 from asrlib.errors import InputError
 
 app = typer.Typer(
-    help="Speech recognition with ContextNet: the library under the course.",
+    help="Speech recognition with ContextNet: the library behind the course.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,15 +29,16 @@ app = typer.Typer(
 for command in (corpus.data, training.train, recognition.test, recognition.transcribe, exporting.export):
     app.command()(command)
 app.command("lm")(training.language_model)
+app.command("import")(importing.import_)
 
-recipe_app = typer.Typer(
-    help="The training runs behind the figures that the README reports.", no_args_is_help=True
-)
-for command in (recipes.digits, recipes.shipped, recipes.sentences):
+recipe_app = typer.Typer(help="Run the trainings behind the figures in the README.", no_args_is_help=True)
+for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.commands):
     recipe_app.command()(command)
 app.add_typer(recipe_app, name="recipe")
 
-bench_app = typer.Typer(help="Speed and memory, side by side in one run.", no_args_is_help=True)
+bench_app = typer.Typer(
+    help="Compare speed and memory with other libraries in one run.", no_args_is_help=True
+)
 for command in (benchmarks.losses, benchmarks.train, benchmarks.decode):
     bench_app.command()(command)
 app.add_typer(bench_app, name="bench")
@@ -47,7 +48,7 @@ def main() -> None:
     """Run the command line; the entry point of the ``asrlib`` program."""
     warnings.showwarning = _show_warning
     threading.excepthook = _show_thread_error
-    # a deprecation of another package's, even where asrlib's code is to blame
+    # deprecations in other packages do not concern users, even if asrlib's code causes them
     for category in (DeprecationWarning, FutureWarning):
         warnings.simplefilter("ignore", category)
     try:
@@ -59,7 +60,7 @@ def main() -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             _fail(
                 f"{error.filename or 'a file'} cannot be written, the disk is full ({error.strerror}): free"
-                " some space and run again; what was complete before is intact"
+                " some space and run again; files that were complete before are intact"
             )
         if error.filename is None:
             raise
@@ -72,15 +73,16 @@ def _fail(message: str) -> None:
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    """Print asrlib's own warnings in one line; those of other packages do not concern the user."""
+    """Print asrlib's own warnings in one line, and drop those of other packages."""
     if Path(filename).is_relative_to(Path(__file__).parent):
         print(f"asrlib: warning: {message}", file=sys.stderr)
 
 
 def _show_thread_error(args: threading.ExceptHookArgs) -> None:
-    """Print a thread's traceback, except for files that it could not write.
+    """Print the traceback of a thread's error unless it is an ``OSError``.
 
-    TensorBoard's thread hands those errors on to the main thread, which reports them.
+    TensorBoard's thread passes such errors, about files that it cannot write, to the main thread, which
+    reports them.
     """
     if not issubclass(args.exc_type, OSError):
         threading.__excepthook__(args)
@@ -88,14 +90,14 @@ def _show_thread_error(args: threading.ExceptHookArgs) -> None:
 
 @contextlib.contextmanager
 def _standard_error_alone() -> Iterator[None]:
-    """Silence file number 2, and let Python's ``sys.stderr`` go on to what that was before.
+    """Silence file descriptor 2 within the block, while ``sys.stderr`` still writes to where it pointed.
 
-    Libraries in C write to it, libmpg123 for one about every damaged MP3.
+    C libraries write to the descriptor, such as libmpg123 about every damaged MP3 file.
     """
     usual = sys.stderr
     try:
         ours = usual.fileno() == 2
-    except (AttributeError, OSError):  # none, or a stand-in: of pytest or a notebook
+    except (AttributeError, OSError):  # there is none, or pytest or a notebook has replaced it
         ours = False
     if not ours:
         yield

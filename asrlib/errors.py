@@ -1,8 +1,7 @@
-"""The exception for an input at fault: a file, an argument or a configuration key.
+"""The exception for invalid input: a file, an argument or a configuration key.
 
-The command line prints its message as a single line and exits with code 2; in
-Python it is an ordinary ``ValueError``. A message names the file, key or
-argument, says what is wrong with it, and what to do.
+The command line prints its message as a single line and exits with code 2. In Python it is an ordinary
+``ValueError``. A message names the file, key or argument, says what is wrong with it, and what to do.
 """
 
 
@@ -11,5 +10,5 @@ class InputError(ValueError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type's name if it has none."""
+    """Return the first line of an error's message, or the name of its type if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

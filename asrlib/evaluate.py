@@ -1,21 +1,30 @@
-"""A corpus transcribed and scored. Lessons 09 and 11."""
+"""Transcribe and score a corpus. Lessons 09 and 11."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
+
 from asrlib.data import shar
+from asrlib.data.audio import cut_audio
+from asrlib.decoding.greedy import greedy_ctc
+from asrlib.decoding.words import choose_words
 from asrlib.errors import InputError
-from asrlib.metrics import ErrorRate, char_error_rate, word_error_rate
+from asrlib.metrics import ErrorRate, char_error_rate, phone_error_rate, word_error_rate
 from asrlib.recognizer import Hypothesis, Recognizer
-from asrlib.text.tokenizers import Tokenizer
+from asrlib.text.lexicon import Lexicon
+from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer, normalize_text
 
 if TYPE_CHECKING:
     from lhotse import CutSet
+    from lhotse.cut import Cut
 
 
 class Evaluation(NamedTuple):
-    """Word and character error rates, and a row (id, reference, hypothesis) for each utterance."""
+    """Word and character error rates, and a row (id, reference, hypothesis) per utterance."""
 
     words: ErrorRate
     characters: ErrorRate
@@ -23,14 +32,14 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(recognizer: Recognizer, cuts: CutSet) -> Evaluation:
-    """Transcribe ``cuts`` and score the hypotheses; the rows are in the order of ``cuts``.
+    """Transcribe ``cuts`` and score the hypotheses; rows are in the order of ``cuts``.
 
-    References are in the tokenizer's normalized form. Raises ``InputError`` for a reference without words.
+    References have the form of ``Recognizer.reference``. Raises ``InputError`` as ``check_references`` does.
     """
     check_references(recognizer.tokenizer, cuts)
     found = {name: each for part in shar.parts(cuts) for name, each in recognizer.transcribe_cuts(part)}
     rows = [
-        (cut.id, recognizer.tokenizer.prepare(cut.supervisions[0].text), found[cut.id])
+        (cut.id, recognizer.reference(cut.supervisions[0].text), found[cut.id])
         for cut in shar.without_audio(cuts)
     ]
     references, hypotheses = [row[1] for row in rows], [row[2].text for row in rows]
@@ -38,12 +47,115 @@ def evaluate(recognizer: Recognizer, cuts: CutSet) -> Evaluation:
 
 
 def check_references(tokenizer: Tokenizer, cuts: CutSet) -> None:
-    """Raise ``InputError`` for a transcript without words, and for an id that two utterances share."""
+    """Raise ``InputError`` if a transcript has no words or two utterances have the same id."""
     ids = set()
     for cut in shar.without_audio(cuts):
         text = cut.supervisions[0].text
-        if not tokenizer.prepare(text):
+        try:
+            empty = not tokenizer.prepare(text)
+        except InputError as error:
+            raise InputError(f"utterance {cut.id}: {error}") from None
+        if empty:
             raise InputError(f"utterance {cut.id}: its transcript {text!r} has no words to score against")
         if cut.id in ids:
             raise InputError(f"two utterances have the id {cut.id}: give each its own (cut.with_id)")
         ids.add(cut.id)
+
+
+class WordRow(NamedTuple):
+    """What became of the utterances of one word: how many, how many were taken for another word, and the
+    phones heard in them against the word's usual pronunciation (None of a model without phones).
+    """
+
+    word: str
+    utterances: int
+    wrong: int
+    phones: ErrorRate | None
+
+    @property
+    def word_error(self) -> float:
+        """In per cent."""
+        return 100.0 * self.wrong / self.utterances
+
+
+class WordTable(NamedTuple):
+    """Isolated words scored one by one; all rates in per cent. Lesson 14.
+
+    A macro-average is the mean of the words' rates, in which each word counts alike; a pooled rate counts
+    each utterance, or phone, alike.
+    """
+
+    rows: list[WordRow]
+    confusions: Counter[tuple[str, str]]
+
+    def select(self, words: Iterable[str]) -> WordTable:
+        """Return the rows of these words."""
+        words = set(words)
+        kept = Counter({pair: n for pair, n in self.confusions.items() if pair[0] in words})
+        return WordTable([row for row in self.rows if row.word in words], kept)
+
+    @property
+    def macro_word_error(self) -> float:
+        return sum(row.word_error for row in self.rows) / len(self.rows)
+
+    @property
+    def pooled_word_error(self) -> float:
+        return 100.0 * sum(row.wrong for row in self.rows) / sum(row.utterances for row in self.rows)
+
+    @property
+    def macro_phone_error(self) -> float | None:
+        rates = [row.phones.rate for row in self.rows if row.phones is not None]
+        return sum(rates) / len(rates) if rates else None
+
+    @property
+    def pooled_phone_error(self) -> float | None:
+        rates = [row.phones for row in self.rows if row.phones is not None]
+        errors = sum(rate.substitutions + rate.deletions + rate.insertions for rate in rates)
+        return 100.0 * errors / sum(rate.length for rate in rates) if rates else None
+
+
+def evaluate_words(recognizer: Recognizer, cuts: CutSet, lexicon: Lexicon | None = None) -> WordTable:
+    """Score utterances of one word each: the choice among the words of ``lexicon``, and the phones heard.
+
+    ``lexicon`` None is the recognizer's own closed list, ``decoding.words``. A model whose labels are words
+    writes what it hears. Raises ``InputError`` where there is no utterance.
+    """
+    heard: dict[str, list[str]] = {}
+    phones: dict[str, list[str]] = {}
+    confusions: Counter[tuple[str, str]] = Counter()
+    by_phones = isinstance(recognizer.tokenizer, PhoneTokenizer)
+    if by_phones and lexicon is None:
+        lexicon = recognizer.word_list()
+    for batch in _batches(cuts):
+        utterances = [(torch.from_numpy(cut_audio(cut)), cut.sampling_rate) for cut in batch]
+        texts = [normalize_text(cut.supervisions[0].text) for cut in batch]
+        if by_phones:
+            log_probs, lengths = recognizer.ctc_log_probs(utterances)
+            chosen = [c.word for c in choose_words(log_probs, lengths, recognizer.tokenizer, lexicon)]
+            greedy = [recognizer.hypothesis(result).text for result in greedy_ctc(log_probs, lengths)]
+            for text, found in zip(texts, greedy, strict=True):
+                phones.setdefault(text, []).append(found)
+        else:
+            chosen = [hypothesis.text for hypothesis in recognizer.transcribe_batch(utterances)]
+        for text, word in zip(texts, chosen, strict=True):
+            heard.setdefault(text, []).append(word)
+            if word != text:
+                confusions[text, word] += 1
+    if not heard:
+        raise InputError("there is no utterance to score")
+    rows = []
+    for text in sorted(heard):
+        wrong = sum(word != text for word in heard[text])
+        rate = None
+        if by_phones:
+            usual = recognizer.tokenizer.prepare(text)
+            rate = phone_error_rate([usual] * len(phones[text]), phones[text])
+        rows.append(WordRow(text, len(heard[text]), wrong, rate))
+    return WordTable(rows, confusions)
+
+
+def _batches(cuts: Iterable[Cut], size: int = 100) -> Iterator[list[Cut]]:
+    """Yield ``size`` cuts of like length at a time."""
+    ordered = sorted(cuts, key=lambda cut: cut.duration)
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]

@@ -1,8 +1,9 @@
-"""Where the kit's own data lies, and files that are written whole or not at all."""
+"""The location of the shipped data, and atomic writes of files."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.resources
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,19 +11,32 @@ from pathlib import Path
 
 
 def assets() -> Path:
-    """Return the folder of the kit's own clips and models: ASRLIB_DATA, or ``data`` in the checkout."""
-    return Path(os.environ.get("ASRLIB_DATA") or Path(__file__).resolve().parents[1] / "data")
+    """Return the folder of the shipped clips and models: the one that ASRLIB_DATA names, or the kit's."""
+    if named := os.environ.get("ASRLIB_DATA"):
+        return Path(named)
+    package = package_folder("asrlib")
+    # A wheel has them within the package. A checkout has them beside it, in data, whether it is installed
+    # with -e or only on the path: to import asrlib.assets there may find those of another checkout, which
+    # is installed with -e.
+    inside = package / "assets"
+    return inside if inside.is_dir() else package.parent / "data"
+
+
+def package_folder(package: str) -> Path:
+    """Return the folder of a package of asrlib, for the files that come with it, behind all links."""
+    return Path(str(importlib.resources.files(package))).resolve()
 
 
 @contextlib.contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty draft folder, whose files replace those of ``folder`` once all are written.
+    """Yield an empty draft folder; on success, move its files into ``folder``, replacing the old ones.
 
-    An ``OSError`` names the folder if it does not name a file, and leaves the old files in place.
+    If anything fails before the move, the old files stay as they are. Raises ``OSError``; its ``filename`` is
+    the folder if the operating system does not name a file.
     """
     draft = folder / "draft.partial"
     try:
-        shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+        shutil.rmtree(draft, ignore_errors=True)  # left over from a killed process
         draft.mkdir(parents=True)
         yield draft
         for file in sorted(draft.iterdir()):
@@ -31,20 +45,20 @@ def replacing(folder: Path) -> Iterator[Path]:
         for file in sorted(draft.iterdir()):
             os.replace(file, folder / file.name)
     except OSError as error:
-        error.filename = error.filename or str(folder)  # a failed write does not say where
+        error.filename = error.filename or str(folder)  # the error of a failed write names no file
         raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whose old content stays until the new one is complete.
+    """Write ``content`` to ``path`` atomically: the old content stays until the new content is complete.
 
-    An ``OSError`` names ``path``.
+    Raises ``OSError``, whose ``filename`` is ``path``.
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        # /dev/stdout, a pipe, a link: written to, never replaced
+        # never replace /dev/stdout, a pipe or a link: write into it
         if path.is_symlink() or (path.exists() and not path.is_file()):
             path.write_bytes(content)
             return

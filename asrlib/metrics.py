@@ -1,9 +1,10 @@
-"""Word, character and phone error rates, in per cent, through jiwer. Lesson 11."""
+"""Word, character and phone error rates in percent, computed with jiwer. Lesson 11."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jiwer
 
@@ -12,7 +13,10 @@ from asrlib.errors import InputError
 
 @dataclass(frozen=True)
 class ErrorRate:
-    """``rate`` is (S + D + I) / reference length over the whole corpus, in per cent."""
+    """Edit counts over a whole corpus, and the error rate that follows from them.
+
+    ``length`` is the total length of the references, in words, characters or phones.
+    """
 
     substitutions: int
     deletions: int
@@ -21,6 +25,7 @@ class ErrorRate:
 
     @property
     def rate(self) -> float:
+        """The error rate in percent: (substitutions + deletions + insertions) / length."""
         return 100.0 * (self.substitutions + self.deletions + self.insertions) / self.length
 
     def __str__(self) -> str:
@@ -31,26 +36,36 @@ class ErrorRate:
 
 
 def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
-    """Errors summed over utterances, then divided: not a mean of the utterances' rates.
+    """Return the word error rate (WER) of a corpus.
 
-    Raises ``InputError`` for lists of different lengths or an empty reference.
+    Errors are summed over all utterances and then divided by the total reference length; this is not the mean
+    of per-utterance rates. Raises ``InputError`` for lists of different lengths or an empty reference.
     """
     return _count(jiwer.process_words, references, hypotheses)
 
 
 def char_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
-    """Spaces count as characters."""
+    """Return the character error rate (CER) of a corpus. Spaces count as characters.
+
+    Raises ``InputError`` for lists of different lengths or an empty reference.
+    """
     return _count(jiwer.process_characters, references, hypotheses)
 
 
 def phone_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
-    """Phones are separated by spaces: a word error rate over phones."""
+    """Return the phone error rate (PER) of a corpus whose texts are phones separated by spaces.
+
+    Raises ``InputError`` for lists of different lengths or an empty reference.
+    """
     return word_error_rate(references, hypotheses)
 
 
-def _count(process, references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+def _count(process: Callable[..., Any], references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
     if len(references) != len(hypotheses):
-        raise InputError(f"{len(references)} references and {len(hypotheses)} hypotheses cannot be compared")
+        raise InputError(
+            f"{len(references)} references and {len(hypotheses)} hypotheses:"
+            " give one hypothesis per reference"
+        )
     if not references or not all(reference.strip() for reference in references):
         raise InputError("a reference transcript is empty: an error rate divides by its length")
     result = process(list(references), list(hypotheses))

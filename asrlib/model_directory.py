@@ -1,7 +1,7 @@
-"""The files of a trained model, read and written.
+"""Read and write model directories.
 
-A model directory holds ``config.yml``, ``model.safetensors``, the tokenizer and ``metrics.json``; and,
-for an ensemble, the other networks' directories in ``members``. Lesson 00.
+A model directory contains ``config.yml``, ``model.safetensors``, the tokenizer and ``metrics.json``. That of
+an ensemble also has the directories of the other networks in ``members``. Lesson 00.
 """
 
 from __future__ import annotations
@@ -19,40 +19,49 @@ from asrlib.config.schema import Config, check_vocabulary
 from asrlib.errors import InputError
 from asrlib.files import assets
 from asrlib.models.build import build_model
+from asrlib.models.transducer import Transducer
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 
 
 def shipped_model(name: str = "digits-model") -> Path:
-    """Return the folder of a model that comes with the kit.
+    """Return the folder of a shipped model: ``digits-model`` or ``lessons-model``.
 
-    ``digits-model``, or ``lessons-model``, a single network whose weights never change, so that what the
-    lessons print stays what it was.
+    ``lessons-model`` is a single network whose weights never change, so that the output of the lessons
+    stays the same.
     """
     return assets() / name
 
 
-def find_model(model_dir: str | Path | None) -> Path:
-    """Return the folder of a model: None is ``digits-model``, ``"lessons-model"`` the one in the kit.
+def shipped_models() -> list[str]:
+    """Return the names of the shipped models, sorted."""
+    return sorted(config.parent.name for config in assets().glob("*/config.yml"))
 
-    Raises ``InputError`` if there is no such folder.
+
+def find_model(model_dir: str | Path | None) -> Path:
+    """Return the folder of a model, given its path or the name of a shipped model.
+
+
+    None is the shipped ``digits-model``. An existing folder takes precedence over a shipped model of that
+    name. Raises ``InputError`` if there is no such folder or model.
     """
     folder = shipped_model() if model_dir is None else Path(model_dir)
-    if model_dir == "lessons-model" and not folder.is_dir():
-        folder = shipped_model(model_dir)
+    if not folder.is_dir() and str(model_dir) in shipped_models():
+        folder = shipped_model(str(model_dir))
     if not folder.is_dir():
-        raise InputError(f"there is no model directory {folder}")
+        names = ", ".join(shipped_models()) or "none"
+        raise InputError(f"there is no model directory {folder}; shipped models: {names}")
     return folder
 
 
 def member_folders(folder: Path) -> list[Path]:
-    """Return the model directories of an ensemble's other networks."""
+    """Return the model directories of the other networks of an ensemble, sorted."""
     return sorted(config.parent for config in folder.glob("members/*/config.yml"))
 
 
-def read_model(folder: Path) -> tuple[Config, nn.Module, Tokenizer]:
-    """Read one network, without its ensemble's members; the weights in float32.
+def read_model(folder: Path) -> tuple[Config, Transducer, Tokenizer]:
+    """Read one network with float32 weights, without the members of its ensemble.
 
-    Raises ``InputError``, naming the file, if one is missing or damaged or does not fit the others.
+    Raises ``InputError``, naming the file, if a file is missing, is damaged, or does not fit the others.
     """
     for name in ("config.yml", "model.safetensors"):
         if not (folder / name).is_file():
@@ -87,7 +96,7 @@ def write_model(
     metrics: dict[str, Any],
     half: bool = False,
 ) -> None:
-    """Write one network's files into an existing folder; ``half`` stores the weights in 16 bits."""
+    """Write the files of one network into the existing ``folder``; ``half`` stores weights in 16 bits."""
     weights = {
         name: (weight.half() if half and weight.is_floating_point() else weight).detach().cpu().contiguous()
         for name, weight in model.state_dict().items()

@@ -1,4 +1,4 @@
-"""A trained model, ready to transcribe: ``Recognizer.load(model_dir).transcribe(audio)``.
+"""A trained model that transcribes: ``Recognizer.load(model_dir).transcribe(audio)``.
 
 Lesson 00.
 """
@@ -13,38 +13,44 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torchaudio.functional
-from torch import Tensor, nn
+from torch import Tensor
 
 from asrlib.config.schema import Config
-from asrlib.data.audio import cut_audio, read_audio
+from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
+from asrlib.decoding.long_form import Listener, LongForm, scan, search
 from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
+from asrlib.decoding.words import search_words
 from asrlib.errors import InputError
 from asrlib.files import replacing
 from asrlib.model_directory import find_model, member_folders, read_model, write_model
+from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
+from asrlib.signal.frame_times import FrameTimes
+from asrlib.signal.recording import Blocks, resampled
+from asrlib.signal.resample import resample
+from asrlib.text.lexicon import Lexicon
 from asrlib.text.ngram import NGram
-from asrlib.text.tokenizers import Tokenizer
+from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from lhotse import CutSet
 
 
 class Recognizer:
-    """Configuration, front end, network and tokenizer together, in evaluation mode.
+    """A speech recognizer: configuration, front end, network (in evaluation mode) and tokenizer.
 
-    ``config.decoding`` says how to search, and may be changed at any time; so may ``lm``, the
-    language model of beam search, and ``members``: further recognizers by name, which form an
-    ensemble with this one. The log-probabilities of their CTC heads are averaged, frame by frame,
-    before the search: two networks trained in different ways seldom make the same mistake. A
-    transducer is searched without its members.
+    These attributes may be changed at any time: ``config.decoding`` selects the search, ``lm`` is the
+    language model of beam search, and ``members`` maps names to further recognizers that form an ensemble
+    with this one. The CTC heads of an ensemble are combined by averaging their log-probabilities frame by
+    frame, because networks that were trained differently seldom make the same mistake. The transducer
+    search does not use ``members``. ``frame_seconds`` is the duration of an encoder frame in seconds.
     """
 
     def __init__(
-        self, config: Config, model: nn.Module, tokenizer: Tokenizer, device: str | torch.device = "cpu"
+        self, config: Config, model: Transducer, tokenizer: Tokenizer, device: str | torch.device = "cpu"
     ):
         self.config, self.tokenizer, self.device = config, tokenizer, torch.device(device)
         self.lm: NGram | None = None
@@ -52,28 +58,30 @@ class Recognizer:
         self.model = model.to(self.device).eval()
         self.front_end = FrontEnd(**vars(config.features)).to(self.device)
         self.frame_seconds = config.features.hop_ms / 1000 * model.encoder.reduction
+        self.frame_times = FrameTimes(self.frame_seconds, config.features.window_ms / 2000)
 
     @property
     def uses_ctc(self) -> bool:
-        """Whether the CTC head is searched, or else the transducer."""
+        """Return whether the search uses the CTC head and not the transducer."""
         return self.model.joint is None or self.config.decoding.head == "ctc"
 
     @property
     def ensemble(self) -> list[Recognizer]:
-        """The recognizers whose CTC heads are averaged: this one first."""
+        """Return the recognizers whose CTC heads are averaged, this one first."""
         return [self, *self.members.values()]
 
     @property
     def warps(self) -> list[float]:
-        """The stretches of the frequency axis over which a CTC head is averaged."""
+        """Return the frequency stretch factors over which the CTC head is averaged."""
         return self.config.decoding.warps or [1.0]
 
     @classmethod
     def load(cls, model_dir: str | Path | None = None, device: str | torch.device = "cpu") -> Recognizer:
-        """Load a model directory.
+        """Load a recognizer from a model directory, or a shipped model by its name.
 
-        None loads the digit recognizer that ships with the kit, ``"lessons-model"`` the one that the
-        lessons look into. Raises ``InputError`` if a file is missing or damaged.
+        None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the model that the
+        lessons examine. Raises ``InputError`` if a file is missing or damaged, or if the members of an
+        ensemble do not fit together.
         """
         folder = find_model(model_dir)
         recognizer = cls(*read_model(folder), device)
@@ -82,7 +90,7 @@ class Recognizer:
         return recognizer
 
     def _add_member(self, folder: Path) -> None:
-        """Load a member, which must take the same samples and emit the same labels at the same times."""
+        """Load a member; its sample rate, frame rate and labels must equal those of this recognizer."""
         member = Recognizer.load(folder, self.device)
         for what, ours, theirs in (
             ("samples per second", self.front_end.sample_rate, member.front_end.sample_rate),
@@ -92,13 +100,14 @@ class Recognizer:
             if ours != theirs:
                 raise InputError(f"{folder}: its {what} ({theirs}) differ from its parent model's ({ours})")
         if None in (self.model.ctc_head, member.model.ctc_head):
-            raise InputError(f"{folder}: the CTC heads of an ensemble are averaged, and one network has none")
+            raise InputError(f"{folder}: an ensemble averages CTC heads, but one of its networks has none")
         self.members[folder.name] = member
 
     def save(self, folder: str | Path, metrics: dict[str, Any], half: bool = False) -> None:
-        """Write a model directory; all files are complete before the first replaces what was there.
+        """Write a model directory, including the members of an ensemble.
 
-        ``half`` stores the weights in 16 bits.
+        All files are written completely before the first one replaces an existing file. ``metrics`` are
+        stored as JSON. ``half`` stores the weights in 16 bits.
         """
         folder = Path(folder)
         with contextlib.ExitStack() as drafts:
@@ -112,28 +121,53 @@ class Recognizer:
                 shutil.rmtree(stale)
 
     def transcribe(self, audio: Any, sample_rate: int | None = None) -> Hypothesis:
-        """Transcribe one utterance: a path to an audio file, or mono samples in [-1, 1] with their rate.
+        """Transcribe one utterance and return its hypothesis.
 
-        Raises ``InputError`` for samples without a rate in Hz, no samples, several channels, and a file
-        that is no audio.
+        ``audio`` is a path to an audio file, or mono samples in [-1, 1] with their ``sample_rate`` in Hz.
+        Raises ``InputError`` for samples without a rate, empty audio, more than one channel of samples, and
+        a file that cannot be read as audio.
         """
         return self.transcribe_batch([mono_samples(audio, sample_rate)])[0]
 
     @torch.no_grad()
+    def transcribe_long(
+        self,
+        audio: Any,
+        sample_rate: int | None = None,
+        window: float = LongForm.window,
+        overlap: float = LongForm.overlap,
+        join: str | None = None,
+    ) -> Hypothesis:
+        """Transcribe a recording of any length, a ``window`` of seconds at a time; a file is read in blocks.
+
+        Windows move by (1 - ``overlap``) of their length; ``join`` is one of `decoding.long_form.JOINS`, None
+        the default of the model's head. Raises ``InputError`` as ``transcribe`` does, and for a window, an
+        overlap or a join that cannot be.
+        """
+        settings, ctc = LongForm(window, overlap, join), self.uses_ctc
+        rate, blocks = recording_blocks(audio, sample_rate)
+        ensemble = self.ensemble if ctc else [self]
+        warps = self.warps if ctc else [1.0]
+        listeners = [Listener(member.front_end, member.model, warps) for member in ensemble]
+        sound = resampled(blocks, rate, self.config.features.sample_rate, self.device)
+        options = self._beam_options() if self.config.decoding.beam_width else None
+        frames = scan(listeners, sound, settings, ctc)
+        return self.hypothesis(search(frames, self.model, ctc, self.config.decoding.max_symbols, options))
+
+    @torch.no_grad()
     def transcribe_batch(self, utterances: Sequence[tuple[Tensor, int]]) -> list[Hypothesis]:
-        """Transcribe several (samples, rate in Hz) at once; the same results as one by one."""
-        rate = self.config.features.sample_rate
-        waveforms = [
-            (w if r == rate else torchaudio.functional.resample(w, r, rate)).to(self.device)
-            for w, r in utterances
-        ]
-        lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
-        padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
+        """Transcribe several utterances, given as (samples, rate in Hz), in one batch.
+
+        The hypotheses are the same as for each utterance alone.
+        """
         search = self._search_ctc if self.uses_ctc else self._search_rnnt
-        return [self.hypothesis(result) for result in search(padded, lengths)]
+        return [self.hypothesis(result) for result in search(*self._padded(utterances))]
 
     def transcribe_cuts(self, cuts: CutSet, batch_seconds: float = 120.0) -> Iterable[tuple[str, Hypothesis]]:
-        """Yield (cut id, hypothesis) for a whole corpus, batched by length, shortest first."""
+        """Yield (cut id, hypothesis) for all ``cuts``, in batches sorted by length, shortest first.
+
+        A batch lasts at most ``batch_seconds`` with padding, unless a single cut is longer.
+        """
         batch: list[tuple[str, Tensor, int]] = []
         for cut in sorted(cuts, key=lambda c: c.duration):
             if batch and (len(batch) + 1) * cut.duration > batch_seconds:
@@ -148,12 +182,13 @@ class Recognizer:
         return list(zip([name for name, _, _ in batch], hypotheses, strict=True))
 
     def stream(self, sample_rate: int | None = None) -> Stream:
-        """Return a stream, which transcribes speech while it is spoken; the search is greedy.
+        """Return a stream, which transcribes speech while it is spoken, with greedy search.
 
-        ``sample_rate`` is that of the samples to come, the model's own if None. Raises
-        ``InputError`` naming the configuration's keys because of which a model cannot stream.
+        ``sample_rate`` is the rate of the samples in Hz; None is the model's own. Raises ``InputError`` if
+        the model cannot stream, naming the keys of the configuration that prevent it. Lesson 12.
         """
         self.check_streaming()
+        search: StreamingCTC | StreamingTransducer
         if self.uses_ctc:
             search = StreamingCTC(self.model)
         else:
@@ -161,32 +196,58 @@ class Recognizer:
         return Stream(self.front_end, self.model.encoder, search, self.hypothesis, sample_rate)
 
     def check_streaming(self) -> None:
-        """Raise ``InputError`` if the model needs the future, naming the keys because of which it does."""
+        """Raise ``InputError``, naming the keys of the configuration at fault, if the model cannot stream."""
         if found := self.streaming_obstacles():
             raise InputError(f"this model cannot stream, it needs the whole utterance: {'; '.join(found)}")
 
     def streaming_obstacles(self) -> list[str]:
-        """Return the keys of the configuration because of which it needs the future, with their values."""
+        """Return a description of each setting that prevents streaming; the list is empty if none does."""
         config, found = self.config, []
         features, decoding = config.features, config.decoding
         if features.normalize_signal:
             found.append("features.normalize_signal is true (use false)")
         if features.normalize not in ("none", "running"):
             found.append(f"features.normalize is {features.normalize} (use none or running)")
+        if features.centered:
+            found.append("features.centered is true (use false)")
         found += self.model.encoder.streaming_obstacles()
         if decoding.warps is not None:
             found.append("decoding.warps is set (use null)")
+        if decoding.words is not None:
+            found.append("decoding.words is set (use null: a word is chosen when all of it was heard)")
         if self.uses_ctc and self.members:
             found.append(f"it is an ensemble with {', '.join(self.members)} (clear recognizer.members)")
         if decoding.beam_width:
-            found.append(
-                f"decoding.beam_width is {decoding.beam_width} (use 0: streams are searched greedily)"
-            )
+            found.append(f"decoding.beam_width is {decoding.beam_width} (use 0: streams use greedy search)")
         return found
 
     def hypothesis(self, result: SearchResult) -> Hypothesis:
         """Write a search's result as text, with times in seconds."""
-        return Hypothesis.from_search(result, self.tokenizer, self.frame_seconds)
+        return Hypothesis.from_search(result, self.tokenizer, self.frame_times)
+
+    def reference(self, text: str) -> str:
+        """Return a transcript in the form that hypotheses have: words, or else the tokenizer's."""
+        if self.config.decoding.words is not None and isinstance(self.tokenizer, PhoneTokenizer):
+            return self.tokenizer.words(text)
+        return self.tokenizer.prepare(text)
+
+    def word_list(self) -> Lexicon:
+        """Return the closed list ``decoding.words`` with its pronunciations. Lesson 14.
+
+        Raises ``InputError`` where there is none, or the tokenizer has no lexicon with its words.
+        """
+        if not isinstance(self.tokenizer, PhoneTokenizer):
+            raise InputError("decoding.words needs a tokenizer of phones with a lexicon: set it to null")
+        if self.config.decoding.words is None:
+            raise InputError("decoding.words is null: list the words to choose from")
+        return self.tokenizer.lexicon.select(self.config.decoding.words)
+
+    def _padded(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+        """Return the waveforms at the model's rate, padded, and their lengths in samples."""
+        rate = self.config.features.sample_rate
+        waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
+        lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
+        return torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True), lengths
 
     def _search_rnnt(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
         encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths))
@@ -197,22 +258,40 @@ class Recognizer:
         return [results[0] for results in ranked]
 
     def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
-        members = [member._ctc_log_probs(waveforms, lengths, self.warps) for member in self.ensemble]
-        frame_lengths = members[0][1]
-        log_probs = torch.stack([log_probs for log_probs, _ in members]).mean(0).log_softmax(-1)
+        log_probs, frame_lengths = self._mean_log_probs(waveforms, lengths)
+        if self.config.decoding.words is not None and isinstance(self.tokenizer, PhoneTokenizer):
+            return search_words(log_probs, frame_lengths, self.tokenizer, self.word_list())
         if not self.config.decoding.beam_width:
             return greedy_ctc(log_probs, frame_lengths)
         return [results[0] for results in beam_ctc(log_probs, frame_lengths, self._beam_options())]
 
+    @torch.no_grad()
+    def ctc_log_probs(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+        """Return the CTC head's natural log-probabilities (batch, T, V) of several (samples, rate in Hz), and
+        the frames T of each: what `decoding.words` and `ctc_align` take. Lesson 14.
+
+        Raises ``InputError`` for a model without a CTC head.
+        """
+        if self.model.ctc_head is None:
+            raise InputError("this model has no CTC head (training.ctc_weight is 0)")
+        return self._mean_log_probs(*self._padded(utterances))
+
+    def _mean_log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Average the ensemble's log-probabilities, (batch, T, V); and the T of each utterance."""
+        members = [member._ctc_log_probs(waveforms, lengths, self.warps) for member in self.ensemble]
+        log_probs = torch.stack([log_probs for log_probs, _ in members]).mean(0).log_softmax(-1)
+        return log_probs, members[0][1]
+
     def _ctc_log_probs(
         self, waveforms: Tensor, lengths: Tensor, warps: Sequence[float]
     ) -> tuple[Tensor, Tensor]:
-        """Average the CTC head's log-probabilities, (batch, T, V), over the warps; and the T of each."""
-        log_probs = []
+        """Return CTC log-probabilities averaged over ``warps``, (batch, T, V), and lengths in frames."""
+        head, log_probs = self.model.ctc_head, []
+        assert head is not None  # configurations that decode without one are refused
         for factor in warps:
             warp = None if factor == 1 else torch.full((len(lengths),), factor, device=self.device)
             encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths, warp))
-            log_probs.append(self.model.ctc_head(encoder_out).log_softmax(-1))
+            log_probs.append(head(encoder_out).log_softmax(-1))
         return torch.stack(log_probs).mean(0), frame_lengths
 
     def _beam_options(self) -> BeamOptions:
@@ -223,18 +302,31 @@ class Recognizer:
 
 
 def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:
-    """Return the float32 samples, in [-1, 1], and the rate in Hz of an audio file or of samples.
+    """Return mono float32 samples in [-1, 1] and their rate in Hz.
 
-    Raises ``InputError`` for samples without a rate, no samples, several channels, and a file that is
-    no audio.
+    ``audio`` is a path to an audio file, or mono samples with their ``sample_rate``. Raises ``InputError``
+    for samples without a rate, empty audio, more than one channel of samples, and a file that cannot be
+    read as audio.
     """
     if isinstance(audio, (str, Path)):
         audio, sample_rate = read_audio(audio)
     if sample_rate is None:
-        raise InputError("sample_rate is missing: samples alone do not say how fast they are to be played")
+        raise InputError("sample_rate is missing: give the rate of the samples in Hz")
     samples = torch.as_tensor(np.asarray(audio, dtype=np.float32))
     if samples.dim() != 1 or samples.numel() == 0:
         raise InputError(
-            f"audio has shape {tuple(samples.shape)}; expected one row of mono samples, not empty"
+            f"audio has shape {tuple(samples.shape)}; expected a non-empty 1-D array of mono samples"
         )
     return samples, sample_rate
+
+
+def recording_blocks(audio: Any, sample_rate: int | None) -> tuple[int, Blocks]:
+    """Return the rate in Hz of an audio file or of samples, and a function that yields its samples in blocks.
+
+    A file is read anew at each call, and never as a whole. Raises ``InputError`` as ``mono_samples`` does.
+    """
+    if isinstance(audio, (str, Path)):
+        path = Path(audio)
+        return audio_info(path).samplerate, lambda: map(torch.from_numpy, audio_blocks(path))
+    samples, rate = mono_samples(audio, sample_rate)
+    return rate, lambda: samples.split(10 * rate)

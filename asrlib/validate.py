@@ -1,41 +1,42 @@
-"""Checks of a section of settings: an ``InputError`` names the file, the key, its value, and what to do.
+"""Checks of configuration values: an ``InputError`` names the file, the key, its value, and what to do.
 
-``where`` is the file's name, ``section`` the path to ``settings`` in it, ``keys`` attributes of ``settings``.
-A value of None is one that has been left out. Lesson 09.
+Every function takes ``where`` (the file's name), ``section`` (the path to ``settings`` in the file),
+``settings``, and the names of the attributes of ``settings`` to check. ``positive`` and ``not_negative``
+skip values of None, which stand for keys that were left out. Lesson 09.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from asrlib.errors import InputError
 
 
 def positive(where: str, section: str, settings: Any, *keys: str) -> None:
-    """Check that each number is above 0."""
+    """Raise ``InputError`` unless every value is above 0."""
     for key, value in _values(settings, keys):
         if value is not None and not value > 0:
             raise InputError(f"{where}: key {section}.{key} is {value}; it must be positive")
 
 
 def not_negative(where: str, section: str, settings: Any, *keys: str) -> None:
-    """Check that no number is below 0."""
+    """Raise ``InputError`` if any value is below 0."""
     for key, value in _values(settings, keys):
         if value is not None and not value >= 0:
             raise InputError(f"{where}: key {section}.{key} is {value}; it must not be negative")
 
 
 def fractions(where: str, section: str, settings: Any, *keys: str) -> None:
-    """Check that each number is between 0 and 1."""
+    """Raise ``InputError`` unless every value is between 0 and 1, both included."""
     for key, value in _values(settings, keys):
         if not 0 <= value <= 1:
             raise InputError(f"{where}: key {section}.{key} is {value}; it must be between 0 and 1")
 
 
 def choice(where: str, section: str, settings: Any, key: str, allowed: Collection[str]) -> None:
-    """Check that a value is one of ``allowed``."""
+    """Raise ``InputError`` unless the value of ``key`` is one of ``allowed``."""
     value = getattr(settings, key)
     if value not in allowed:
         raise InputError(f"{where}: key {section}.{key} is {value!r}; use one of {', '.join(allowed)}")
@@ -43,11 +44,25 @@ def choice(where: str, section: str, settings: Any, key: str, allowed: Collectio
 
 @contextlib.contextmanager
 def named(where: str, section: str) -> Iterator[None]:
-    """Put the file and the section in front of an ``InputError`` about a function's arguments."""
+    """Prefix the message of any ``InputError`` raised inside the block with the file and the section."""
     try:
         yield
     except InputError as error:
         raise InputError(f"{where}: {section}: {error}") from None
+
+
+def new_kind(function: str, known: Mapping[str, Any], base: type, config: Any) -> None:
+    """Raise ``InputError`` unless ``config``, given to ``function``, is a dataclass derived from ``base``
+    whose ``kind`` is not yet the key of another class in ``known``.
+    """
+    name = getattr(config, "__name__", type(config).__name__)
+    if not (isinstance(config, type) and issubclass(config, base)):
+        raise InputError(f"{function} takes a subclass of {base.__name__}, and {name} is none")
+    if "__dataclass_fields__" not in vars(config):
+        raise InputError(f"{name} is not a @dataclass; decorate it, so that its fields become keys")
+    kind = getattr(config, "kind", "")
+    if not kind or known.get(kind, config) is not config:
+        raise InputError(f"{name}: kind is {kind!r}; use another than {', '.join(known)}")
 
 
 def _values(settings: Any, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

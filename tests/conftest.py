@@ -8,8 +8,12 @@ from jaxtyping import install_import_hook
 ROOT = Path(__file__).parent.parent
 # modules, and no packages: a package's name would take all below it along
 MODULES = (path.relative_to(ROOT) for path in (ROOT / "asrlib").rglob("*.py") if path.stem != "__init__")
-# Triton compiles its kernels from their source and must find them unwrapped
-CHECKED = [".".join(path.with_suffix("").parts) for path in MODULES if path.parent.name != "kernels"]
+# Triton compiles its kernels from their source and must find them unwrapped; data/clip.py extends a dataclass
+# of lhotse's, whose own annotations would be enforced with it
+UNWRAPPED = {"kernels", "clip"}
+CHECKED = [
+    ".".join(path.with_suffix("").parts) for path in MODULES if not UNWRAPPED & {path.parent.name, path.stem}
+]
 install_import_hook(CHECKED, "typecheck.checked")
 
 import published  # noqa: E402 (after the hook)
@@ -19,7 +23,15 @@ import tiny  # noqa: E402
 pytest_plugins = ["commandline"]  # its fixtures: a command line, and files that a test may spoil
 
 # files of few tests that take long: begun last, they would leave the other process without work
-SLOW = {"test_points", "test_loop", "test_processes", "test_shards", "test_losses", "test_convert"}
+SLOW = {
+    "test_extending",
+    "test_points",
+    "test_loop",
+    "test_processes",
+    "test_shards",
+    "test_losses",
+    "test_convert",
+}
 
 
 def pytest_collection_modifyitems(items):

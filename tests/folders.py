@@ -1,4 +1,4 @@
-"""Corpus folders of tones, and a check of errors, for tests that read corpora."""
+"""Corpus folders of tones, and a check of error messages, for tests that read corpora."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from asrlib.errors import InputError
 
 
 def tone(seconds=0.5, rate=16_000, channels=1):
-    """A sine of 440 Hz; of two channels the second is silent."""
+    """Return a sine of 440 Hz. With two channels, the second is silent."""
     wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)
     return wave if channels == 1 else np.stack([wave, np.zeros_like(wave)], axis=1)
 
 
 def make_folder(folder: Path, rows, header="path\tspeaker\ttext", encoding="utf-8"):
-    """A corpus folder whose audio files exist for every row with a path."""
+    """Write a corpus folder with an audio file for every row that has a path."""
     folder.mkdir(parents=True, exist_ok=True)
     for row in rows:
         name = row.split("\t")[0]
@@ -27,7 +27,7 @@ def make_folder(folder: Path, rows, header="path\tspeaker\ttext", encoding="utf-
 
 
 def fails(message, call, *arguments, **keywords):
-    """The call raises InputError with one line that matches the message."""
+    """Check that the call raises InputError with a single line that matches the message."""
     with pytest.raises(InputError, match=message) as caught:
         call(*arguments, **keywords)
     assert "\n" not in str(caught.value)

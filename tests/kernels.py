@@ -1,4 +1,4 @@
-"""What the tests of Triton kernels share: where kernels run, and what the compiler makes of them."""
+"""Shared by the tests of Triton kernels: where kernels run, and what the compiler makes of them."""
 
 import os
 import re
@@ -31,7 +31,7 @@ compiles = [
 
 
 def run_interpreted(*paths: Path) -> None:
-    """Run tests in a Python of its own: the interpreter must be chosen before Triton is imported."""
+    """Run tests in a new Python process: the interpreter must be chosen before Triton is imported."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, paths)]
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
@@ -39,9 +39,9 @@ def run_interpreted(*paths: Path) -> None:
 
 
 def compile_kernel(kernel, constants: dict, warps: int, types: dict[str, str], capability: int):
-    """Compile a kernel for a GPU that need not be here; pointers and widths divisible by 16, as usual.
+    """Compile a kernel for a GPU that need not be present. Pointers and widths are divisible by 16, as usual.
 
-    types  of its arguments, as "*bf16"; integers where it says nothing
+    types  of its arguments, such as "*bf16"; the others are integers
     """
     import triton
     from triton.backends.compiler import GPUTarget
@@ -57,7 +57,7 @@ def compile_kernel(kernel, constants: dict, warps: int, types: dict[str, str], c
 
 
 def spilled_bytes(compiled, capability: int) -> int:
-    """Bytes that the assembler stores to memory because registers are too few."""
+    """Return the bytes that the assembler spills to memory for lack of registers."""
     import triton
 
     assembler = Path(triton.__file__).parent / "backends/nvidia/bin/ptxas"

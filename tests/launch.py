@@ -7,7 +7,7 @@ import sys
 
 
 def start(config, corpus, out, processes=2):
-    """The processes of one run, with the variables that a launcher gives them."""
+    """Start the processes of a run, with the variables that a launcher sets."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -27,6 +27,6 @@ def start(config, corpus, out, processes=2):
 
 
 def finish(processes):
-    """(exit codes, standard errors); nobody waits for ever."""
+    """Return exit codes and standard errors, waiting five minutes at most."""
     errors = [process.communicate(timeout=300)[1] for process in processes]
     return [process.returncode for process in processes], errors

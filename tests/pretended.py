@@ -1,9 +1,9 @@
-"""A device that is not there: an accelerator whose tensors lie in the CPU's memory.
+"""A pretended device: an accelerator whose tensors are in the CPU's memory.
 
-What a GPU does with code that was written on a CPU goes wrong in one way above all: an operation gets tensors
-of both. Tensors here say that they are on `DEVICE`, are computed with on the CPU, and refuse to be mixed, as
-CUDA's do. So `x.device.type != "cpu"`, and the paths that only a GPU takes can be tested without one; its
-kernels, its speed and its 16-bit arithmetic cannot.
+Code written on a CPU fails on a GPU mostly in one way: an operation gets tensors of both. Tensors here report
+that they are on `DEVICE`, are computed on the CPU, and refuse to be mixed with CPU tensors, as CUDA's do.
+With `x.device.type != "cpu"`, code paths for GPUs can be tested without one. The GPU's kernels, speed and
+16-bit arithmetic cannot.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ SPEAKERS = ("george", "jackson")
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``files`` (path: bytes). ``ranges``: honours Range; ``cut``: closes after so many bytes."""
+    """Serve ``files`` (path: bytes). ``ranges``: honor Range; ``cut``: close after so many bytes."""
 
     daemon_threads = True
 
@@ -93,7 +93,7 @@ def librispeech(part, speakers):
 
 
 def publish(server, monkeypatch, name, contents):
-    """Let the registry's ``name`` have archives on the server, with their right hashes."""
+    """Replace the archives of the registry's ``name`` by archives on the server, with their hashes."""
     archives = []
     for old, content in zip(CORPORA[name].archives, contents, strict=True):
         url = "/" + old.url.rsplit("/", 1)[1]
@@ -109,7 +109,7 @@ def files_in(folder):
 
 
 def one_line(error, *words):
-    """The caught error's text, of one line with all of these words in it."""
+    """Check that the caught error has a single line with all of these words; return its text."""
     text = str(error.value)
     assert "\n" not in text
     for word in words:

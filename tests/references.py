@@ -1,4 +1,4 @@
-"""What the tests of the encoder's kernels compare with: the same in PyTorch, in float64."""
+"""References for the tests of the encoder's kernels: the same computations in PyTorch, in float64."""
 
 import kernels
 import torch
@@ -13,7 +13,7 @@ def draw(*shape, dtype=torch.float64):
 
 
 def norms(channels):
-    """Two batch norms in training, of the same random weights."""
+    """Return two batch norms in training mode, with the same random weights."""
     pair = [MaskedBatchNorm(channels).to(kernels.DEVICE, torch.float64) for _ in range(2)]
     for parameter, same in zip(*(norm.parameters() for norm in pair), strict=True):
         torch.nn.init.normal_(parameter)
@@ -22,7 +22,7 @@ def norms(channels):
 
 
 def masked_norm(x, mask, norm, activation):
-    """`MaskedBatchNorm` over the valid frames; of no frames at all: zeros, and statistics of zeros."""
+    """Apply `MaskedBatchNorm` to the valid frames. Without any frames, output and statistics are zero."""
     if not mask.any():
         return x * 0
     y = norm(x[mask][None], None, activation)[0]
@@ -30,7 +30,7 @@ def masked_norm(x, mask, norm, activation):
 
 
 def norm_and_end(rank=None):
-    """A norm and a block's end in training, of all utterances or of those of one of two processes.
+    """Run a norm and a block's end in training, on all utterances or on those of one of two processes.
 
     Returns output, gradients of both inputs, gradients of the weights, and running statistics.
     """

@@ -13,7 +13,7 @@ V, D = 5, 8
 
 
 def random_transducer(seed, blank=0, blank_bias=1.0, vocabulary=V):
-    """A model that emits some labels on some frames: louder than at initialisation, blank favoured."""
+    """Return a model that emits labels on some frames: weights above initialization, blank favored."""
     torch.manual_seed(seed)
     encoder = ContextNetEncoder(4, [BlockConfig(D, layers=1)])
     prediction, joint = PredictionNetwork(vocabulary, blank, 6, 7), JointNetwork(D, 7, 9, vocabulary)
@@ -25,8 +25,10 @@ def random_transducer(seed, blank=0, blank_bias=1.0, vocabulary=V):
 
 
 def naive_rnnt(model, frames, max_symbols):
-    """Graves 2012, one (t, u) at a time: a label stays at the frame, blank goes to the next. After
-    ``max_symbols`` labels at one frame, blank is taken whatever its score."""
+    """Search as Graves 2012 does, one (t, u) at a time: a label stays at the frame, blank goes to the next.
+
+    After ``max_symbols`` labels at a frame, blank is taken whatever its score.
+    """
     path, t, here = SearchResult(), 0, 0
     prediction_out, state = model.prediction.step(torch.tensor([model.blank]))
     while t < len(frames):

@@ -1,4 +1,4 @@
-"""Random models that stream, and what a stream must give."""
+"""Random models that stream, and the results that a stream must return."""
 
 import copy
 
@@ -40,7 +40,7 @@ def config(**sections):
 
 
 def recognizer(seed=0, **sections):
-    """Random weights, batch norms that do something, and labels on some of the frames."""
+    """Return a model with random weights, nontrivial batch norms, and labels on some of the frames."""
     torch.manual_seed(seed)
     tokenizer = Tokenizer("words", [f"w{n}" for n in range(8)])
     settings = config(**sections)
@@ -59,7 +59,7 @@ def recognizer(seed=0, **sections):
 
 
 def chunks(samples, sizes):
-    """Cut into pieces of these sizes, over and over."""
+    """Cut samples into pieces, cycling through these sizes."""
     start, number = 0, 0
     while start < len(samples):
         yield samples[start : start + sizes[number % len(sizes)]]

@@ -43,7 +43,7 @@ def test_warnings_of_every_asrlib_package_are_shown_and_no_others(asrlib, model,
     assert err == f"{prefix} cli\n{prefix} recognizer\n{prefix} beam\nasrlib: error: the end\n"
 
 
-@pytest.mark.parametrize("kind, cause", [("truncated", "truncated"), ("text", "no audio")])
+@pytest.mark.parametrize("kind, cause", [("truncated", "truncated"), ("text", "cannot be read as audio")])
 def test_the_mp3_library_does_not_chatter(model, tmp_path, kind, cause):
     """libmpg123 prints its own remarks about damaged files, from C."""
     path = tmp_path / "speech.mp3"

@@ -28,10 +28,16 @@ def test_table_of_lessons_is_the_one_of_the_tool():
     assert written == colab.readme(LESSONS), "run python tools/colab.py"
 
 
+def test_citation_is_the_one_of_the_tool():
+    written = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert written == colab.citation(), "run python tools/colab.py"
+
+
 def test_address_is_written_by_hand_in_one_place_only():
     address = colab.project()[0].removeprefix("https://github.com/")
     exercises = (ROOT / "exercises").glob("*/*.ipynb")
-    written = {ROOT / "pyproject.toml", ROOT / "README.md", *LESSONS, *exercises}  # by tools, but the first
+    files = (ROOT / name for name in ("pyproject.toml", "README.md", "CITATION.cff"))
+    written = {*files, *LESSONS, *exercises}  # by tools, but the first
     kept = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if kept.returncode:
         pytest.skip("not a git checkout")

@@ -14,6 +14,19 @@ def test_the_kits_own_data_lie_in_the_checkout_or_where_the_environment_says(tmp
     assert assets() == tmp_path
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_installed_package_holds_its_data_and_a_checkout_has_them_beside_it(inside, tmp_path, monkeypatch):
+    monkeypatch.delenv("ASRLIB_DATA", raising=False)
+    package = tmp_path / "site" / "asrlib"
+    package.mkdir(parents=True)
+    beside = tmp_path / "site" / "data"
+    beside.mkdir()  # of another package, or of the checkout
+    if inside:
+        (package / "assets").mkdir()
+    monkeypatch.setattr("importlib.resources.files", {"asrlib": package}.__getitem__)
+    assert assets() == (package / "assets" if inside else beside)
+
+
 def test_a_draft_left_by_a_killed_process_is_swept_away(tmp_path):
     (tmp_path / "draft.partial").mkdir()
     (tmp_path / "draft.partial" / "config.yml").write_text("half wri")

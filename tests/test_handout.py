@@ -43,7 +43,7 @@ def test_a_solution_among_the_exercises_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(assignments, "EXERCISES", tmp_path / "exercises")
     monkeypatch.setattr(assignments, "ROOT", tmp_path)
     monkeypatch.setattr(handout, "LESSONS", tmp_path / "notebooks")
-    with pytest.raises(InputError, match="holds a solution: make exercises"):
+    with pytest.raises(InputError, match="contains a solution: run make exercises"):
         handout.contents()
 
 

@@ -52,7 +52,7 @@ def test_a_rate_is_in_per_cent_and_may_pass_100():
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(InputError, match="2 references and 1 hypotheses cannot be compared"):
+    with pytest.raises(InputError, match="2 references and 1 hypotheses: give one hypothesis per reference"):
         word_error_rate(["one", "two"], ["one"])
     for references in ([], [""], ["one", "  "]):
         for rate in (word_error_rate, char_error_rate, phone_error_rate):

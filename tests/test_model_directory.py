@@ -9,6 +9,7 @@ import tiny
 import torch
 
 from asrlib.errors import InputError
+from asrlib.model_directory import shipped_models
 from asrlib.recognizer import Recognizer
 
 TEXT = "low high mid low"
@@ -95,7 +96,7 @@ def break_shape(folder):
             lambda f: (f / "config.yml").write_text(
                 (f / "config.yml").read_text().replace("vocabulary: 4", "vocabulary: 5")
             ),
-            "config.yml: key tokenizer.vocabulary is 5, but the tokenizer has 4 labels with blank",
+            "config.yml: key tokenizer.vocabulary is 5, but the tokenizer has 4 labels including blank",
         ),
         (shutil.rmtree, "there is no model directory"),
     ],
@@ -113,6 +114,21 @@ def test_without_a_directory_the_model_that_ships_is_used(copied, tmp_path, monk
         Recognizer.load()
     copied.rename(tmp_path / "digits-model")
     assert Recognizer.load().transcribe(tiny.tones("mid"), tiny.RATE).text == "mid"
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_every_model_of_the_kit_by_its_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Recognizer.load(name).transcribe(tiny.tones("mid"), tiny.RATE)
+    (tmp_path / name).mkdir()  # a folder of that name comes first
+    with pytest.raises(InputError, match="not a complete model directory"):
+        Recognizer.load(name)
+
+
+def test_an_unknown_name_is_told_the_names_there_are():
+    assert {"digits-model", "lessons-model"} <= set(shipped_models())
+    with pytest.raises(InputError, match="there is no model directory digit-model; .* digits-model, lessons"):
+        Recognizer.load("digit-model")
 
 
 def test_the_lessons_weights_by_name(copied, tmp_path, monkeypatch):

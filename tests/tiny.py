@@ -1,7 +1,12 @@
-"""A corpus of tones, each one a word, and a network just large enough to learn it in seconds."""
+"""A corpus of tones, each one a word, and a network just large enough to learn it in seconds.
+
+python tests/tiny.py FOLDER        # write such a corpus
+"""
 
 import contextlib
 import random
+import sys
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -47,7 +52,7 @@ CONFIG = {
 
 
 def tones(text: str, rate: int = RATE, seed: int = 0) -> np.ndarray:
-    """float32 samples: a tone of 0.16 s for each word, 0.12 s of faint noise around each."""
+    """Return float32 samples: a tone of 0.16 s per word, with 0.12 s of faint noise around each."""
     rng = np.random.default_rng(seed)
     pause = np.zeros(int(0.12 * rate))
     parts = [pause]
@@ -59,7 +64,7 @@ def tones(text: str, rate: int = RATE, seed: int = 0) -> np.ndarray:
 
 
 def texts(count: int, seed: int = 0) -> list[str]:
-    """One to four words each, none twice in a row."""
+    """Return texts of one to four words each, without repetitions in a row."""
     draw = random.Random(seed)
     lines = []
     for _ in range(count):
@@ -71,7 +76,7 @@ def texts(count: int, seed: int = 0) -> list[str]:
 
 
 def write_corpus(folder, train: int = 12, dev: int = 3, test: int = 4):
-    """A folder with manifest.tsv and WAV files; returns it."""
+    """Write a folder with manifest.tsv and WAV files, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = ["path\tspeaker\tseconds\ttext\tsplit"]
     for number, (split, count) in enumerate({"train": train, "dev": dev, "test": test}.items()):
@@ -84,7 +89,7 @@ def write_corpus(folder, train: int = 12, dev: int = 3, test: int = 4):
 
 
 def settings(**training) -> dict:
-    """The configuration as a dictionary, with some keys of ``training`` changed."""
+    """Return the configuration as a dictionary, with some keys of ``training`` changed."""
     return CONFIG | {"training": CONFIG["training"] | training}
 
 
@@ -96,10 +101,14 @@ def config(**training):
 
 @contextlib.contextmanager
 def one_thread():
-    """Small matrices are quicker in one thread, above all beside other programs."""
+    """Use one thread, which is faster for small matrices, above all beside other programs."""
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+if __name__ == "__main__":
+    print(write_corpus(Path(sys.argv[1])))

@@ -5,7 +5,7 @@ import torch.multiprocessing
 
 
 def run(function, folder, processes=2):
-    """Return what function(rank) returns in each process; it must be importable."""
+    """Return the result of function(rank) in each process. The function must be importable."""
     torch.multiprocessing.spawn(_work, (function, folder, processes), processes)
     return [torch.load(folder / f"{rank}.pt") for rank in range(processes)]
 

@@ -1,4 +1,4 @@
-"""The checker behind the shape annotations; an int may stand where a float is asked for (PEP 484)."""
+"""The checker of the shape annotations. An int is accepted where a float is annotated (PEP 484)."""
 
 from beartype import BeartypeConf, beartype
 

@@ -1,14 +1,14 @@
-"""Is everything right on this GPU, and how fast is it: one table, in under five minutes.
+"""Test and benchmark asrlib on this GPU: one report in under five minutes.
 
-    make bench-gpu                                   writes docs/gpu-run.md
-    python tools/bench_gpu.py --out results.md       another file
+    make bench-gpu                                   write docs/gpu-run.md
+    python tools/bench_gpu.py --out results.md       write another file
     python tools/bench_gpu.py --only steps losses    some of: tests steps loop losses joint decoding features
-    python tools/bench_gpu.py --quick                toy shapes, on a CPU too, to see that all runs
+    python tools/bench_gpu.py --quick                toy shapes, also on a CPU, to check that everything runs
 
-A training step of ContextNet-S on 64 × 12.3 s with 60 labels out of 1000, bf16, from waveforms in the host's
-memory to the optimizer, in different ways; the same through `asrlib train`'s own loop; losses beside
-torchaudio and PyTorch; searches; features; all tests that need a GPU. A section that fails says so in a line,
-and the rest goes on.
+The report covers a bf16 training step of ContextNet-S on 64 × 12.3 s with 60 labels out of 1000, from
+waveforms in host memory to the optimizer, in several variants; the same in the loop of `asrlib train`; losses
+compared with torchaudio and PyTorch; searches; features; and all tests that need a GPU. A section that fails
+is reported in one line, and the others continue.
 """
 
 import argparse
@@ -45,22 +45,22 @@ try:
     from asrlib.training.capture import CapturedStep
     from asrlib.training.step import TrainingStep, adam
 except ImportError as error:
-    sys.exit(f"bench_gpu: {error}; install asrlib with what it needs first (pip install -e .)")
+    sys.exit(f"bench_gpu: {error}; install asrlib and its dependencies first (pip install -e .)")
 
 ROOT = Path(__file__).parent.parent
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-# utterances, seconds and labels of a batch; steps measured; utterances of a corpus; B, T, U, V, D of a joint
+# batch: utterances, seconds, labels; measured steps; utterances of the corpus; joint: B, T, U, V, D
 FULL = SimpleNamespace(
     B=64, seconds=12.3, U=60, steps=8, loop_steps=24, corpus=256, joint=(64, 154, 60, 1000, 640)
 )
 TOY = SimpleNamespace(B=2, seconds=1.0, U=4, steps=2, loop_steps=3, corpus=8, joint=(2, 9, 4, 50, 16))
 SMALL = ["encoder.alpha=0.1", "prediction.units=32", "joint.dim=32", "tokenizer.vocabulary=50"]
-# what the tests may take of the five minutes
+# time limit of the tests, in seconds
 TESTS_S = 150
 
 
 def median_ms(function, repeats=8, warm_up=3):
-    """Milliseconds of host and device together."""
+    """Return the median duration of ``function`` in milliseconds, on host and device together."""
     times = []
     for _ in range(warm_up + repeats):
         synchronize()
@@ -94,11 +94,11 @@ def host_batch(config, shape):
     return Batch([str(b) for b in range(shape.B)], waveforms, lengths, targets, counts)
 
 
-# ---- the sections: each yields the lines of its table ----
+# ---- sections: each yields the lines of its table ----
 
 
 def steps(shape):
-    """A step, from waveforms on the host to the optimizer."""
+    """Training steps, from waveforms on the host to the optimizer."""
     yield "| step | ms | utterances/s | peak MB | losses of the first and last step |"
     yield "|---|---:|---:|---:|---|"
     config = settings(shape)
@@ -117,7 +117,7 @@ def steps(shape):
 
 
 def one_way(name, kind, config, accelerator, batch, shape):
-    """The lines of one way to do a step, whose memory is free again when it returns."""
+    """Yield the lines for one kind of step, and free its memory."""
     if DEVICE.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -137,7 +137,7 @@ def one_way(name, kind, config, accelerator, batch, shape):
 
 
 def busy(run):
-    """How many kernels a step is, and how long the GPU works on them."""
+    """Yield a line with the number of GPU kernels in a step, and their total time."""
     if DEVICE.type == "cpu":
         return
     from torch.profiler import ProfilerActivity, profile
@@ -152,7 +152,7 @@ def busy(run):
 
 @contextlib.contextmanager
 def plain_encoder(plain):
-    """The encoder's forward by PyTorch within the block, even where there are kernels."""
+    """Run the encoder with PyTorch's operations within the block if ``plain``, even where kernels exist."""
     can_fuse = contextnet.can_fuse
     if plain:
         contextnet.can_fuse = lambda *_: False
@@ -163,7 +163,7 @@ def plain_encoder(plain):
 
 
 def loop(shape):
-    """`asrlib train` itself: batches from a corpus, read ahead, in the last steps."""
+    """The last steps of `asrlib train`, which reads batches from a corpus ahead of time."""
     from asrlib.data.corpora import load_corpus
     from asrlib.training.loop import train
 
@@ -193,7 +193,7 @@ def loop(shape):
 
 
 def write_noise(folder, shape):
-    """A corpus folder of noise whose words are numbers."""
+    """Write a corpus folder of noise with random words, and return it."""
     folder.mkdir()
     rate, draw = 16000, random.Random(0)
     noise = (3000 * torch.randn(rate * 60)).to(torch.int16).numpy()
@@ -214,7 +214,7 @@ LETTERS = str.maketrans("0123456789", "abcdefghij")
 
 
 def losses(shape):
-    """Losses beside torchaudio and PyTorch, forward and backward, float32."""
+    """Losses compared with torchaudio and PyTorch, forward and backward, float32."""
     yield "| loss | | ms | faster | peak MB | loss err | grad err |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     with contextlib.redirect_stdout(sys.stderr):
@@ -229,7 +229,7 @@ def losses(shape):
 
 
 def joint(shape):
-    """Joint network and transducer loss at the step's shape, in bf16 on a GPU."""
+    """Joint network and transducer loss with the shape of the step, in bf16 on a GPU."""
     B, T, U, V, D = shape.joint
     draw = functools.partial(torch.randn, device=DEVICE)
     parts = [draw(B, T, D), draw(B, U + 1, D), 0.04 * draw(V, D), torch.zeros(V, device=DEVICE)]
@@ -251,7 +251,7 @@ def joint(shape):
 
 @torch.no_grad()
 def decoding(shape):
-    """Searches over the encoder's frames; random weights, blank favored until about U labels are found."""
+    """Searches on random encoder output; the bias of blank is set to find about U labels."""
     config = settings(shape)
     torch.manual_seed(0)
     model = build_model(config).to(DEVICE).eval()
@@ -294,7 +294,7 @@ def features(shape):
 
 
 def tests(shape):
-    """All tests that compare kernels and captured steps with float64 or with other steps."""
+    """The tests that compare kernels and captured steps with references."""
     if shape is TOY:
         return
     where = [str(ROOT / "tests" / name) for name in ("models", "losses", "training/test_capture.py")]
@@ -318,7 +318,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if DEVICE.type == "cpu" and not options.quick:
-        sys.exit("bench_gpu: there is no CUDA device here; --quick runs toy shapes on the CPU")
+        sys.exit("bench_gpu: there is no CUDA device; use --quick to run toy shapes on the CPU")
     warnings.simplefilter("ignore")
     where = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "CPU"
     lines = [f"# Speed on a GPU\n\n`make bench-gpu`, one run: {where}, torch {torch.__version__}."]

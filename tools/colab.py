@@ -1,9 +1,10 @@
-"""Write what must agree with pyproject.toml and the lessons' headers: every lesson's first code cell, which
-installs the library on Colab, and the README's table of lessons.
+"""Update what depends on pyproject.toml and on the headers of the lessons.
 
     python tools/colab.py            # after a change of the repository's address, the version, or a header
 
-The repository's address stands in pyproject.toml alone, under [project.urls]; the tag is v and the version.
+That is the first code cell of every lesson, which installs the library on Colab, the table of lessons in the
+README, and address and version in CITATION.cff. The address of the repository is only in pyproject.toml,
+under [project.urls]. The tag is "v" followed by the version.
 """
 
 import re
@@ -24,13 +25,16 @@ TAG = "colab"
 
 
 def project() -> tuple[str, str]:
-    """The repository's address, and the tag that this version of the lessons installs."""
+    """Return the address of the repository and the tag that this version of the lessons installs."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return settings["urls"]["Repository"], f"v{settings['version']}"
 
 
 def first_cell(repository: str, tag: str) -> str:
-    """On Colab, clone and install with what Colab brings along left as it is; elsewhere, do nothing."""
+    """Return the source of the cell that clones and installs asrlib on Colab, keeping Colab's packages.
+
+    Elsewhere the cell only checks that asrlib is installed.
+    """
     return dedent(f'''\
         # asrlib, the course's library: `make lab` has installed it; on Colab, this cell does (a minute).
         import importlib.util
@@ -47,12 +51,12 @@ def first_cell(repository: str, tag: str) -> str:
             subprocess.run(["git", "clone", "--quiet", "--depth=1", *source, course], check=True)
             kept = [f"{{name}}=={{version(name)}}" for name in ("torch", "torchaudio", "numpy", "ipywidgets")]
             pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-            subprocess.run([*pip, "-e", course, *kept], check=True)
+            subprocess.run([*pip, "-e", f"{{course}}[synth,train,phones]", *kept], check=True)
             sys.path.insert(0, str(course))''')
 
 
 def stamped(notebook: nbformat.NotebookNode, source: str) -> nbformat.NotebookNode:
-    """The notebook with ``source`` as its first code cell, which prints nothing: as if run in its place."""
+    """Return the notebook with ``source`` as its first code cell, numbered as if it had been executed."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if code and TAG in code[0].metadata.get("tags", []):
         code[0].source = source
@@ -69,7 +73,7 @@ def stamped(notebook: nbformat.NotebookNode, source: str) -> nbformat.NotebookNo
 
 
 def table(lessons: list[Path], repository: str, tag: str) -> str:
-    """A row for each lesson, from its own header."""
+    """Return the table of lessons, with a row from the header of each lesson."""
     rows = ["| lesson | minutes | needs | |", "|---|---|---|---|"]
     colab = repository.replace("https://github.com/", "https://colab.research.google.com/github/")
     for path in lessons:
@@ -83,9 +87,20 @@ def table(lessons: list[Path], repository: str, tag: str) -> str:
 
 
 def readme(lessons: list[Path]) -> str:
+    """Return the text of the README with its table of lessons replaced."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     return before + BEGIN + table(lessons, *project()) + END + rest.split(END)[1]
+
+
+def citation() -> str:
+    """CITATION.cff with this version and the repository's address."""
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    repository, tag = project()
+    for key, value in (("version", tag.removeprefix("v")), ("repository-code", f'"{repository}"')):
+        text, found = re.subn(rf"^{key}: .*$", f"{key}: {value}", text, flags=re.MULTILINE)
+        assert found == 1, f"CITATION.cff has {found} lines {key}"
+    return text
 
 
 def main() -> None:
@@ -95,6 +110,7 @@ def main() -> None:
         if nbformat.writes(stamped(notebook, first_cell(*project()))) != path.read_text(encoding="utf-8"):
             nbformat.write(notebook, path)
     (ROOT / "README.md").write_text(readme(lessons), encoding="utf-8")
+    (ROOT / "CITATION.cff").write_text(citation(), encoding="utf-8")
 
 
 if __name__ == "__main__":

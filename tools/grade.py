@@ -1,8 +1,8 @@
-"""Points and feedback for a folder of submitted notebooks.
+"""Grade a folder of submitted notebooks: points and feedback.
 
     python tools/grade.py SUBMITTED --out graded
 
-The work is done by the package ``grading`` beside this file.
+The package ``grading`` in this folder does the work.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Write what students get: the lessons and the exercises, and nothing else.
+"""Write the handout for students: the lessons and the exercises, without solutions.
 
 python tools/handout.py [FOLDER or FILE.zip]        # default: handout.zip
 """
@@ -18,23 +18,23 @@ from asrlib.files import write_atomically
 
 LESSONS = assignments.ROOT / "notebooks"
 SECRETS = ("BEGIN SOLUTION", "BEGIN HIDDEN TESTS")
-DATE = (2026, 1, 1, 0, 0, 0)  # the same notebooks give the same file
+DATE = (2026, 1, 1, 0, 0, 0)  # fixed, so that the same notebooks give the same file
 
 
 def contents() -> dict[str, bytes]:
-    """The files by their names; InputError where a solution is among them."""
+    """Return the contents of the files by name; raise ``InputError`` if one of them has a solution."""
     paths = [*sorted(LESSONS.glob("*.ipynb")), *assignments.notebooks(assignments.EXERCISES)]
     found = {path.relative_to(assignments.ROOT).as_posix(): path.read_bytes() for path in paths}
     for name, content in found.items():
         if any(secret.encode() in content for secret in SECRETS):
-            raise InputError(f"{name} holds a solution: make exercises writes it anew")
+            raise InputError(f"{name} contains a solution: run make exercises to write it again")
     if not found:
-        raise InputError("there are no lessons and no exercises here: run this in the course's folder")
+        raise InputError("there are no lessons and no exercises: run this in the course's folder")
     return found
 
 
 def write(target: Path) -> int:
-    """Write a zip file, or a folder that is new or empty; return how many files it holds."""
+    """Write a zip file or a folder, which must be new or empty; return the number of files."""
     found = contents()
     if target.suffix == ".zip":
         buffer = io.BytesIO()
@@ -54,7 +54,7 @@ def write(target: Path) -> int:
 
 
 def main() -> int:
-    """The exit code: 0, or 2 with one line that says why nothing was written."""
+    """Run the tool; return 0, or 2 after printing why nothing was written."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("target", type=Path, nargs="?", default=Path("handout.zip"))
     target = parser.parse_args().target

@@ -1,12 +1,12 @@
-"""How many tasks does the code of the lesson already answer?
+"""Count the tasks that the code of their lesson already answers.
 
     python tools/lesson_share.py            # every assignment; -v names the tasks
-    python tools/lesson_share.py 06 07      # some
-    python tools/lesson_share.py --most 25  # exit code 1 where more than 25 % of an assignment's tasks are
+    python tools/lesson_share.py 06 07      # some assignments
+    python tools/lesson_share.py --most 25  # exit code 1 if more than 25 % of an assignment's tasks are
 
-A task counts as answered if a function that a cell of its lesson defines passes the task's checker, under
-whatever name and with its arguments in any order, or if nearly all statements of the official solution stand
-in one cell of the lesson, whatever their names.
+A task counts as answered if a function defined in its lesson passes the task's checker, under any name and
+with its arguments in any order, or if one cell of the lesson has nearly all statements of the official
+solution, with any names.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from asrlib.teaching import check
 
 LESSONS = assignments.ROOT / "notebooks"
 PRELOADED = ("torch._dynamo", "lhotse", "accelerate", "matplotlib.pyplot", "asrlib.teaching.viz")
-SECONDS = 10  # for a definition or a checker; a lesson also trains
-SAME = 0.9  # of the solution's statements
+SECONDS = 10  # limit for a definition or a checker; lessons also train models
+SAME = 0.9  # fraction of the solution's statements
 
 
 def lesson_cells(name: str) -> list[str]:
-    """The code cells of the lesson that an assignment belongs to; none for the pack of bugs."""
+    """Return the code cells of the lesson of an assignment; the debugging assignment has no lesson."""
     found = sorted(LESSONS.glob(f"{name[:2]}_*.ipynb"))
     cells = [cell for path in found for cell in nbformat.read(path, as_version=4).cells]
     return [cell.source for cell in cells if cell.cell_type == "code" and "colab" not in cell.source[:200]]
 
 
 def lesson_functions(cells: list[str]) -> dict[str, Callable]:
-    """What the lesson defines, without its runs: imports, definitions and short assignments are enough."""
+    """Return the functions of the lesson; only imports, definitions and assignments are executed."""
     names: dict = {"display": print, "__name__": "lesson"}
     for cell in cells:
         for statement in _statements(cell):
             run = compile(ast.Module([statement], []), "<lesson>", "exec")
             with contextlib.suppress(Exception, TooLong):
                 if isinstance(statement, ast.Import | ast.ImportFrom):
-                    exec(run, names)  # never broken off: half a module would stay behind
+                    exec(run, names)  # never interrupted: half a module would stay behind
                 elif isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.Assign):
                     with limit(SECONDS):
                         exec(run, names)
@@ -71,7 +71,7 @@ def _statements(source: str) -> list[ast.stmt]:
 
 
 def answered(task: assignments.Task, functions: dict[str, Callable], cells: list[str]) -> str:
-    """By what of the lesson a task is answered; nothing if it is not."""
+    """Return what in the lesson answers the task; an empty string if nothing does."""
     wanted = len(inspect.signature(task.namespace()[task.function]).parameters)
     for name, function in functions.items():
         for order, variant in _variants(function, wanted):
@@ -83,9 +83,7 @@ def answered(task: assignments.Task, functions: dict[str, Callable], cells: list
         there = _shapes(cell)
         same = sum(shape in there for shape in solution) / max(1, len(solution))
         if same >= SAME:
-            return (
-                f"{100 * same:.0f} % of the solution's statements stand in code cell {number} of the lesson"
-            )
+            return f"{100 * same:.0f} % of the solution's statements are in code cell {number} of the lesson"
     return ""
 
 
@@ -102,7 +100,7 @@ def _variants(function: Callable, wanted: int) -> Iterator[tuple[str, Callable]]
 
 
 class _Nameless(ast.NodeTransformer):
-    """Names of variables and functions do not matter; attributes, which name what is called, do."""
+    """Replace the names of variables, which may differ; keep attributes, which name what is called."""
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
         return ast.Name("x", ast.Load())
@@ -112,7 +110,7 @@ class _Nameless(ast.NodeTransformer):
 
 
 def _shapes(source: str) -> list[str]:
-    """The simple statements of a cell, and the heads of its loops and branches, without names and texts."""
+    """Return a cell's simple statements and the heads of its loops and branches, without names and texts."""
     found = []
     for top in _statements(source):
         for node in ast.walk(top):
@@ -131,7 +129,7 @@ def _shapes(source: str) -> list[str]:
 
 
 def report(path: Path, verbose: bool) -> tuple[int, int]:
-    """(answered, all) tasks of an assignment, printed as a line."""
+    """Print a line for an assignment; return the numbers of answered tasks and of all tasks."""
     cells = lesson_cells(path.stem)
     functions = lesson_functions(cells)
     tasks = assignments.tasks(path)
@@ -145,14 +143,14 @@ def report(path: Path, verbose: bool) -> tuple[int, int]:
 
 
 def main() -> int:
-    """The exit code: 1 where a share is above ``--most``, 2 where no assignment has that name."""
+    """Run the tool; return 1 if a share is above ``--most``, 2 if no assignment matches, else 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="how assignments' names begin; default: all")
+    parser.add_argument("names", nargs="*", help="prefixes of assignment names; default: all")
     parser.add_argument("-v", action="store_true", help="name the tasks")
-    parser.add_argument("--most", type=float, default=100, help="per cent of an assignment's tasks")
+    parser.add_argument("--most", type=float, default=100, help="limit in per cent of an assignment's tasks")
     options = parser.parse_args()
     wanted = tuple(options.names) or ("",)
-    for module in PRELOADED:  # their imports, too, must not be broken off
+    for module in PRELOADED:  # their imports must not be interrupted either
         importlib.import_module(module)
     counts = [report(path, options.v) for path in assignments.notebooks() if path.stem.startswith(wanted)]
     if not counts:

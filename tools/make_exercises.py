@@ -1,4 +1,4 @@
-"""The student versions of all assignments, through nbgrader's own converter.
+"""Generate the student versions of all assignments with nbgrader's converter.
 
 python tools/make_exercises.py [FOLDER]        # default: exercises/
 """
@@ -18,7 +18,7 @@ from traitlets.config import Config, PyFileConfigLoader
 
 
 def make(folder: Path) -> list[Path]:
-    """Every assignment into ``folder``, which is emptied of notebooks that have no source any more."""
+    """Generate every assignment into ``folder``, replacing the notebooks there; return their paths."""
     config = settings()
     config.SaveCells.enabled = False
     config.CourseDirectory.root = str(assignments.ROOT)
@@ -38,7 +38,7 @@ def make(folder: Path) -> list[Path]:
 
 
 def settings() -> Config:
-    """The configuration of ``nbgrader_config.py``."""
+    """Return the configuration in ``nbgrader_config.py``."""
     return PyFileConfigLoader("nbgrader_config.py", path=str(assignments.ROOT)).load_config()
 
 

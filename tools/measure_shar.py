@@ -1,13 +1,13 @@
-"""Does a training from Shar shards hold the same memory from its first thousand utterances to its last?
+"""Check that training from Shar shards uses constant memory, from the first utterances to the last.
 
     python tools/measure_shar.py                        50,000 utterances, some 15 hours of speech
     python tools/measure_shar.py --utterances 5000
-    python tools/measure_shar.py --folder shards        keeps them, or takes what is there
+    python tools/measure_shar.py --folder shards        keep the shards, or use existing ones
 
-The utterances are the synthetic digits' shorter ones, each some thirty times, under an id and at a level of
-its own; noise comes in training. They are written by a process of its own, so that it does not count. The
-network is tiny, and one epoch goes through all of them: the table has the resident memory of each thousand's
-steps, and the exit code is 1 where one is more than a tenth away from the first.
+The utterances are the shorter ones of the synthetic digits, each some thirty times with a different id and
+level; training adds noise. A separate process writes them, so that its memory does not count. A tiny network
+trains on all of them for one epoch. The table has the resident memory per thousand utterances. The exit code
+is 1 if a value differs from the first by more than a tenth.
 """
 
 import argparse
@@ -46,7 +46,7 @@ training:
 
 
 def write(corpus: str, utterances: int, folder: Path, shard_size: int | None = None) -> None:
-    """So many utterances of a corpus' train split, none longer than LONGEST, as Shar shards."""
+    """Write ``utterances`` of a corpus' train split, none longer than LONGEST seconds, as Shar shards."""
     from lhotse import CutSet
 
     from asrlib.data.corpora import load_corpus
@@ -62,7 +62,7 @@ def write(corpus: str, utterances: int, folder: Path, shard_size: int | None = N
 
 
 def measure(shards: Path, out: Path, workers: int = 0, progress: bool = False) -> list[tuple[int, float]]:
-    """Trains one epoch: after each step, the utterances heard so far and the resident memory in MB."""
+    """Train one epoch; return, for each step, the utterances so far and the resident memory in MB."""
     from asrlib.config.parse import parse_config
     from asrlib.data.corpora import load_corpus
     from asrlib.training.loop import train
@@ -87,12 +87,12 @@ def measure(shards: Path, out: Path, workers: int = 0, progress: bool = False) -
 
 
 def resident() -> float:
-    """What the process holds, in MB."""
+    """Return the resident memory of the process in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
 def by_thousand(samples: list[tuple[int, float]], size: int = 1000) -> list[float]:
-    """The mean over the steps that end in each thousand of utterances."""
+    """Return the mean memory over the steps that end in each thousand (``size``) utterances."""
     groups = itertools.groupby(samples, key=lambda sample: (sample[0] - 1) // size)
     means = []
     for _, group in groups:
@@ -128,15 +128,15 @@ def main() -> int:
         print(f"{len(tars)} shards, {sum(path.stat().st_size for path in files) / 1e6:,.0f} MB")
         started, before = time.monotonic(), resident()
         samples = measure(shards, Path(scratch, "out"), options.workers, progress=True)
-        print(f"trained in {time.monotonic() - started:.0f} s; before it {before:,.0f} MB were resident")
+        print(f"trained in {time.monotonic() - started:.0f} s; {before:,.0f} MB were resident before")
     means = by_thousand(samples)
-    print("utterances heard | mean resident MB of the last thousand | to the first")
+    print("utterances so far | mean resident MB of the last thousand | change from the first")
     for number, mean in enumerate(means, start=1):
         if number == 1 or number % 5 == 0 or number == len(means):
             heard = min(number * 1000, samples[-1][0])
-            print(f"{heard:16,} | {mean:37,.0f} | {mean / means[0] - 1:+12.1%}")
+            print(f"{heard:17,} | {mean:37,.0f} | {mean / means[0] - 1:+12.1%}")
     apart = max(abs(mean / means[0] - 1) for mean in means)
-    print(f"largest difference {apart:.1%}; most in a step {max(held for _, held in samples):,.0f} MB")
+    print(f"largest difference {apart:.1%}; maximum of a step {max(held for _, held in samples):,.0f} MB")
     return int(apart > 0.1)
 
 

@@ -1,11 +1,11 @@
-"""Do the checkers catch slips? Make one in every place of the reference solutions, and see.
+"""Mutation testing of the checkers: change the reference solutions and see which changes are caught.
 
-    python tools/mutate.py                  # every task of every assignment, a report at the end
-    python tools/mutate.py 06 07.loss       # some assignments or tasks; -v names every slip that got through
+    python tools/mutate.py                  # every task of every assignment, with a report at the end
+    python tools/mutate.py 06 07.loss       # some assignments or tasks; -v names every change not caught
 
-A slip is one change of one sign, comparison, index, axis, constant or connective. It counts if it changes
-what the function does: the checker rejects it, or on 300 random cases that the checker does not use it
-differs from the reference. Caught are those that the checker a student sees rejects.
+A mutant differs from a solution in one sign, comparison, index, axis, constant or connective. It counts only
+if it changes what the function does: if the checker rejects it, or if it differs from the reference on any of
+300 random cases that the checker does not use. It is caught if the checker that students see rejects it.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ SWAPS = {
     ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
 NAMES = {"max": "min", "min": "max", "maximum": "minimum", "minimum": "maximum", "inf": "nan"}
-SECONDS = 20  # a slip may loop for ever
+SECONDS = 20  # a mutant may loop forever
 CASES = 300
 
 
 class TooLong(BaseException):
-    """Not an Exception: an answer must not catch it."""
+    """A time limit was exceeded; not an ``Exception``, so that an answer cannot catch it."""
 
 
 def mutants(source: str) -> Iterator[tuple[str, str]]:
-    """(what was changed, the changed source) for every place in ``source``."""
+    """Yield (description of the change, changed source) for every possible change of ``source``."""
     tree = ast.parse(source)
     places = [node for node in ast.walk(tree) if not _is_text(node)]
     for number, node in enumerate(places):
@@ -89,7 +89,7 @@ def _set_item(node: ast.Compare, i: int) -> str:
 
 
 def verdict(task: assignments.Task, source: str) -> str:
-    """ "caught", "through" (it changes the function, and passes) or "same" (nothing changes)."""
+    """Return "caught", "through" (the mutant behaves differently but passes) or "same" (equivalent)."""
     try:
         with limit(SECONDS):
             try:
@@ -104,7 +104,7 @@ def verdict(task: assignments.Task, source: str) -> str:
 
 
 def differs(name: str, answer) -> bool:
-    """Whether ``answer`` is not the reference on cases that no checker draws."""
+    """Return whether ``answer`` differs from the reference on cases that no checker draws."""
     found = check.tasks()[name]
     g = torch.Generator().manual_seed(31415)
     for _ in range(CASES if found.reference else 0):
@@ -137,10 +137,10 @@ class limit:
 
 
 def report(task: assignments.Task, verbose: bool = False) -> tuple[int, int]:
-    """(caught, those that change the function), printed as a line."""
+    """Print a line for ``task``; return how many mutants are caught and how many behave differently."""
     started, through, caught, same = time.monotonic(), [], 0, 0
     if (wrong := check.judge(task.name, task.namespace()[task.function])) is not None:
-        raise SystemExit(f"the solution of {task.name} is not right itself:\n{wrong}")
+        raise SystemExit(f"the solution of {task.name} is wrong itself:\n{wrong}")
     for what, source in mutants(task.solution):
         came = verdict(task, source)
         caught += came == "caught"
@@ -151,7 +151,7 @@ def report(task: assignments.Task, verbose: bool = False) -> tuple[int, int]:
     share = f"{100 * caught / changing:5.1f} %" if changing else "      -"
     seconds = time.monotonic() - started
     print(
-        f"{task.name:28s} {caught:4d} of {changing:4d} {share}  {same:3d} change nothing  {seconds:5.1f} s",
+        f"{task.name:28s} {caught:4d} of {changing:4d} {share}  {same:3d} equivalent  {seconds:5.1f} s",
         flush=True,
     )
     for what in through if verbose else []:
@@ -168,10 +168,10 @@ def main() -> int:
             counts = report(task, "-v" in sys.argv)
             caught, changing = caught + counts[0], changing + counts[1]
     if not changing:
-        print(f"no task is called {', '.join(wanted)}")
+        print(f"there is no task named {', '.join(wanted)}")
         return 2
     print(
-        f"\ncaught {caught} of {changing} slips that change what a function does:"
+        f"\ncaught {caught} of {changing} mutants that change what a function does:"
         f" {100 * caught / changing:.1f} %"
     )
     return 0 if caught >= 0.95 * changing else 1

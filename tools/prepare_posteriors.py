@@ -1,4 +1,4 @@
-"""Record the lessons' model's outputs on the course's clips, for the checkers of assignments 06 and 11.
+"""Record the outputs of ``lessons-model`` on the shipped clips, for the checkers of assignments 06 and 11.
 
     python tools/prepare_posteriors.py [FILE]  # default: asrlib/teaching/exercise_data/posteriors.safetensors
 
@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 import torch
-import torchaudio
 from safetensors.torch import save_file
 
 from asrlib.data.audio import cut_audio
 from asrlib.data.corpora import clips
 from asrlib.recognizer import Recognizer
 from asrlib.signal.augment import add_noise
+from asrlib.signal.resample import resample
 from asrlib.teaching.exercise_data.posteriors import POSTERIORS
 
 WARPS = torch.tensor([0.88, 0.94, 1.0, 1.06, 1.12])
@@ -40,7 +40,7 @@ def posteriors() -> dict[str, torch.Tensor]:
     for cut in clips():
         if "digits" not in cut.id:
             continue
-        wave = torchaudio.functional.resample(torch.from_numpy(cut_audio(cut)), cut.sampling_rate, rate)[None]
+        wave = resample(torch.from_numpy(cut_audio(cut)), cut.sampling_rate, rate)[None]
         length, noisy = torch.tensor([wave.shape[1]]), []
         for seed in range(6):
             g = torch.Generator().manual_seed(seed)

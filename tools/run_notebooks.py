@@ -1,9 +1,9 @@
-"""Execute notebooks in place, in order, and say how long each took.
+"""Execute notebooks in place, in order, and print how long each took.
 
     python tools/run_notebooks.py notebooks/*.ipynb
 
-A notebook that fails keeps its old outputs. Widget state is not stored: with it, GitHub
-shows "Invalid Notebook" instead of the lesson.
+A notebook that fails keeps its old outputs. Widget state is not stored, because with it GitHub shows
+"Invalid Notebook" instead of the lesson.
 """
 
 import base64
@@ -19,7 +19,7 @@ from PIL import Image
 
 
 def run(path: Path) -> float:
-    """Execute one notebook from its own folder; seconds taken."""
+    """Execute one notebook in its own folder, write it back, and return the seconds it took."""
     notebook = nbformat.read(path, as_version=4)
     started = time.monotonic()
     client = NotebookClient(
@@ -47,7 +47,7 @@ def run(path: Path) -> float:
 
 
 def joined(outputs: list) -> list:
-    """Text printed in several pieces as one output, as a terminal would show it."""
+    """Join text that was printed in several pieces into one output, as a terminal would show it."""
     whole = []
     for output in outputs:
         if output.output_type == "stream" and whole and whole[-1].get("name") == output.name:
@@ -61,15 +61,15 @@ def joined(outputs: list) -> list:
 
 
 def overwritten(text: str) -> str:
-    """What a terminal shows of a progress bar: after a carriage return the line starts again."""
+    """Return what a terminal shows: after a carriage return, a line is overwritten."""
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
 
 
 def with_palette(png: str) -> str:
-    """A figure (PNG in base64) in 128 colours: a third of its size, and the eye sees no difference."""
+    """Reduce a figure (PNG in base64) to 128 colors: a third of the size without a visible difference."""
     figure = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     buffer = io.BytesIO()
-    # maximum coverage: a thin line's rare colour survives beside a picture of many
+    # maximum coverage keeps the rare color of a thin line next to an image with many colors
     few = figure.quantize(128, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
     few.save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -1,1 +1,1 @@
-"""What `asrlib bench` measures: losses, training steps, decoding."""
+"""The benchmarks behind ``asrlib bench``: losses, training steps and decoding."""

@@ -1,9 +1,9 @@
-"""Speed of greedy and beam search beside torchaudio's search, on the same encoder output (Lesson 11).
+"""Compare the speed of greedy and beam search with torchaudio's on the same encoder output. Lesson 11.
 
-`asrlib bench decode` calls `bench_decode`. The network is ContextNet-S with random weights: its arithmetic
-is that of a trained one. So that it decodes like one, the joint network is made sensitive to the encoder and
-sure of itself (`_like_a_trained_one`), and blank is favoured until some 40 labels come out of 10 s, as
-word pieces of English speech do; how long a search takes depends on how much it has to say.
+``asrlib bench decode`` calls `bench_decode`. The network is ContextNet-S with random weights, which needs the
+same arithmetic as a trained one. The duration of a search depends on the number of labels that it emits. So
+`_like_a_trained_one` makes the joint network confident and sensitive to the encoder, and sets the bias of
+blank to get some 40 labels in 10 s, as with word pieces of English speech.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchaudio.functional import resample
 
 from asrlib.bench.measure import PATIENCE_S, describe_machine, optional_module, timed
 from asrlib.config.parse import load_config, override
@@ -27,17 +26,18 @@ from asrlib.models.build import build_model
 from asrlib.models.transducer import Transducer
 from asrlib.recognizer import Recognizer
 from asrlib.signal.features import FrontEnd
+from asrlib.signal.resample import resample
 
 SECONDS, UTTERANCES, LABELS = 10.0, 100, 40
 MAX_SYMBOLS = 5
-# torchaudio's search at beam 5 is timed on the first of the utterances, and scaled to all
+# torchaudio's search at beam 5 is timed on this many utterances and scaled to all
 FEW = 10
 THEIRS, OURS = "torchaudio RNNTBeamSearch, beam {}", "asrlib beam_rnnt, batched, beam {}"
 GREEDY = "asrlib greedy_rnnt, batched"
 
 
 class Row(NamedTuple):
-    """A line of the table: the time for all utterances, and the labels found in one, on average."""
+    """One row of the table: seconds for all utterances, and the mean number of labels per utterance."""
 
     name: str
     seconds: float
@@ -45,15 +45,16 @@ class Row(NamedTuple):
 
 
 def bench_decode(*, repeats: int = 3, quick: bool = False) -> list[Row]:
-    """Print seconds for all utterances, how many times faster than torchaudio's beam 1, the real-time
-    factor with the encoder's time (seconds of computing for a second of speech), and how many
-    labels each search finds. Medians of ``repeats``; one run only of what takes more than 10 s.
-    ``quick`` decodes 4 utterances of 1 s with a small network.
+    """Print a table of searches and return its rows.
 
-    torchaudio's beam of 1 is not greedy search: it takes a label if label *and* blank behind it are
-    more probable than blank alone. Of a trained network, which is sure of itself, the
-    transcripts are mostly the same: the last line says of how many of the clips that come with the
-    kit, decoded by the digit recogniser's transducer. Those of random weights are not.
+    The columns are seconds for all utterances, the speed relative to torchaudio's beam 1, the real-time
+    factor including the encoder, and labels per utterance. Times are medians of ``repeats`` runs; a search
+    that takes more than 10 s runs once. ``quick`` decodes 4 utterances of 1 s with a small network.
+
+    torchaudio's beam of 1 is not greedy search: it takes a label if label *and* following blank are more
+    probable than blank alone. With a trained, confident network the transcripts are mostly the same. The
+    last line says for how many of the shipped clips they are with the digit recognizer's transducer. With
+    random weights they differ.
     """
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
@@ -73,7 +74,7 @@ def bench_decode(*, repeats: int = 3, quick: bool = False) -> list[Row]:
         }
     reference = found.get(THEIRS.format(1))
     print(describe_machine("cpu"))
-    print(f"{count} utterances of {seconds:g} s; at most {MAX_SYMBOLS} labels a frame")
+    print(f"{count} utterances of {seconds:g} s; at most {MAX_SYMBOLS} labels per frame")
     print(f"features and encoder, in batches of 10: {seconds_of['encoder']:.2f} s")
     print(f"{'search':42}{'s':>8}{'faster':>9}{'RTF':>9}{'labels':>9}")
     rows = []
@@ -86,13 +87,13 @@ def bench_decode(*, repeats: int = 3, quick: bool = False) -> list[Row]:
         print(f"{THEIRS.format(5)}: {few} utterances, times {count // few}")
         alike, of = _agreement()
         print(
-            f"digit recogniser's transducer, greedy_rnnt and torchaudio's beam 1: {alike} of {of} clips alike"
+            f"digit recognizer's transducer, greedy_rnnt and torchaudio's beam 1: {alike} of {of} clips alike"
         )
     return rows
 
 
 def _agreement() -> tuple[int, int]:
-    """Return for how many clips, of how many, torchaudio's beam 1 finds the labels of greedy search."""
+    """Return the number of clips for which torchaudio's beam 1 and greedy search agree, and of all clips."""
     recognizer = Recognizer.load()
     alike, cuts = 0, clips()
     with torch.no_grad():
@@ -113,7 +114,7 @@ def _model(quick: bool) -> tuple[Transducer, FrontEnd]:
 
 
 def _signals(count: int, samples: int) -> tuple[Tensor, Tensor]:
-    """Return noise that swells some four times per second, as syllables do, and its lengths in samples."""
+    """Return noise modulated about four times per second, like syllables, and its lengths in samples."""
     second = torch.arange(samples) / 16000
     swell = torch.sin(2 * torch.pi * (3 + 2 * torch.rand(count, 1)) * second) + 1.1
     return 0.05 * swell * torch.randn(count, samples), torch.full((count,), samples)
@@ -122,15 +123,15 @@ def _signals(count: int, samples: int) -> tuple[Tensor, Tensor]:
 def _like_a_trained_one(
     model: Transducer, front_end: FrontEnd, waveforms: Tensor, samples: Tensor, labels: float
 ) -> None:
-    """Make ``model`` decode as if it were trained, in place.
+    """Make ``model`` decode like a trained one, in place.
 
-    Batch norms take their statistics from the signals; scores become sharper and depend more on the encoder
-    than on the prediction network; the bias of blank is the one with which an utterance has about ``labels``
+    Batch norms take their statistics from the signals. Scores become sharper and depend more on the encoder
+    than on the prediction network. The bias of blank is chosen so that an utterance has about ``labels``
     labels.
     """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d):
-            module.momentum = 1.0  # this batch's statistics, none from before
+            module.momentum = 1.0  # use the statistics of this batch only
     features = front_end(waveforms, samples)
     model.encoder.train()(*features)
     encoder_out, lengths = model.encoder.eval()(*features)
@@ -151,11 +152,11 @@ def _like_a_trained_one(
 def _searches(
     model: Transducer, encoder_out: Tensor, lengths: Tensor
 ) -> dict[str, Callable[[int], list[list[int]]]]:
-    """Return name -> function of a number of utterances that returns their labels."""
+    """Return the searches by name, as functions from a number of utterances to their labels."""
     searches = {}
     models = optional_module("torchaudio.models")
     if models is not None:
-        # by score alone: its default also divides by length at every frame, which at beam 1 adds labels
+        # sort by score alone: the default divides by length at every frame, which adds labels at beam 1
         search = models.RNNTBeamSearch(
             ForTorchaudio(model),
             model.joint.output.out_features - 1,
@@ -190,7 +191,7 @@ def _timed(
     search: Callable[[int], list[list[int]]], count: int, of: int, repeats: int
 ) -> tuple[float, list[list[int]]]:
     """Return median seconds, scaled from ``count`` utterances to all ``of`` them, and the labels found."""
-    search(1)  # once in the small first
+    search(1)  # warm up
     taken: list[float] = []
     seconds: dict[str, float] = {}
     for turn in range(repeats):
@@ -203,8 +204,9 @@ def _timed(
 
 
 class ForTorchaudio(nn.Module):
-    """A transducer as ``torchaudio.models.RNNTBeamSearch`` calls one: what it is given is encoder
-    output already, and blank is the last label instead of ours (label l becomes l - 1, for blank 0).
+    """A transducer with the interface that ``torchaudio.models.RNNTBeamSearch`` calls.
+
+    Its input is encoder output. Blank is the last label instead of label 0, so label l becomes l - 1.
     """
 
     def __init__(self, model: Transducer):
@@ -212,12 +214,14 @@ class ForTorchaudio(nn.Module):
         self.model = model
 
     def transcribe(self, encoder_out: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the input, which is encoder output already."""
         return encoder_out, lengths
 
     def predict(
         self, tokens: Tensor, lengths: Tensor, state: list[list[Tensor]] | None
     ) -> tuple[Tensor, Tensor, list[list[Tensor]]]:
-        # torchaudio's states have the batch first
+        """Return the prediction network's output, (batch, 1, D_pred), the lengths, and the new state."""
+        # torchaudio's states have the batch axis first
         ours = None if state is None else tuple(part.transpose(0, 1) for part in state[0])
         V = self.model.joint.output.out_features
         out, after = self.model.prediction.step((tokens[:, 0] + 1) % V, ours)
@@ -226,5 +230,6 @@ class ForTorchaudio(nn.Module):
     def join(
         self, encoder_out: Tensor, lengths: Tensor, prediction_out: Tensor, prediction_lengths: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the scores, (batch, T, U, V) with blank last, and both lengths."""
         scores = self.model.joint(encoder_out[:, :, None], prediction_out[:, None])
         return scores.roll(-1, dims=-1), lengths, prediction_lengths

@@ -1,8 +1,8 @@
-"""Speed and memory of asrlib beside other libraries, in one run on one machine (Lesson 07).
+"""Compare speed and memory of losses with other libraries in one run on one machine. Lesson 07.
 
-`asrlib bench losses` calls `bench_losses`. The rules: one process, the implementations take turns, medians
-over repetitions, denormals flushed, no result kept that the next run could profit from. Errors are measured
-against the same loss in float64, which the tests hold against the sum over all paths.
+``asrlib bench losses`` calls `bench_losses`. All implementations run in one process and take turns. Times are
+medians over repetitions, denormals are flushed to zero, and no run can reuse the result of another. Errors
+are relative to the same loss in float64, which the tests compare with the sum over all paths.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from asrlib.losses.joint import joint_rnnt_loss
 from asrlib.losses.pruned import prune_prediction, pruned_rnnt_loss, pruning_bounds, simple_rnnt_loss
 from asrlib.losses.rnnt import rnnt_loss
 
-# (B, T, U, V): the first two are what a laptop trains, the third a long utterance of characters
+# (B, T, U, V): the first two are typical of training on a laptop, the third is a long utterance of characters
 LOSS_SHAPES = [(8, 186, 50, 1000), (4, 100, 20, 128), (1, 1500, 300, 50)]
 CTC_SHAPES = [(8, 186, 50, 1000), (4, 500, 60, 128)]
 # (B, T, U, V, D): the training shape of TensorFlowASR's ContextNet on LibriSpeech
@@ -43,7 +43,10 @@ PRUNED = "pruned, 5 labels (approximate)"
 
 
 class Row(NamedTuple):
-    """A line of the table: median of forward + backward; errors against float64, over its largest entry."""
+    """One row of the table: median seconds of forward + backward, peak MB, and errors against float64.
+
+    Errors are maximum differences divided by the largest entry in float64; None if not measured.
+    """
 
     shape: str
     name: str
@@ -55,7 +58,11 @@ class Row(NamedTuple):
 
 @dataclass
 class Contest:
-    """Implementations of one loss on the same data: name -> function of `inputs` that returns the loss."""
+    """Implementations of one loss on the same data.
+
+    ``implementations`` maps names to functions of ``inputs`` that return the loss. ``exact`` is the one that
+    is evaluated in float64.
+    """
 
     shape: str
     inputs: list[Tensor]
@@ -67,16 +74,19 @@ class Contest:
 
 
 def bench_losses(*, repeats: int = 5, device: str | None = None, quick: bool = False) -> list[Row]:
-    """Print one table: transducer loss, joint with loss, and CTC, forward + backward, float32, full lengths.
+    """Print a table for each of transducer loss, joint network with loss, and CTC; return all rows.
 
-    repeats  runs of each; the table has medians. One only for what takes more than 10 s.
-    device   "cpu" or "cuda"; None: a GPU if there is one
-    quick    toy shapes, to see that all runs
+    All run forward and backward in float32 with full lengths.
 
-    Columns: seconds; times faster than the first line of the shape; peak megabytes above the process before
-    the shape's data was made (the data counts; on a CPU only under Linux); largest error of loss and of
-    gradient against float64, relative to the largest entry. torchaudio and warprnnt_numba are left out
-    where they are not installed.
+    repeats  runs per implementation; the table has medians. An implementation that takes more than 10 s
+             runs once
+    device   "cpu" or "cuda"; None selects a GPU if there is one
+    quick    use toy shapes, to check that everything runs
+
+    The columns are seconds; the speed relative to the first line of the shape; peak MiB above the memory
+    of the process before the shape's data was made (the data counts; on a CPU only under Linux); and the
+    largest errors of loss and gradient against float64, relative to the largest entry. torchaudio and
+    warprnnt_numba are left out if they are not installed.
     """
     device = device or default_device()
     torch.set_flush_denormal(True)
@@ -93,7 +103,7 @@ def bench_losses(*, repeats: int = 5, device: str | None = None, quick: bool = F
         strict=True,
     ):
         print(f"\n{title}\n{header}")
-        # once in the small first: libraries loaded, kernels compiled
+        # warm up with a toy shape: load libraries, compile kernels
         _run(lambda make=make, toy=toy: make(toy, device), 1, device)
         for shape in some:
             found = _run(lambda make=make, shape=shape: make(shape, device), repeats, device)
@@ -134,7 +144,7 @@ def _joint_contest(shape, device) -> Contest:
     B, T, U, V, D = shape
     encoder, prediction = torch.randn(B, T, D, device=device), torch.randn(B, U + 1, D, device=device)
     weight, bias = torch.randn(V, D, device=device) / D**0.5, torch.zeros(V, device=device)
-    # the simple joint that pruning needs: two layers of its own
+    # the two layers of the simple joint network that pruning needs
     simple_weights = torch.randn(2, V, D, device=device) / D**0.5
     targets, T_b, U_b = _targets(B, T, U, V, device)
 
@@ -150,7 +160,7 @@ def _joint_contest(shape, device) -> Contest:
         simple, occupancy = simple_rnnt_loss(x, y, targets, T_b, U_b, reduction="sum")
         bounds = pruning_bounds(occupancy, T_b, U_b)
         band = torch.tanh(encoder[:, :, None] + prune_prediction(prediction, bounds))
-        # the simple loss is part of the work, not of the result
+        # computing the simple loss counts, but it is not part of the result
         loss = pruned_rnnt_loss(F.linear(band, weight, bias), bounds, targets, T_b, U_b, reduction="sum")
         return loss + 0 * simple
 
@@ -173,7 +183,7 @@ def _ctc_contest(shape, device) -> Contest:
 
 
 def _targets(B, T, U, V, device):
-    # int32 is all that torchaudio takes
+    # torchaudio accepts only int32
     targets = torch.randint(1, V, (B, U), dtype=torch.int32, device=device)
     return targets, *(torch.full((B,), n, dtype=torch.int32, device=device) for n in (T, U))
 
@@ -197,7 +207,7 @@ def _run(make: Callable[[], Contest], repeats: int, device: str) -> list[Row]:
             taken.append(seconds)
             if turn == 0:
                 contest.megabytes[name] = None if peak is None else peak - before
-                # pruning with a simple joint that nobody trained has an error, but it means nothing
+                # the error of pruning with an untrained simple joint network is meaningless
                 contest.errors[name] = (None, None) if name == PRUNED else _errors(result, exact)
             del result
     return [
@@ -207,7 +217,7 @@ def _run(make: Callable[[], Contest], repeats: int, device: str) -> list[Row]:
 
 
 def _once(loss: Callable, inputs: list[Tensor], device: str) -> tuple[float, tuple[Tensor, Tensor]]:
-    """Seconds of forward + backward; the loss and its gradient by the first input."""
+    """Return the seconds of forward + backward, and the loss with its gradient by the first input."""
     seconds: dict[str, float] = {}
     with timed(seconds, "all", device):
         value = loss(*inputs)
@@ -216,7 +226,7 @@ def _once(loss: Callable, inputs: list[Tensor], device: str) -> tuple[float, tup
 
 
 def _exact(contest: Contest) -> tuple[Tensor, Tensor]:
-    # the gradient in float32 again: its eighth digit is not compared, and the large shapes need the room
+    # store the gradient in float32: more digits are not compared, and large shapes need the memory
     inputs = [x.detach().double().requires_grad_() for x in contest.inputs]
     value = contest.exact(*inputs)
     return value.detach(), torch.autograd.grad(value, inputs[:1])[0].float()

@@ -1,4 +1,4 @@
-"""What the benchmarks share: seconds, megabytes, the machine, libraries that may be absent."""
+"""Helpers of the benchmarks: time, memory, the machine, and optional libraries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-# what takes longer than this many seconds runs once
+# an implementation that takes longer than this many seconds runs once
 PATIENCE_S = 10.0
 
 
@@ -24,7 +24,7 @@ def default_device() -> str:
 
 
 def describe_machine(device: str) -> str:
-    """Return one line: the processor or GPU, and the versions of Python, torch and torchaudio."""
+    """Return one line with the processor or GPU and the versions of Python, torch and torchaudio."""
     versions = [f"Python {platform.python_version()}", f"torch {torch.__version__}"]
     if torchaudio := optional_module("torchaudio"):
         versions.append(f"torchaudio {torchaudio.__version__}")
@@ -37,7 +37,7 @@ def describe_machine(device: str) -> str:
 
 @contextlib.contextmanager
 def timed(seconds: dict[str, float], part: str, device: str = "cpu") -> Iterator[None]:
-    """Store in ``seconds[part]`` what the block takes; wait for the device before and after it."""
+    """Store the duration of the block in ``seconds[part]``; synchronize the device before and after it."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     wait()
     start = time.perf_counter()
@@ -47,46 +47,46 @@ def timed(seconds: dict[str, float], part: str, device: str = "cpu") -> Iterator
 
 
 def megabytes(device: str) -> float:
-    """Return the memory held now, of the process or on the GPU, in MiB; 0 where it cannot be asked."""
+    """Return the memory in use by the process, or on the GPU, in MiB; 0 if it is not known."""
     if device == "cuda":
         return torch.cuda.memory_allocated() / 2**20
     return _process_status("VmRSS") or 0.0
 
 
 def reset_peak(device: str) -> None:
-    """Start to measure ``peak_megabytes`` anew."""
+    """Restart the measurement of ``peak_megabytes``."""
     clear = Path("/proc/self/clear_refs")
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif clear.exists():
-        clear.write_text("5")  # Linux' code for "peak := now"
+        clear.write_text("5")  # sets the peak to the current value under Linux
 
 
 def peak_megabytes(device: str) -> float | None:
-    """Return the most memory held since the last reset, in MiB; None where it cannot be asked."""
+    """Return the peak memory since the last reset, in MiB; None if it is not known."""
     return torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else _process_status("VmHWM")
 
 
 def optional_module(name: str) -> ModuleType | None:
-    """Import a module quietly; None if it cannot be imported."""
+    """Import a module without warnings; return None if it cannot be imported."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
     except (ImportError, OSError):
-        # torchaudio's wheel does not load beside a torch of another kind: an OSError
+        # torchaudio's wheel raises OSError if torch is of another build
         return None
 
 
 def torchaudio_rnnt_loss() -> Callable[..., Tensor] | None:
-    """Return ``torchaudio.functional.rnnt_loss`` without its warning; None without torchaudio."""
+    """Return ``torchaudio.functional.rnnt_loss`` with its warning silenced; None without torchaudio."""
     functional = optional_module("torchaudio.functional")
     if functional is None:
         return None
 
     def loss(*args, **kwargs):
         with warnings.catch_warnings():
-            # torchaudio says that its loss will go; it is still the one to beat
+            # torchaudio's loss is deprecated, but still the reference
             warnings.simplefilter("ignore")
             return functional.rnnt_loss(*args, **kwargs)
 

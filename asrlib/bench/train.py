@@ -1,10 +1,10 @@
-"""A training step of ContextNet: how long its parts take, and beside the plain way to write it (Lesson 09).
+"""Measure the parts of a ContextNet training step and compare with a plain implementation. Lesson 09.
 
-`asrlib bench train` calls `bench_train`. On a CPU three processes take turns, step by step: asrlib, and
-twice the same network as one would first write it (`asrlib.models.contextnet_plain`: nn.Conv1d, the whole
-lattice of scores), with torchaudio's loss and torch.optim.Adam as it comes; once with denormals flushed as in
-asrlib, once without. All start from the same weights and the same features; their first loss and gradients
-are held against float64. On CUDA asrlib is measured alone.
+``asrlib bench train`` calls `bench_train`. On a CPU three processes take turns, step by step: asrlib, and two
+with the straightforward implementation of the same network (`asrlib.models.contextnet_plain`: nn.Conv1d and
+the whole lattice of scores), torchaudio's loss and torch.optim.Adam with its defaults. One of the two
+flushes denormals to zero, as asrlib does. All start from the same weights and features, and their first
+losses and gradients are compared with float64. On CUDA only asrlib is measured.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from asrlib.signal.features import FrontEnd
 from asrlib.training.setup import prepare_cpu
 from asrlib.training.step import adam
 
-PARTS = ("data", "encoder", "joint + loss", "backward", "optimiser")
+PARTS = ("data", "encoder", "joint + loss", "backward", "optimizer")
 ASRLIB, FLUSHED, PLAIN = "asrlib", "plain + torchaudio, flushed", "plain + torchaudio"
-# a step's first runs load libraries, choose algorithms and ask for memory
+# the first steps load libraries, choose algorithms and allocate memory
 WARM_UP = 2
 
 
 class Shape(NamedTuple):
-    """A batch: utterances, seconds of each, labels of each."""
+    """The shape of a batch: the number of utterances, and seconds and labels per utterance."""
 
     utterances: int
     seconds: float
@@ -47,17 +47,19 @@ class Shape(NamedTuple):
 
 
 LAPTOP = Shape(4, 10.0, 40)
-# TensorFlowASR's batch on LibriSpeech: 12.3 s and some 60 word pieces are its means
+# TensorFlowASR's batch on LibriSpeech, whose utterances have on average 12.3 s and some 60 word pieces
 GPU = Shape(64, 12.3, 60)
 QUICK = Shape(2, 1.0, 4)
 
 
 @dataclass
 class Result:
-    """Medians over the steps, in seconds, of each part; memory is the process' (on CUDA: the device's) peak.
+    """The measurements of one implementation.
 
-    The errors are those of the first loss and gradient against float64: of the gradient, the length of the
-    difference over the gradient's length, all parameters together.
+    ``parts`` has the median seconds of each part of a step. ``megabytes`` is the peak memory in MiB of the
+    process, or of the device on CUDA. The errors are those of the first loss and gradient relative to
+    float64; that of the gradient is the norm of the difference divided by the norm of the gradient, over
+    all parameters.
     """
 
     name: str
@@ -68,29 +70,30 @@ class Result:
 
     @property
     def step(self) -> float:
-        """Seconds without the data, which is the same for all."""
+        """Return the seconds per step without the data part, which is the same for all."""
         return sum(seconds for part, seconds in self.parts.items() if part != "data")
 
 
 def bench_train(
     config: str = "contextnet-s", repeats: int = 8, device: str | None = None, quick: bool = False
 ) -> list[Result]:
-    """Print a table of the parts of a training step, then speed, memory and errors (Lesson 09).
+    """Print a table of the parts of a training step, and one of speed, memory and errors; return the results.
 
     config   a shipped configuration, or a file
-    repeats  steps of each; the table has medians. The batch is the same each time and is learnt, as in a
-             training: asrlib's joint loss gains from knowing where the paths go, the plain one does not
-    device   "cpu" or "cuda"; None: a GPU if there is one. On a CPU 4 × 10 s and 40 labels in float32, beside
-             the plain network (where the configuration is one of the paper's); on CUDA 64 × 12.3 s in bf16
-    quick    a toy shape, to see that all runs
+    repeats  steps per implementation; the table has medians. All steps train on the same batch. As in a
+             real training, asrlib's joint loss becomes faster once the model knows where the paths are
+    device   "cpu" or "cuda"; None selects a GPU if there is one. On a CPU: 4 × 10 s with 40 labels in
+             float32, compared with the plain network if the configuration is one of the paper's. On CUDA:
+             64 × 12.3 s in bf16
+    quick    use a toy shape, to check that everything runs
 
-    Raises InputError for a configuration without a transducer.
+    Raises ``InputError`` for a configuration without a transducer or with a CTC head. Lesson 09.
     """
     device = device or default_device()
     shape = QUICK if quick else GPU if device == "cuda" else LAPTOP
     settings = load_config(config)
     if settings.joint is None or settings.training.ctc_weight:
-        raise InputError(f"{config}: bench train is for a transducer without CTC head")
+        raise InputError(f"{config}: bench train needs a transducer without CTC head")
     names = [ASRLIB]
     if device == "cpu" and torchaudio_rnnt_loss() is not None and has_plain_twin(settings):
         names += [FLUSHED, PLAIN]
@@ -126,11 +129,11 @@ def _print_table(results: list[Result], shape: Shape) -> None:
         )
 
 
-# ---- the network as one would first write it -------------------------------------------------------------
+# ---- the plain network -----------------------------------------------------------------------------------
 
 
 def plain_of(model: nn.Module, config: Config) -> PlainTransducer:
-    """Return the plain network with the weights of asrlib's."""
+    """Return the plain network with the weights of ``model``."""
     blocks = standard_blocks(config.encoder.kernel)
     encoder = PlainEncoder(config.features.mels, blocks, config.encoder.alpha)
     prediction, vocabulary = config.prediction, config.tokenizer.vocabulary
@@ -140,13 +143,13 @@ def plain_of(model: nn.Module, config: Config) -> PlainTransducer:
 
 
 def has_plain_twin(config: Config) -> bool:
-    """Whether only its width differs from ContextNet-S."""
+    """Return whether ``config`` differs from ContextNet-S at most in width."""
     usual = load_config("contextnet-s")
     wide = replace(usual.encoder, alpha=config.encoder.alpha)
     return (config.encoder, config.prediction, config.joint) == (wide, usual.prediction, usual.joint)
 
 
-# ---- what is measured ------------------------------------------------------------------------------------
+# ---- measurement -----------------------------------------------------------------------------------------
 
 
 def _measure(names: list[str], config: str, shape: Shape, repeats: int, device: str) -> list[Result]:
@@ -163,8 +166,10 @@ def _measure(names: list[str], config: str, shape: Shape, repeats: int, device: 
 
 
 class Contender(NamedTuple):
-    """A network with its optimizer, and its two halves as functions: ``encode(features, lengths)`` and
-    ``loss(encoded, lengths, targets)``, in nats per utterance.
+    """A network with its optimizer and two functions.
+
+    ``encode(features, lengths)`` runs the encoder; ``loss(encoded, lengths, targets)`` returns the loss in
+    nats per utterance.
     """
 
     model: nn.Module
@@ -201,8 +206,9 @@ def _plain(settings: Config, device: str) -> Contender:
 
 
 def timed_step(name: str, config: str, shape: Shape, device: str) -> Callable[[int], tuple]:
-    """Return a function of the step's number, which performs the step and returns the seconds of each part
-    and, for number 0 on a CPU, loss and gradient.
+    """Return a function that performs the step of a given number.
+
+    It returns the seconds of each part and, for step 0 on a CPU, loss and gradient (else None).
     """
     if name == ASRLIB:
         prepare_cpu()
@@ -230,7 +236,7 @@ def timed_step(name: str, config: str, shape: Shape, device: str) -> Callable[[i
             loss.backward()
         if turn == 0 and device == "cpu":
             first = float(loss.detach()), torch.cat([p.grad.flatten() for p in model.parameters()]).numpy()
-        with timed(seconds, "optimiser", device):
+        with timed(seconds, "optimizer", device):
             optimizer.step()
             optimizer.zero_grad()
         return seconds, first
@@ -239,12 +245,13 @@ def timed_step(name: str, config: str, shape: Shape, device: str) -> Callable[[i
 
 
 def make_model(settings: Config) -> nn.Module:
+    """Return the network of ``settings``, always with the same initial weights."""
     torch.manual_seed(0)
     return build_model(settings)
 
 
 def make_waveforms(settings: Config, shape: Shape) -> Tensor:
-    """Noise (B, samples): always the same."""
+    """Return noise, (B, samples), which is always the same."""
     samples = round(shape.seconds * settings.features.sample_rate)
     return 0.1 * torch.randn(shape.utterances, samples, generator=torch.Generator().manual_seed(0))
 
@@ -252,7 +259,7 @@ def make_waveforms(settings: Config, shape: Shape) -> Tensor:
 def make_batch(
     settings: Config, shape: Shape, front_end: FrontEnd, waveforms: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Features after SpecAugment (B, T, mels), their lengths, targets (B, U): always the same."""
+    """Return augmented features (B, T, mels), their lengths (B,) and targets (B, U), always the same."""
     generator = torch.Generator().manual_seed(1)
     B, samples = waveforms.shape
     lengths = torch.full((B,), samples, device=waveforms.device)
@@ -262,11 +269,11 @@ def make_batch(
     return features, counts, targets.to(waveforms.device)
 
 
-# ---- the same in float64 ---------------------------------------------------------------------------------
+# ---- the reference in float64 ----------------------------------------------------------------------------
 
 
 def exact_step(config: str, shape: Shape) -> tuple[float, Tensor]:
-    """Return loss and gradient of the first step by the plain network and asrlib's loss, in float64."""
+    """Return loss and gradient of the first step with the plain network and asrlib's loss in float64."""
     settings = load_config(config)
     plain = plain_of(make_model(settings), settings).double().train()
     front_end = FrontEnd(**vars(settings.features))
@@ -277,6 +284,7 @@ def exact_step(config: str, shape: Shape) -> tuple[float, Tensor]:
 
 
 def relative_errors(found: tuple[float, Any], exact: tuple[float, Tensor]) -> tuple[float, float]:
+    """Return the errors of loss and gradient relative to the ``exact`` ones."""
     (loss, gradient), (true_loss, true_gradient) = found, exact
     difference = torch.from_numpy(gradient).double() - true_gradient
     return abs(loss - true_loss) / abs(true_loss), float(difference.norm() / true_gradient.norm())

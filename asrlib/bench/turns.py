@@ -1,4 +1,4 @@
-"""Contenders that take turns, each in a process of its own, so that memory and settings are its own too."""
+"""Run contenders in turn, each in its own process with its own memory and settings."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Step = Callable[[int], Any]
 def take_turns(
     names: Sequence[Any], make_step: Callable[[Any], Step], turns: int, device: str
 ) -> list[tuple[list[Any], float | None]]:
-    """Return for each name what its steps returned, and the peak memory of its process in MiB.
+    """Return, for each name, the results of its steps and the peak memory of its process in MiB.
 
-    In each process ``make_step(name)`` makes a step; then each process performs its step of turn 0, one after
-    another, then that of turn 1, and so on. ``make_step`` must be something that pickle can send.
-    Raises ``InputError`` if a process ends early.
+    ``make_step(name)`` creates the step function in each process. The processes then perform turn 0 one
+    after another, then turn 1, and so on. ``make_step`` must be picklable. Raises ``InputError`` if a
+    process ends early.
     """
     context = multiprocessing.get_context("spawn")
     pipes, workers = [], []
@@ -37,7 +37,7 @@ def take_turns(
                 result.append(pipe.recv())
         return [(result, _finish(pipe)) for pipe, result in zip(pipes, results, strict=True)]
     except EOFError:
-        raise InputError("a process of the benchmark has ended: is there too little memory?") from None
+        raise InputError("a process of the benchmark has ended early: is there too little memory?") from None
     finally:
         for pipe in pipes:
             pipe.close()
@@ -52,7 +52,7 @@ def _finish(pipe: Any) -> float | None:
 
 
 def _work(pipe: Any, name: Any, make_step: Callable[[Any], Step], device: str) -> None:
-    """Answer each turn that ``pipe`` brings with the step's result, and None with the peak."""
+    """Answer each turn from ``pipe`` with the result of the step, and None with the peak memory."""
     step = make_step(name)
     while (turn := pipe.recv()) is not None:
         pipe.send(step(turn))

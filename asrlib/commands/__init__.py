@@ -1,1 +1,1 @@
-"""What each command of ``asrlib`` does; ``asrlib.cli`` gathers them."""
+"""The commands of ``asrlib``; ``asrlib.cli`` registers them."""

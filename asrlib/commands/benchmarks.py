@@ -1,4 +1,4 @@
-"""``asrlib bench``: speed and memory, side by side in one run."""
+"""``asrlib bench``: compare speed and memory with other libraries in one run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 DeviceOption = Annotated[str | None, typer.Option(help="cpu or cuda (default: a GPU if there is one).")]
-QuickOption = Annotated[bool, typer.Option("--quick", help="Toy sizes, to see that all runs.")]
+QuickOption = Annotated[bool, typer.Option("--quick", help="Use toy sizes, to check that everything runs.")]
 
 
 def losses(
-    repeats: Annotated[int, typer.Option(help="Runs of each; the table has medians.")] = 5,
+    repeats: Annotated[int, typer.Option(help="Runs per implementation; the table has medians.")] = 5,
     device: DeviceOption = None,
     quick: QuickOption = False,
 ) -> None:
-    """Compare CTC and RNN-T losses with torchaudio's, warprnnt_numba's and PyTorch's."""
+    """Compare CTC and RNN-T losses with those of torchaudio, warprnnt_numba and PyTorch."""
     from asrlib.bench.losses import bench_losses
 
     bench_losses(repeats=repeats, device=device, quick=quick)
@@ -23,18 +23,18 @@ def losses(
 
 def train(
     config: Annotated[str, typer.Option(help="A shipped configuration, or a file.")] = "contextnet-s",
-    repeats: Annotated[int, typer.Option(min=1, help="Steps of each; the table has medians.")] = 8,
+    repeats: Annotated[int, typer.Option(min=1, help="Steps per implementation; the table has medians.")] = 8,
     device: DeviceOption = None,
     quick: QuickOption = False,
 ) -> None:
-    """Compare the parts of a training step with the plain way to write the same network."""
+    """Compare the parts of a training step with a plain implementation of the same network."""
     from asrlib.bench.train import bench_train
 
     bench_train(config, repeats=repeats, device=device, quick=quick)
 
 
 def decode(
-    repeats: Annotated[int, typer.Option(help="Runs of each; the table has medians.")] = 3,
+    repeats: Annotated[int, typer.Option(help="Runs per implementation; the table has medians.")] = 3,
     quick: QuickOption = False,
 ) -> None:
     """Compare greedy and beam search with torchaudio's, on the same encoder output."""

@@ -1,4 +1,4 @@
-"""``asrlib data``: a corpus downloaded or synthesized."""
+"""``asrlib data``: download or synthesize a corpus."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from asrlib.errors import InputError
 
 def data(
     name: Annotated[str, typer.Argument(help="The corpus to download or synthesize.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to keep it in (default: the cache).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to store it in (default: the cache).")] = None,
     shar: Annotated[
         Path | None,
-        typer.Option(help="Also write it (or a folder of recordings) as Shar shards, for --corpus."),
+        typer.Option(
+            help="Also write it (or a folder of recordings) to this folder as Shar shards, for --corpus."
+        ),
     ] = None,
 ) -> None:
-    """Download a public corpus, verified by checksum, or synthesize one."""
+    """Download a public corpus and verify its checksums, or synthesize a corpus."""
     from asrlib.data.corpora import find_corpus, load_corpus, summary
     from asrlib.data.shar import write_shar
+    from asrlib.extras import require
 
-    if shar is not None and shar.exists():  # found out before hours of downloading, not after
-        raise InputError(f"{shar} exists already: give --shar a folder that does not")
+    require("train", "lhotse")
+    if shar is not None and shar.exists():  # checked before hours of downloading
+        raise InputError(f"{shar} already exists: give --shar a new folder")
     if shar is not None and Path(name).is_dir():
         cuts = load_corpus(name)
     else:

@@ -1,4 +1,4 @@
-"""``asrlib export``: one file that runs without PyTorch, compared with the model it was made from."""
+"""``asrlib export``: write one file that runs without PyTorch, and compare it with its model."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ def export(
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Store large weights in 8 bits.")] = False,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Of a causal model: the step from one encoder frame to the next.")
+        bool, typer.Option("--stream", help="Export one step of a causal model, for streams.")
     ] = False,
     seconds: Annotated[
-        list[int] | None, typer.Option(help="A length that the TFLite file takes; give it again to add more.")
+        list[int] | None, typer.Option(help="A length in seconds that the TFLite file accepts; repeatable.")
     ] = None,
     corpus: Annotated[
-        list[str] | None, typer.Option(help="Compare on this corpus, with WER (default: the kit's clips).")
+        list[str] | None, typer.Option(help="Compare on this corpus, with WER (default: the shipped clips).")
     ] = None,
     split: SplitOption = "test",
 ) -> None:
-    """Write one file that runs without PyTorch, signal in and labels out; compare it with eager."""
+    """Write one file from signal to labels that runs without PyTorch; compare it with the eager model."""
     from asrlib.data.corpora import clips, load_corpora
     from asrlib.export import convert
     from asrlib.export.comparison import compare, table
     from asrlib.export.formats import check_format
+    from asrlib.model_directory import find_model
     from asrlib.recognizer import Recognizer
 
     check_format(format)
@@ -44,9 +45,10 @@ def export(
     lengths, longest = seconds or convert.SECONDS, max(cut.duration for cut in cuts)
     if format == "tflite" and not stream and longest > max(lengths):
         raise InputError(
-            f"an utterance to compare on lasts {longest:.1f} s, and --seconds is at most {max(lengths)}"
+            f"the longest utterance to compare lasts {longest:.1f} s, but --seconds ends at {max(lengths)}:"
+            " add a longer one"
         )
     files = convert.export(recognizer, path, format, int8, lengths, stream)
-    size = (model_dir / "model.safetensors").stat().st_size
+    size = (find_model(model_dir) / "model.safetensors").stat().st_size
     rows = compare(recognizer, size, files, format, cuts, score=bool(corpus))
     print(f"{table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {path.stat().st_size:,} bytes")

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from asrlib.errors import InputError
 
 CorpusOption = Annotated[
     list[str],
-    typer.Option("--corpus", help="A corpus name or a folder with manifest.tsv; give it again to add more."),
+    typer.Option("--corpus", help="A corpus name or a folder with manifest.tsv; repeatable."),
 ]
-BeamOption = Annotated[
-    int | None, typer.Option("--beam", min=0, help="Hypotheses to keep side by side; 0: greedy search.")
-]
+BeamOption = Annotated[int | None, typer.Option("--beam", min=0, help="Beam width; 0 is greedy search.")]
 LMOption = Annotated[
-    Path | None, typer.Option("--lm", help="Language model for beam search: the ARPA file of asrlib lm.")
+    Path | None, typer.Option("--lm", help="Language model for beam search: an ARPA file from asrlib lm.")
 ]
-LMWeightOption = Annotated[float | None, typer.Option(min=0, help="How much the language model counts.")]
-BonusOption = Annotated[float | None, typer.Option(help="What each label adds to a hypothesis, in nats.")]
+LMWeightOption = Annotated[float | None, typer.Option(min=0, help="Weight of the language model.")]
+BonusOption = Annotated[float | None, typer.Option(help="Bonus per label, in nats.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key, e.g. training.max_steps=4000; repeatable.")
 ]
@@ -28,6 +26,6 @@ SplitOption = Annotated[str, typer.Option(help="train, dev, test, or all.")]
 
 
 def check_output(path: Path) -> None:
-    """Raise ``InputError`` if a file given as --output cannot be written because its folder is missing."""
+    """Raise ``InputError`` if the folder of the --output file ``path`` does not exist."""
     if not path.absolute().parent.is_dir():
         raise InputError(f"--output {path}: there is no folder {path.parent}")

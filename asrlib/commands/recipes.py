@@ -1,4 +1,4 @@
-"""``asrlib recipe``: the training runs behind the figures that the README reports."""
+"""``asrlib recipe``: the training runs behind the figures in the README."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ import typer
 
 from asrlib.commands.options import SetOption
 
-RealOption = Annotated[Path, typer.Option("--real", help="Folder that holds fsdd, speechocean-train, ….")]
+RealOption = Annotated[
+    Path, typer.Option("--real", help="Folder that contains fsdd, speechocean-train, etc.")
+]
 
 
 def digits(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory.")],
-    leave_out: Annotated[str | None, typer.Option(help="FSDD speaker to test on and never train on.")] = None,
+    leave_out: Annotated[
+        str | None, typer.Option(help="FSDD speaker to exclude from training and test on.")
+    ] = None,
     init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
-    strings: Annotated[int, typer.Option(help="Utterances to string from isolated digits.")] = 4000,
-    repeats: Annotated[int, typer.Option(help="How often each digit string as spoken is repeated.")] = 10,
+    strings: Annotated[
+        int, typer.Option(help="Number of utterances to concatenate from isolated digits.")
+    ] = 4000,
+    repeats: Annotated[int, typer.Option(help="Repetitions of each recorded digit string per epoch.")] = 10,
     set_: SetOption = None,
 ) -> None:
-    """Train on digits of real and synthetic speech; test on the speakers left out."""
+    """Train on real and synthetic digits; test on the speakers left out."""
     from asrlib.training.recipes import train_digits
 
     for name, value in train_digits(real, out, leave_out, init, strings, repeats, set_ or []).items():
@@ -30,10 +36,12 @@ def digits(
 
 def shipped(
     real: RealOption,
-    out: Annotated[Path, typer.Option(help="The run's directory; the model comes into its folder model.")],
-    leave_out: Annotated[str | None, typer.Option(help="FSDD speaker to test on and never train on.")] = None,
+    out: Annotated[Path, typer.Option(help="The run's directory; the model is written to its folder model.")],
+    leave_out: Annotated[
+        str | None, typer.Option(help="FSDD speaker to exclude from training and test on.")
+    ] = None,
 ) -> None:
-    """Train the digit recognizer that ships: an ensemble of two networks."""
+    """Train the shipped digit recognizer, an ensemble of two networks."""
     from asrlib.training.recipes import train_shipped
 
     for name, value in train_shipped(real, out, leave_out).items():
@@ -44,9 +52,7 @@ def sentences(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory.")],
     init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
-    repeats: Annotated[
-        int, typer.Option(min=1, help="How often a recording is repeated for each synthetic sentence.")
-    ] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Repetitions of each recording per epoch.")] = 1,
     set_: SetOption = None,
 ) -> None:
     """Train on all recordings and synthetic sentences; test on other speakers (docs/results.md)."""
@@ -54,3 +60,30 @@ def sentences(
 
     for name, value in train_sentences(real, out, init, repeats, set_ or []).items():
         print(f"{name}: {value:.2f}")
+
+
+def commands(
+    real: RealOption,
+    out: Annotated[Path, typer.Option(help="The run's directory.")],
+    config: Annotated[str, typer.Option(help="A configuration's name or file.")] = "phones-commands",
+    hold_out: Annotated[
+        str,
+        typer.Option(help="Words, separated by commas, that training leaves out."),
+    ] = "",
+    everyone: Annotated[
+        bool, typer.Option("--everyone", help="Train on the speakers of dev and test, too; test nobody.")
+    ] = False,
+    init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Train on command words by their phones; test on other speakers (docs/results.md)."""
+    from asrlib.training.command_recipe import train_commands
+
+    words = [word for word in hold_out.split(",") if word.strip()]
+    result = train_commands(real, out, config, words, everyone, init, set_ or [])
+    print(f"{result['cpu_seconds']:.0f} s of CPU time, {result['utterances']:,} training utterances")
+    for name in ("frequent", "rare", "held_out"):
+        if name in result:
+            rates = {key: value for key, value in result[name].items() if key.endswith("error")}
+            shown = ", ".join(f"{k.replace('_', ' ')} {v:.2f} %" for k, v in rates.items() if v is not None)
+            print(f"{name.replace('_', ' ')} words ({result[name]['utterances']} utterances): {shown}")

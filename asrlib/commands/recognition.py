@@ -1,4 +1,4 @@
-"""``asrlib test`` and ``asrlib transcribe``: a split scored, and audio files as text."""
+"""``asrlib test`` scores a model on a corpus; ``asrlib transcribe`` transcribes audio files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test(
     lm_weight: LMWeightOption = None,
     label_bonus: BonusOption = None,
 ) -> None:
-    """Transcribe a split; print WER and CER in per cent, write one row per utterance."""
+    """Transcribe a split; print WER and CER in per cent and write one row per utterance."""
     from asrlib.data.corpora import load_corpora
     from asrlib.evaluate import evaluate
     from asrlib.files import write_atomically
@@ -58,44 +58,79 @@ def transcribe(
         list[str],
         typer.Argument(
             metavar="[MODEL_DIR] AUDIO...",
-            help="Audio files, WAV, FLAC, OGG"
-            " or MP3; a model directory before them replaces the digit recognizer that ships.",
+            help="Audio files (WAV, FLAC, OGG or MP3);"
+            " a model directory or the name of a shipped model before them replaces the digit recognizer.",
         ),
     ],
     times: Annotated[
-        bool, typer.Option("--times", help="Also print each token with its second and confidence.")
+        bool, typer.Option("--times", help="Also print the time and confidence of each token.")
     ] = False,
     stream: Annotated[
         bool,
-        typer.Option("--stream", help="Feed the file in chunks of 0.1 s, and print each new hypothesis."),
+        typer.Option("--stream", help="Feed the file in chunks of 0.1 s and print each new hypothesis."),
     ] = False,
+    words: Annotated[bool, typer.Option("--words", help="Also print each word with its second.")] = False,
+    window: Annotated[
+        float | None,
+        typer.Option(help="For recordings of any length: go through the file in windows of so many seconds."),
+    ] = None,
+    overlap: Annotated[
+        float | None, typer.Option(help="The part of a window that the next one hears again: 0.875.")
+    ] = None,
+    join: Annotated[
+        str | None,
+        typer.Option(
+            help="How windows become one: average (CTC heads), middle, or whole: a pass over the whole"
+            " recording, of an encoder that sees no further than the window."
+        ),
+    ] = None,
     beam: BeamOption = None,
     lm: LMOption = None,
     lm_weight: LMWeightOption = None,
     label_bonus: BonusOption = None,
 ) -> None:
     """Print the transcript of each audio file."""
+    from asrlib.model_directory import shipped_models
     from asrlib.recognizer import Recognizer
 
-    folder = arguments[0] if Path(arguments[0]).is_dir() else None
+    first = arguments[0]
+    named = not Path(first).is_file() and first in shipped_models()
+    folder = first if named or Path(first).is_dir() else None
     files = arguments[1:] if folder else arguments
     if not files:
-        raise InputError("no audio file is given: asrlib transcribe [MODEL_DIR] AUDIO...")
+        raise InputError("no audio file is given: use asrlib transcribe [MODEL_DIR] AUDIO...")
+    long_form = {"window": window, "overlap": overlap, "join": join}
+    given = {key: value for key, value in long_form.items() if value is not None}
+    if given and (stream or window is None):
+        raise InputError(
+            f"--{next(iter(given))} is for recordings heard window by window:"
+            + (" drop it or --stream" if stream else " add for instance --window 20")
+        )
+    if overlap is not None and join == "whole":
+        raise InputError("--overlap is set by the window where --join is whole: drop it")
     recognizer = Recognizer.load(folder)
     _configure_search(recognizer, beam, lm, lm_weight, label_bonus)
     for file in files:
-        hypothesis = _transcribe_stream(recognizer, file) if stream else recognizer.transcribe(file)
+        if stream:
+            hypothesis = _transcribe_stream(recognizer, file)
+        elif given:
+            hypothesis = recognizer.transcribe_long(file, **given)
+        else:
+            hypothesis = recognizer.transcribe(file)
         print(f"{file}\t{hypothesis.text}" if len(files) > 1 else hypothesis.text)
         if times:
             columns = hypothesis.tokens, hypothesis.times, hypothesis.confidences
             for token, second, confidence in zip(*columns, strict=True):
                 print(f"  {second:7.2f} s  {confidence:4.0%}  {token}")
+        if words:
+            for word, second in hypothesis.words:
+                print(f"  {second:7.2f} s  {word}")
 
 
 def _configure_search(
     recognizer: Recognizer, beam: int | None, lm: Path | None, lm_weight: float | None, bonus: float | None
 ) -> None:
-    """Let the command line's options replace the configuration's ``decoding``."""
+    """Apply the options of the command line to the recognizer's ``decoding`` settings."""
     from asrlib.text.ngram import load_arpa
 
     decoding = recognizer.config.decoding
@@ -104,12 +139,12 @@ def _configure_search(
         if value is not None:
             setattr(decoding, key, value)
     if lm is not None and not decoding.beam_width:
-        raise InputError("--lm is for beam search: add for instance --beam 5")
+        raise InputError("--lm needs beam search: add, for instance, --beam 5")
     recognizer.lm = load_arpa(lm, recognizer.tokenizer.labels) if lm is not None else None
 
 
 def _transcribe_stream(recognizer: Recognizer, file: str) -> Hypothesis:
-    """Print each new hypothesis with the second of the file at which it was made; return the final one."""
+    """Print each new hypothesis with its position in the file in seconds; return the final one."""
     from asrlib.data.audio import read_audio
 
     samples, rate = read_audio(file)

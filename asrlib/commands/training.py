@@ -1,4 +1,4 @@
-"""``asrlib train`` and ``asrlib lm``: a network, and an n-gram language model."""
+"""``asrlib train`` trains a network; ``asrlib lm`` trains an n-gram language model."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ def train(
     corpus: CorpusOption,
     out: Annotated[Path, typer.Option(help="The run's directory; a model directory when done.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
-    init: Annotated[Path | None, typer.Option(help="Model directory to take fitting weights from.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Model directory with initial weights, used where they fit.")
+    ] = None,
     set_: SetOption = None,
 ) -> None:
-    """Train on the corpora's train splits; the best weights by dev WER are kept."""
+    """Train on the train splits of the corpora; keep the best weights by dev WER."""
     from asrlib.config.parse import load_config, override
     from asrlib.data.corpora import load_corpora
+    from asrlib.extras import require
     from asrlib.training import loop
 
+    require("train")
     settings = override(load_config(config), set_ or [])
     recognizer = loop.train(
         settings,
@@ -39,12 +43,12 @@ def train(
 
 
 def language_model(
-    model_dir: Annotated[Path, typer.Argument(help="The model directory whose labels it is to know.")],
+    model_dir: Annotated[Path, typer.Argument(help="The model directory whose labels to use.")],
     corpus: CorpusOption,
     output: Annotated[Path, typer.Option(help="ARPA file to write.")],
     order: Annotated[int, typer.Option(help="Labels per n-gram: 3 is a trigram model.")] = 3,
 ) -> None:
-    """Train an n-gram language model on the corpora's train transcripts, for --lm."""
+    """Train an n-gram language model for --lm on the train transcripts of the corpora."""
     from asrlib.data.corpora import load_corpora
     from asrlib.files import write_atomically
     from asrlib.text.ngram import train_ngram

@@ -1,1 +1,1 @@
-"""Configurations: the dataclasses, the YAML they are read from, and the files that ship."""
+"""Configurations: the dataclasses, the YAML reader and the shipped configuration files."""

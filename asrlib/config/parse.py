@@ -1,9 +1,9 @@
-"""Configurations read from YAML: shipped ones by name, files in the kit's form or TensorFlowASR's.
+"""Read configurations: shipped ones by name, and YAML files in asrlib's format or TensorFlowASR's.
 
-The kit's own form mirrors the dataclasses of `asrlib.config.schema`. A key of the wrong type is an
-error that names it; an unknown key is a warning, so that a file from a newer version still loads.
-TensorFlowASR's files are read too (`asrlib.config.tensorflowasr`); docs/configuration.md has all their
-keys. Lesson 09.
+asrlib's format mirrors the dataclasses of `asrlib.config.schema`. A value of the wrong type is an error
+that names the key. An unknown key is only a warning, so that files from a newer version still load.
+`asrlib.config.tensorflowasr` translates TensorFlowASR's files; docs/configuration.md lists their keys.
+Lesson 09.
 """
 
 from __future__ import annotations
@@ -23,23 +23,31 @@ from asrlib.config import tensorflowasr
 from asrlib.config.schema import Config
 from asrlib.config.template import is_template, render
 from asrlib.errors import InputError
+from asrlib.files import package_folder
+from asrlib.losses.objective import LossConfig
+from asrlib.losses.registry import LOSSES
 from asrlib.models.encoder import EncoderConfig
 from asrlib.models.registry import DEFAULT_KIND, ENCODERS
 
-_SHIPPED = Path(__file__).parent
+# sections whose ``kind`` chooses their class: the registry, and the kind of a section that names none
+_KINDS: dict[type, tuple[dict[str, Any], str]] = {
+    EncoderConfig: (ENCODERS, DEFAULT_KIND),
+    LossConfig: (LOSSES, LossConfig.kind),
+}
+_SHIPPED = package_folder("asrlib.config")
 
 
 def shipped_configs() -> list[str]:
-    """Return the names that ``load_config`` knows without a file."""
+    """Return the names of the configurations that ship with the library, sorted."""
     return sorted(path.stem for path in _SHIPPED.glob("*.yml"))
 
 
 def load_config(name_or_path: str | Path) -> Config:
-    """Read the shipped configuration of that name, or a file's: YAML, or a Jinja template of YAML, in
-    the kit's form or TensorFlowASR's.
+    """Read a configuration: a shipped one by its name, or a file by its path.
 
-    Raises ``InputError`` naming the file and key for anything it cannot use; warns
-    about unknown keys, and about those of TensorFlowASR's that have no effect.
+    A file is YAML, or a Jinja template of YAML, in asrlib's format or TensorFlowASR's. Warns about
+    unknown keys and about TensorFlowASR keys that have no effect. Raises ``InputError``, naming file and
+    key, if the file is missing, is not valid, or has a value that cannot be used.
     """
     name = str(name_or_path)
     if name in shipped_configs():
@@ -55,8 +63,10 @@ def load_config(name_or_path: str | Path) -> Config:
 
 
 def parse_config(text: str, where: str) -> Config:
-    """Read a configuration from YAML text, or a Jinja template of it, in the kit's form or one of
-    TensorFlowASR's two; which one it is, its content tells. ``where`` is named in messages.
+    """Parse a configuration from text; ``where`` names its origin in messages.
+
+    The text is YAML or a Jinja template of YAML. The format (asrlib's, or one of TensorFlowASR's two) is
+    recognized by the content. Warns and raises as ``load_config`` does.
     """
     content = _read_yaml(render(text, where) if is_template(text) else text, where)
     if not tensorflowasr.recognize(content):
@@ -71,8 +81,11 @@ def parse_config(text: str, where: str) -> Config:
 
 
 def override(config: Config, assignments: list[str]) -> Config:
-    """Return the configuration with ``training.max_lr=0.001`` and the like (``asrlib train --set``), values
-    read as YAML.
+    """Return a copy of ``config`` with keys replaced by ``assignments`` (``asrlib train --set``).
+
+    An assignment has the form ``training.max_lr=0.001``; its value is parsed as YAML. A new
+    ``encoder.kind`` or ``loss.kind`` starts from the defaults of that kind. Raises ``InputError`` for an
+    assignment without "=", an unknown key, and a value that cannot be used.
     """
     content = config.to_dict()
     for assignment in assignments:
@@ -80,7 +93,7 @@ def override(config: Config, assignments: list[str]) -> Config:
         if not separator:
             raise InputError(f"--set {assignment}: expected key=value, such as training.max_lr=0.001")
         *sections, last = key.strip().split(".")
-        node = content
+        node: Any = content
         for section in sections:
             node = node.get(section) if isinstance(node, dict) else None
         if not isinstance(node, dict) or last not in node:
@@ -89,9 +102,10 @@ def override(config: Config, assignments: list[str]) -> Config:
             node[last] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise InputError(f"--set {assignment}: {value!r} is not a YAML value") from None
-        if key.strip() == "encoder.kind" and node[last] != config.encoder.kind:
-            # another kind has keys of its own
-            content["encoder"] = dataclasses.asdict(_encoder_config(node, "--set", "encoder")())
+        for section, base in (("encoder", EncoderConfig), ("loss", LossConfig)):
+            if key.strip() == f"{section}.kind" and node[last] != getattr(config, section).kind:
+                # each kind has keys of its own
+                content[section] = dataclasses.asdict(_class_of_kind(base, node, "--set", section)())
     return _checked(content, "--set")
 
 
@@ -120,7 +134,7 @@ def _checked(content: dict[str, Any], where: str) -> Config:
 
 
 def _section(cls: type, content: dict[str, Any], where: str, prefix: str, unknown: list[str]) -> Any:
-    """Return a dataclass from a section, and add the keys that it does not have to ``unknown``."""
+    """Return an instance of ``cls`` built from a section; append the keys it lacks to ``unknown``."""
     hints = typing.get_type_hints(cls)
     unknown += [prefix + str(key) for key in content if key not in hints]
     values = {k: _value(hints[k], v, where, prefix + k, unknown) for k, v in content.items() if k in hints}
@@ -137,13 +151,13 @@ def _section(cls: type, content: dict[str, Any], where: str, prefix: str, unknow
 
 
 def _value(hint: Any, value: Any, where: str, key: str, unknown: list[str]) -> Any:
-    """Return a key's value as the type that its dataclass asks for."""
+    """Convert a key's value to the type that its dataclass declares."""
     options = typing.get_args(hint) if _is_union(hint) else (hint,)
     if value is None and type(None) in options:
         return None
     for option in options:
         if dataclasses.is_dataclass(option) and isinstance(value, dict):
-            cls = _encoder_config(value, where, key) if option is EncoderConfig else option
+            cls: Any = _class_of_kind(option, value, where, key) if option in _KINDS else option
             return _section(cls, value, where, key + ".", unknown)
         if typing.get_origin(option) is list and isinstance(value, list):
             (item_hint,) = typing.get_args(option)
@@ -155,25 +169,26 @@ def _value(hint: Any, value: Any, where: str, key: str, unknown: list[str]) -> A
 
 
 def _scalar(kind: type, value: Any) -> Any:
-    """Return ``value`` as int, float, bool or str; raises ``ValueError`` if it is none."""
+    """Return ``value`` as ``kind`` (int, float, bool or str); raise ``ValueError`` if it is none."""
     if isinstance(value, bool):
         if kind is bool:
             return value
         if kind is str and not value:
-            return "no"  # which YAML 1.1 reads as false: precision: no
+            return "no"  # YAML 1.1 reads "precision: no" as false
     elif kind is float and isinstance(value, (int, float, str)):
-        return float(value)  # YAML 1.1 reads 1e-9, without a point, as text
+        return float(value)  # YAML 1.1 reads 1e-9, which has no point, as a string
     elif kind is not bool and isinstance(value, kind):
         return value
     raise ValueError
 
 
-def _encoder_config(content: dict[str, Any], where: str, key: str) -> type[EncoderConfig]:
-    """Return the class of an encoder's section: its ``kind`` says which."""
-    kind = content.get("kind", DEFAULT_KIND)
-    if not isinstance(kind, str) or kind not in ENCODERS:
-        raise InputError(f"{where}: key {key}.kind is {kind!r}; use one of {', '.join(ENCODERS)}")
-    return ENCODERS[kind]
+def _class_of_kind(base: type, content: dict[str, Any], where: str, key: str) -> type:
+    """Return the class that belongs to the ``kind`` of a section."""
+    known, default = _KINDS[base]
+    kind = content.get("kind", default)
+    if not isinstance(kind, str) or kind not in known:
+        raise InputError(f"{where}: key {key}.kind is {kind!r}; use one of {', '.join(known)}")
+    return known[kind]
 
 
 def _is_union(hint: Any) -> bool:
@@ -187,7 +202,7 @@ def _name(option: Any) -> str:
 
 
 def _warn(message: str) -> None:
-    """Warn at the line that called this module."""
+    """Issue a warning attributed to the line that called into this module."""
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
         frame, level = frame.f_back, level + 1

@@ -1,7 +1,7 @@
-"""The configuration as dataclasses, section by section; every key has a default.
+"""The configuration as dataclasses, one per section; every key has a default.
 
-The sections of features, encoder, prediction and joint network stand beside what they describe.
-`asrlib.config.parse` reads them all from YAML. Lesson 09.
+The sections of the features, encoder, prediction network and joint network are defined in the modules
+that they configure. `asrlib.config.parse` reads all of them from YAML. Lesson 09.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import yaml
 
 from asrlib import validate
 from asrlib.errors import InputError
+from asrlib.losses.objective import LossConfig
 from asrlib.models.contextnet import ContextNetConfig
-from asrlib.models.encoder import EncoderConfig
+from asrlib.models.encoder import Encoder, EncoderConfig
 from asrlib.models.joint import JointConfig
 from asrlib.models.prediction import PredictionConfig
 from asrlib.signal.augment_policy import AugmentPolicy
@@ -29,15 +30,18 @@ SCHEDULES = ("inverse_sqrt", "transformer", "one_cycle")
 
 @dataclass
 class AugmentConfig(AugmentPolicy):
-    """The policy, as a section of the configuration."""
+    """The ``augment`` section: ``AugmentPolicy`` with checks of its values."""
 
     def check(self, where: str) -> None:
+        """Raise ``InputError`` for a value that is out of range; ``where`` names the configuration."""
         validate.not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
         validate.fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
-        validate.fractions(where, "augment", self, "gate_probability")
-        snr = self.noise_snr_db
-        if not (len(snr) == 2 and snr[0] <= snr[1]):
-            raise InputError(f"{where}: key augment.noise_snr_db is {snr}; expected [low, high]")
+        validate.fractions(where, "augment", self, "gate_probability", "babble_probability")
+        validate.not_negative(where, "augment", self, "shift_ms")
+        for key in ("noise_snr_db", "babble_snr_db"):
+            snr = getattr(self, key)
+            if not (len(snr) == 2 and snr[0] <= snr[1]):
+                raise InputError(f"{where}: key augment.{key} is {snr}; expected [low, high]")
         for key in ("speed", "warp"):
             bounds = getattr(self, key)
             if bounds is not None and not (len(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
@@ -48,11 +52,15 @@ class AugmentConfig(AugmentPolicy):
 
 @dataclass
 class TokenizerConfig:
-    """``vocabulary`` counts blank, and matters for word pieces and for a ``file`` only.
+    """The ``tokenizer`` section.
 
-    ``file`` is a sentencepiece model, or a text file with a label on each line; without one
-    the tokenizer is trained on the corpus: word pieces of at most ``max_piece_length``
-    characters (▁ counts), ``reserved`` ones among them whatever the texts say. Lesson 05.
+    ``vocabulary`` is the number of labels including blank. It matters only for word pieces and for a
+    ``file``. ``file`` is a sentencepiece model, or a text file with one label per line. Without a file,
+    the tokenizer is trained on the corpus. Word pieces then have at most ``max_piece_length`` characters
+    (▁ counts), and the ``reserved`` pieces are always in the vocabulary. Lesson 05.
+
+    ``lexicon`` pronounces the words of texts for the kind ``phones``: ``cmudict``, with ``stress`` kept or
+    dropped, or a file with a word, a tab and its phones on each line. Lesson 14.
     """
 
     kind: str = "wordpieces"
@@ -62,8 +70,13 @@ class TokenizerConfig:
     max_piece_length: int = 16
     reserved: list[str] = field(default_factory=list)
     file: str | None = None
+    lexicon: str | None = None
+    stress: bool = False
 
     def check(self, where: str) -> None:
+        """Raise ``InputError`` for a value that is out of range; ``where`` names the configuration."""
+        if self.lexicon is not None and self.kind != "phones":
+            raise InputError(f"{where}: key tokenizer.lexicon needs tokenizer.kind: phones, not {self.kind}")
         validate.positive(where, "tokenizer", self, "vocabulary", "max_piece_length")
         validate.choice(where, "tokenizer", self, "kind", KINDS)
         validate.choice(where, "tokenizer", self, "model_type", ("unigram", "bpe"))
@@ -71,21 +84,28 @@ class TokenizerConfig:
 
 @dataclass
 class TrainingConfig:
-    """``schedule``: ``inverse_sqrt`` rises to ``max_lr`` over ``warmup_steps`` and falls with the
-    inverse square root of the step; ``transformer`` has that shape too, but its height is
-    min(max_lr, factor · d^-0.5 · min(s^-0.5, s · warmup^-1.5)), d = ``schedule_width`` or else the
-    prediction network's width; ``one_cycle`` rises to ``max_lr`` and falls to zero along a cosine.
+    """The ``training`` section.
 
-    A batch holds up to ``batch_seconds`` of speech, or exactly ``batch_utterances`` if that is given.
+    ``schedule`` is one of ``asrlib.training.schedules``. ``inverse_sqrt`` rises to ``max_lr`` over
+    ``warmup_steps`` and then falls with the inverse square root of the step. ``transformer`` has the
+    same shape, but its value is min(max_lr, schedule_factor · d^-0.5 · min(s^-0.5, s · warmup^-1.5)), where
+    d is ``schedule_width`` or, if that is null, the width of the prediction network. ``one_cycle`` rises
+    to ``max_lr`` and falls to zero along a cosine.
 
-    ``checkpoint_blocks`` keeps each block's input alone and runs the block again in the backward pass:
-    less memory, more time. ``capture`` "auto" makes CUDA graphs of a step where that can be done, "off" never
-    does. ``workers`` threads read and decode the next batches while one is computed; 0:
-    each is read when it is wanted.
-    docs/training.md says when each pays. Lesson 09.
+    A batch holds up to ``batch_seconds`` seconds of speech, or exactly ``batch_utterances`` utterances if
+    that is given. A step averages the gradients of ``accumulate`` batches.
+
+    ``checkpoint_blocks`` stores only the input of each encoder block and recomputes the block in the
+    backward pass, which saves memory and costs time. ``capture`` is "auto" (use CUDA graphs where
+    possible) or "off". ``workers`` threads read and decode the next batches during a step; with 0, each
+    batch is read when it is needed. docs/training.md says when each option pays off.
+
+    ``intermediate_weight`` is the share of the CTC loss that goes to what a self-conditioned encoder writes
+    between its layers (Nozaki & Komatsu 2021). Lesson 09.
     """
 
     ctc_weight: float = 0.0
+    intermediate_weight: float = 0.0
     epochs: int = 100
     max_steps: int | None = None
     batch_seconds: float = 120.0
@@ -113,10 +133,11 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.capture == "no":  # which is what YAML 1.1 makes of: capture: off
+        if self.capture == "no":  # YAML 1.1 reads "capture: off" as false
             self.capture = "off"
 
     def check(self, where: str) -> None:
+        """Raise ``InputError`` for a value that is out of range; ``where`` names the configuration."""
         validate.positive(
             where,
             "training",
@@ -134,7 +155,7 @@ class TrainingConfig:
             "checkpoint_every",
             "log_every",
         )
-        validate.fractions(where, "training", self, "ctc_weight", "average")
+        validate.fractions(where, "training", self, "ctc_weight", "intermediate_weight", "average")
         validate.not_negative(
             where,
             "training",
@@ -157,16 +178,21 @@ class TrainingConfig:
 
 @dataclass
 class DecodingConfig:
-    """``head`` is ``transducer`` or ``ctc``; null takes the transducer if the model has one.
-    ``max_symbols`` bounds the labels that the transducer may emit at a frame.
-    ``warps`` are frequency stretches (1 is none) at which the CTC head listens to every
-    utterance, its log-probabilities averaged: a voice that is too high or too low at one
-    may be familiar at another.
+    """The ``decoding`` section.
 
-    ``beam_width`` 0 is greedy search. In beam search, ``norm_score`` divides a hypothesis'
-    score by its labels + 1 when the best one is chosen, a language model's log-probabilities
-    are weighed with ``lm_weight``, and each label adds ``label_bonus`` nats, without which a
-    language model prefers short texts. Lesson 11.
+    ``head`` is ``transducer`` or ``ctc``; null selects the transducer if the model has one.
+    ``max_symbols`` bounds the labels that the transducer may emit at one frame. ``warps`` are factors by
+    which the frequency axis is stretched (1 leaves it unchanged). The CTC head is evaluated at each of
+    them and its log-probabilities are averaged, because a voice that is unfamiliar at one factor may be
+    familiar at another.
+
+    ``beam_width`` 0 selects greedy search. In beam search, ``norm_score`` divides the score of a
+    hypothesis by its number of labels + 1 in the final ranking. ``lm_weight`` scales the language
+    model's log-probabilities. Each label adds ``label_bonus`` nats, which counters the language model's
+    preference for short texts. Lesson 11.
+
+    ``words`` is a closed list. An utterance is taken for the one of these words whose phones, as the
+    tokenizer's lexicon has them, the CTC head finds most probable. Lesson 14.
     """
 
     head: str | None = None
@@ -176,11 +202,15 @@ class DecodingConfig:
     norm_score: bool = True
     lm_weight: float = 0.3
     label_bonus: float = 0.0
+    words: list[str] | None = None
 
     def check(self, where: str) -> None:
+        """Raise ``InputError`` for a value that is out of range; ``where`` names the configuration."""
         validate.positive(where, "decoding", self, "max_symbols")
         if self.beam_width < 0:
-            raise InputError(f"{where}: key decoding.beam_width is {self.beam_width}; 0 is greedy search")
+            raise InputError(
+                f"{where}: key decoding.beam_width is {self.beam_width}; use 0 for greedy search"
+            )
         validate.not_negative(where, "decoding", self, "lm_weight")
         if self.warps is not None and not (self.warps and all(warp > 0 for warp in self.warps)):
             raise InputError(f"{where}: key decoding.warps is {self.warps}; expected positive factors")
@@ -188,7 +218,10 @@ class DecodingConfig:
 
 @dataclass
 class Config:
-    """Everything that defines a recogniser and its training."""
+    """The configuration of a recognizer and its training.
+
+    ``prediction`` and ``joint`` are both None for a pure CTC model. Lesson 09.
+    """
 
     name: str = "contextnet"
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -197,21 +230,25 @@ class Config:
     encoder: EncoderConfig = field(default_factory=ContextNetConfig)
     prediction: PredictionConfig | None = field(default_factory=PredictionConfig)
     joint: JointConfig | None = field(default_factory=JointConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
 
     def check(self, where: str) -> None:
-        """Raises ``InputError`` for values that have the right type and still make no sense;
-        ``where`` is named in messages.
+        """Raise ``InputError`` for a value out of range or sections that do not fit each other.
+
+        ``where`` names the configuration in messages. The networks are built without weights, so that
+        every reason for which they cannot be built is found.
         """
         for section in dataclasses.fields(self)[1:]:
             if getattr(self, section.name) is not None:
                 getattr(self, section.name).check(where)
         self._check_heads(where)
-        with torch.device("meta"):  # shapes alone: neither time, memory nor random numbers
+        with torch.device("meta"):  # shapes only: this takes no memory and draws no random numbers
             with validate.named(where, "encoder"):
                 encoder = self.encoder.build(self.features.mels)
                 encoder.set_checkpointing(self.training.checkpoint_blocks)
+            self._check_conditioning(where, encoder)
             if self.prediction is not None and self.joint is not None:
                 with validate.named(where, "prediction"):
                     prediction = self.prediction.build(1)
@@ -239,20 +276,52 @@ class Config:
             )
         if decoding.warps is not None and not (decoding.head == "ctc" or self.joint is None):
             raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
+        if decoding.words is not None:
+            self._check_words(where)
+
+    def _check_words(self, where: str) -> None:
+        decoding = self.decoding
+        if not decoding.words:
+            raise InputError(f"{where}: key decoding.words is an empty list; list words, or set it to null")
+        if not (decoding.head == "ctc" or self.joint is None):
+            raise InputError(f"{where}: key decoding.words needs decoding.head: ctc")
+        if decoding.beam_width:
+            raise InputError(
+                f"{where}: key decoding.words scores every word of the list: use decoding.beam_width: 0"
+            )
+        if self.tokenizer.lexicon is None:
+            raise InputError(f"{where}: key decoding.words needs tokenizer.lexicon, e.g. cmudict")
+
+    def _check_conditioning(self, where: str, encoder: Encoder) -> None:
+        if encoder.reads_ctc_head and self.training.ctc_weight == 0:
+            raise InputError(
+                f"{where}: the encoder reads the CTC head, and training.ctc_weight is 0: raise it, or set"
+                " encoder.self_conditioning: false"
+            )
+        if self.training.intermediate_weight > 0 and not encoder.reads_ctc_head:
+            raise InputError(
+                f"{where}: key training.intermediate_weight is {self.training.intermediate_weight}, but the"
+                " encoder writes nothing between its layers: use 0, or a conformer with self_conditioning"
+            )
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as nested dictionaries of plain values."""
         return dataclasses.asdict(self)
 
     def save(self, path: str | Path) -> None:
+        """Write the configuration to ``path`` as YAML, in the form that ``load_config`` reads."""
         Path(path).write_text(
             yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
 
 
 def check_vocabulary(config: Config, vocabulary: int, where: str) -> None:
-    """Raises ``InputError`` if a tokenizer's ``vocabulary`` (with blank) is not the configuration's."""
+    """Raise ``InputError`` if a tokenizer's ``vocabulary`` (including blank) is not the configured one.
+
+    ``where`` names the tokenizer in the message.
+    """
     if vocabulary != config.tokenizer.vocabulary:
         raise InputError(
             f"{where}: key tokenizer.vocabulary is {config.tokenizer.vocabulary},"
-            f" but the tokenizer has {vocabulary} labels with blank"
+            f" but the tokenizer has {vocabulary} labels including blank"
         )

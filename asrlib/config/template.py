@@ -1,9 +1,9 @@
-"""Configurations that are Jinja templates, rendered so that a stranger's file can only name values.
+"""Render configurations that are Jinja templates, safely even for untrusted files.
 
-Jinja's sandbox is the second wall; the first is a list of what a configuration needs: ``set``,
-``if``, one level of ``for``, a little arithmetic and text. Attributes, calls (but for ``range``),
-macros and other files are refused before anything runs, so that neither time, memory nor output
-can grow without bound. Lesson 10.
+The first line of defense is a list of the constructs that a configuration needs: ``set``, ``if``, one
+level of ``for``, simple arithmetic and text. Attributes, calls other than ``range``, macros and other
+files are refused before anything runs, so that time, memory and output stay bounded. Jinja's sandbox is
+the second line of defense. Lesson 10.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ _EXPRESSIONS = (
 
 
 def is_template(text: str) -> bool:
-    """Whether a configuration is to be rendered before it is YAML."""
+    """Return whether a configuration is a Jinja template, which must be rendered before it is YAML."""
     return "{%" in text or "{{" in text
 
 
 def render(text: str, where: str) -> str:
-    """The text that a template stands for. Raises ``InputError`` with the file's name ``where``,
-    and the line as far as it is known, for a template that is wrong or wants too much.
+    """Return the text that a template produces.
+
+    Raises ``InputError`` for a template that is not valid, uses a construct that is not allowed, or
+    produces more than ``MAX_CHARACTERS``. The message names the file ``where`` and, if known, the line.
     """
     environment = _Environment(undefined=StrictUndefined, optimized=False, keep_trailing_newline=True)
     environment.globals = {"range": environment.globals["range"]}
@@ -62,7 +64,7 @@ def render(text: str, where: str) -> str:
             pieces.append(piece)
             size += len(piece)
             if size > MAX_CHARACTERS:
-                raise InputError(f"{where}: the template makes more than {MAX_CHARACTERS} characters")
+                raise InputError(f"{where}: the template produces more than {MAX_CHARACTERS} characters")
     except InputError:
         raise
     except TemplateSyntaxError as error:
@@ -79,7 +81,7 @@ class _Environment(SandboxedEnvironment):
     intercepted_binops = frozenset(["+", "*"])
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Sums and products of what is small: sizes that double line by line soon fill any memory."""
+        """Add or multiply only if the result is small, as repeated doubling would soon fill the memory."""
         sizes = [abs(part) if isinstance(part, (int, float)) else len(part) for part in (left, right)]
         size = sizes[0] * sizes[1] if operator == "*" else sizes[0] + sizes[1]
         if size > MAX_CHARACTERS**2 or (size > MAX_CHARACTERS and not _numbers(left, right)):
@@ -88,7 +90,7 @@ class _Environment(SandboxedEnvironment):
 
 
 class _Joined(NodeTransformer):
-    """``a ~ b`` as ``a|string + b|string``, which the environment watches."""
+    """Rewrite ``a ~ b`` as ``a|string + b|string``, whose sizes ``_Environment`` checks."""
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:
         self.generic_visit(node)
@@ -104,25 +106,25 @@ def _numbers(*values: Any) -> bool:
 
 
 def _check(tree: nodes.Node, where: str, inside: tuple[str, ...] = ()) -> None:
-    """Refuses every node of the template that a configuration has no need of."""
+    """Raise ``InputError`` for the first construct that a configuration does not need."""
     for node in tree.iter_child_nodes():
         line = f"{where}, line {node.lineno}"
         if isinstance(node, (nodes.Getattr, nodes.Getitem)):
             name = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", "…")
             raise InputError(
-                f"{line}: the template reaches for the attribute {name!r}; it may use its own variables only"
+                f"{line}: the template uses the attribute {name!r}; it may use only its own variables"
             )
         if isinstance(node, nodes.Call):
             called = getattr(node.node, "name", type(node.node).__name__.lower())
-            if called not in ("range", "getattr", "getitem"):  # of the last two is said what they reach for
-                raise InputError(f"{line}: the template calls {called!r}; it may call range only")
+            if called not in ("range", "getattr", "getitem"):  # the last two are reported as attributes
+                raise InputError(f"{line}: the template calls {called!r}; it may call only range")
         elif isinstance(node, nodes.Filter):
             if node.name not in _FILTERS:
                 allowed = ", ".join(sorted(_FILTERS))
                 raise InputError(f"{line}: the template uses the filter {node.name!r}; use one of {allowed}")
         elif isinstance(node, nodes.For) and "for" in inside:
-            raise InputError(f"{line}: the template has a loop within a loop")
+            raise InputError(f"{line}: the template nests loops; use one level of for")
         elif not isinstance(node, (*_STATEMENTS, *_EXPRESSIONS)):
             kind = type(node).__name__.lower()
-            raise InputError(f"{line}: the template uses {kind!r}, which a configuration has no need of")
+            raise InputError(f"{line}: the template uses {kind!r}, which is not allowed in a configuration")
         _check(node, where, (*inside, "for") if isinstance(node, nodes.For) else inside)

@@ -1,10 +1,11 @@
-"""TensorFlowASR's configurations, in both of its dialects, as configurations of the kit.
+"""Translate TensorFlowASR's configurations, in both of its formats, into asrlib's.
 
-The dialect of 2021 is plain YAML, that of 2023 a Jinja template of YAML with more keys; one
-reader takes both, since a key that both have means the same in both. The code behind them was
-not the same: ``OLD`` tells which one a file was written for. `asrlib.config.tensorflowasr_keys` says
-what a key becomes, or why it becomes nothing; docs/configuration.md has that as a table, and the values
-that TensorFlowASR's code supplies for keys a file leaves out. Lesson 10.
+The format of 2021 is plain YAML. The format of 2023 is a Jinja template of YAML with more keys. One
+reader handles both, because a key that both have means the same in both. The defaults in the code
+behind them differ, so the keys in ``OLD`` decide which year a file is for.
+`asrlib.config.tensorflowasr_keys` says what each key becomes, or why it has no effect.
+docs/configuration.md has the same as a table, with the values that TensorFlowASR's code supplies for
+missing keys. Lesson 10.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ _KINDS = {
 
 @dataclass
 class Translation:
-    """A file in the kit's form: ``content`` has the kit's sections, ``origins`` says which key of
-    the file a key of the kit's comes from, ``unused`` why keys of the file come to nothing.
+    """A TensorFlowASR file in asrlib's format.
+
+    ``content`` has asrlib's sections. ``origins`` maps an asrlib key to the key of the file that it comes
+    from. ``unused`` maps the keys of the file without effect to the reason.
     """
 
     content: dict[str, Any]
@@ -42,6 +45,7 @@ class Translation:
     unused: dict[str, str] = field(default_factory=dict)
 
     def set(self, ours: str, theirs: str, value: Any) -> None:
+        """Set the asrlib key ``ours`` ("section.key" or "key") to the value of the file's key ``theirs``."""
         section, _, key = ours.partition(".")
         if key:
             self.content[section][key] = value
@@ -50,26 +54,30 @@ class Translation:
         self.origins[ours] = theirs
 
     def warning(self) -> str:
-        """The keys without effect, those of one reason together; empty if there are none."""
+        """Return a text that lists the keys without effect, grouped by reason; empty if there are none."""
         reasons: dict[str, list[str]] = {}
         for key, reason in self.unused.items():
             reasons.setdefault(reason, []).append(key)
         return "; ".join(f"{', '.join(keys)} ({reason})" for reason, keys in reasons.items())
 
     def original(self, message: str) -> str:
-        """``message`` about a key of the kit's as one about the file's own."""
+        """Return ``message`` with asrlib's keys replaced by the keys of the file."""
         for ours, theirs in self.origins.items():
             message = message.replace(f"key {ours} is", f"key {theirs} is")
         return message
 
 
 def recognize(content: Any) -> bool:
-    """Whether this is TensorFlowASR's: one of its four sections tells."""
+    """Return whether ``content`` has any of the four sections of a TensorFlowASR configuration."""
     return isinstance(content, dict) and any(section in content for section in SECTIONS)
 
 
 def translate(content: dict[str, Any], where: str) -> Translation:
-    """Raises ``InputError``, naming file and key, for what is no ContextNet transducer."""
+    """Translate a TensorFlowASR configuration; ``where`` names the file in messages.
+
+    Raises ``InputError``, naming file and key, for a model that is not a ContextNet transducer and for
+    a value of the wrong type.
+    """
     theirs = dict(_flat(content, where))
     year = "2021" if any(f"{key}.".startswith(f"{old}.") for key in theirs for old in OLD) else "2023"
     result = Translation(_defaults(year))
@@ -80,7 +88,7 @@ def translate(content: dict[str, Any], where: str) -> Translation:
         elif key in NO_EFFECT:
             result.unused[key] = NO_EFFECT[key]
         elif key not in HONORED and key != BLOCKS:
-            result.unused[key] = "it is not known here"
+            result.unused[key] = "the key is unknown"
     _read_features(result, theirs, where)
     _read_tokenizer(result, theirs, where)
     _read_blocks(result, theirs, where, year)
@@ -94,7 +102,7 @@ def translate(content: dict[str, Any], where: str) -> Translation:
 
 
 def _defaults(year: str) -> dict[str, Any]:
-    """What TensorFlowASR's code of that year does where its files say nothing."""
+    """Return the values that TensorFlowASR's code of ``year`` uses for missing keys."""
     variant, padding = {"2021": ("tensorflowasr-2021", "same"), "2023": ("tensorflowasr", "causal")}[year]
     return {
         "features": {"normalize_signal": True},
@@ -117,7 +125,7 @@ def _defaults(year: str) -> dict[str, Any]:
 
 
 def _flat(node: dict[str, Any], where: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of everything below ``node``; lists stay as they are."""
+    """Yield (dotted key, value) for every leaf below ``node``; a list is a leaf."""
     for key, value in node.items():
         name = f"{prefix}{key}"
         section = any(known.startswith(f"{name}.") for known in (*HONORED, *NO_EFFECT))
@@ -133,7 +141,7 @@ def _read_features(result: Translation, theirs: dict[str, Any], where: str) -> N
     kind = theirs.get("speech_config.feature_type", "log_mel_spectrogram")
     if kind != "log_mel_spectrogram":
         raise InputError(
-            f"{where}: key speech_config.feature_type is {kind!r}; only log_mel_spectrogram is built here"
+            f"{where}: key speech_config.feature_type is {kind!r}; only log_mel_spectrogram is supported"
         )
     switches = []
     for key, usual in (("normalize_feature", True), ("normalize_per_feature", False)):
@@ -153,13 +161,13 @@ def _read_tokenizer(result: Translation, theirs: dict[str, Any], where: str) -> 
     result.set("tokenizer.kind", "decoder_config.type", kind)
     key = "decoder_config.reserved_tokens"
     reserved = theirs.get(key)
-    if isinstance(reserved, list):  # blank and <unk> have their places already
+    if isinstance(reserved, list):  # blank and <unk> already have their labels
         taken = ("<pad>", theirs.get("decoder_config.unknown_token", "<unk>"), "<unk>")
         reserved = [token for token in reserved if token not in taken]
     result.set("tokenizer.reserved", key, [] if reserved is None else reserved)
     key = "decoder_config.normalization_form"
     if theirs.get(key, "NFKC") != "NFKC":
-        result.unused[key] = "text is always brought into the form NFKC"
+        result.unused[key] = "text is always normalized to NFKC"
     key = "decoder_config.vocabulary"
     path = theirs.get(key)
     if path is None:
@@ -167,7 +175,7 @@ def _read_tokenizer(result: Translation, theirs: dict[str, Any], where: str) -> 
     if not Path(str(path)).is_file():
         result.unused[key] = f"there is no file {path}: the tokenizer is trained on the corpus"
     elif kind == "wordpieces" and Path(str(path)).suffix != ".model":
-        result.unused[key] = "word pieces are read from sentencepiece models, .model, only"
+        result.unused[key] = "word pieces can be read only from a sentencepiece model (.model)"
     else:
         result.set("tokenizer.file", key, path)
         if not sized:
@@ -177,7 +185,7 @@ def _read_tokenizer(result: Translation, theirs: dict[str, Any], where: str) -> 
 def _read_blocks(result: Translation, theirs: dict[str, Any], where: str, year: str) -> None:
     rows = theirs.get(BLOCKS)
     if not rows:
-        raise InputError(f"{where}: key {BLOCKS} is missing: only ContextNet transducers are built here")
+        raise InputError(f"{where}: key {BLOCKS} is missing; only ContextNet transducers are supported")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{where}: key {BLOCKS} is {str(rows)[:40]!r}; expected a list of sections")
     blocks = []
@@ -189,7 +197,7 @@ def _read_blocks(result: Translation, theirs: dict[str, Any], where: str, year: 
                 block[BLOCK_KEYS[key]] = value.lower() if isinstance(value, str) else value
                 result.origins[f"encoder.blocks[{number}].{BLOCK_KEYS[key]}"] = name
             else:
-                result.unused[name] = "it is not known here"
+                result.unused[name] = "the key is unknown"
         if "filters" not in block:
             raise InputError(f"{where}: key {BLOCKS}[{number}].filters is missing")
         blocks.append(block)
@@ -198,15 +206,15 @@ def _read_blocks(result: Translation, theirs: dict[str, Any], where: str, year: 
     for key, ours in BLOCK_KEYS.items():
         if short and ours in short:
             result.origins[f"encoder.{ours}"] = f"{BLOCKS}[].{key}"
-    # their model's width, and with it their schedule's, is that of the last block before alpha
+    # TensorFlowASR's schedule uses the width of the last block before alpha is applied
     width = blocks[-1]["filters"]
     result.content["training"]["schedule_width"] = width
-    if year == "2021" and isinstance(width, int) and width > 0:  # not in its files, but in its code
+    if year == "2021" and isinstance(width, int) and width > 0:  # set by its code, not by its files
         result.content["training"]["max_lr"] = 0.05 / math.sqrt(width)
 
 
 def _short(blocks: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The keys that describe the same blocks, if they are C0 … C22 of the paper."""
+    """Return the keys that describe the same blocks, or None if they are not C0 … C22 of the paper."""
     usual = {f.name: f.default for f in fields(BlockConfig) if f.default is not MISSING}
     described = [usual | block for block in blocks]
     shared = {key: described[0][key] for key in ("kernel", "activation", "padding")}

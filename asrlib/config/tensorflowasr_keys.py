@@ -1,11 +1,11 @@
-"""The keys of TensorFlowASR's configurations: what each becomes here, or why it becomes nothing.
+"""The keys of TensorFlowASR's configurations: what each becomes in asrlib, or why it has no effect.
 
-docs/configuration.md has both as a table, which a test holds against this one. Lesson 10.
+docs/configuration.md has the same as a table; a test checks that the two agree. Lesson 10.
 """
 
 BLOCKS = "model_config.encoder_blocks"
 
-# a key of theirs whose value is a key of ours as it is
+# TensorFlowASR keys whose value is copied unchanged to an asrlib key
 SAME = {
     "speech_config.sample_rate": "features.sample_rate",
     "speech_config.frame_ms": "features.window_ms",
@@ -51,7 +51,7 @@ SAME = {
     "learning_config.running_config.eval_interval_steps": "training.evaluate_every",
 }
 
-# a block's key of theirs, and ours
+# TensorFlowASR's key of a block, and asrlib's
 BLOCK_KEYS = {
     "nlayers": "layers",
     "kernel_size": "kernel",
@@ -62,7 +62,7 @@ BLOCK_KEYS = {
     "padding": "padding",
 }
 
-# a key of theirs that has a meaning here, and where
+# TensorFlowASR keys that have an effect, and the asrlib key that they set
 HONORED = {
     **SAME,
     "speech_config.feature_type": "features",
@@ -79,21 +79,21 @@ HONORED = {
     "learning_config.optimizer_config.beta_2": "training.betas[1]",
 }
 
-_CORPUS = "corpora are named on the command line, --corpus"
-_OUT = "everything is written into --out"
-_LEARNER = "it steers TensorFlow's word-piece learner, and sentencepiece is the one here"
-_BLANK = "blank is label 0 always"
-_UNKNOWN = "the unknown label is 1 always, and a transcript that would need it is an error"
-_KERNEL = "it chooses among Keras' kernels and changes no number"
-_DASHBOARD = "loss, learning rate and speed are logged every training.log_every steps, and nothing else"
+_CORPUS = "corpora are given on the command line (--corpus)"
+_OUT = "all output goes to --out"
+_LEARNER = "it controls TensorFlow's word-piece trainer; asrlib uses sentencepiece"
+_BLANK = "blank is always label 0"
+_UNKNOWN = "the unknown label is always 1; a transcript that would need it is an error"
+_KERNEL = "it selects a Keras kernel and does not change results"
+_DASHBOARD = "only loss, learning rate and speed are logged, every training.log_every steps"
 
-# a key of theirs that becomes nothing, and why
+# TensorFlowASR keys without effect, and the reason
 NO_EFFECT = {
     "decoder_config.blank_at_zero": _BLANK,
     "decoder_config.blank_index": _BLANK,
     "decoder_config.unknown_token": _UNKNOWN,
     "decoder_config.unknown_index": _UNKNOWN,
-    "decoder_config.lm_config": "a language model is given when decoding, --lm",
+    "decoder_config.lm_config": "a language model is given when decoding (--lm)",
     "decoder_config.max_unique_chars": _LEARNER,
     "decoder_config.num_iterations": _LEARNER,
     "decoder_config.train_files": "the tokenizer is trained on the transcripts of the corpus",
@@ -111,22 +111,26 @@ NO_EFFECT = {
             "stage": _CORPUS,
             "data_paths": _CORPUS,
             "tfrecords_dir": _CORPUS,
-            "metadata": "the longest lengths are found in the corpus",
-            "shuffle": "the train split is always shuffled as a whole, the others never",
-            "buffer_size": "the train split is always shuffled as a whole, the others never",
-            "cache": "audio is kept in memory as far as it fits",
-            "drop_remainder": "no utterance is left out of an epoch",
+            "metadata": "the maximum lengths are computed from the corpus",
+            "shuffle": "the train split is always shuffled as a whole; the others never are",
+            "buffer_size": "the train split is always shuffled as a whole; the others never are",
+            "cache": "audio is kept in memory as long as it fits",
+            "drop_remainder": "no utterance is dropped from an epoch",
         }.items()
     },
     "learning_config.running_config.outdir": _OUT,
     "learning_config.running_config.checkpoint.filepath": _OUT,
-    "learning_config.running_config.checkpoint.save_best_only": "the best weights and the last are kept",
-    "learning_config.running_config.checkpoint.save_weights_only": "the optimiser is kept beside the weights",
+    "learning_config.running_config.checkpoint.save_best_only": (
+        "the best weights and the last checkpoint are always kept"
+    ),
+    "learning_config.running_config.checkpoint.save_weights_only": (
+        "the optimizer state is always saved with the weights"
+    ),
     "learning_config.running_config.checkpoint.save_freq": "training.checkpoint_every counts steps",
     "learning_config.running_config.checkpoint.options.experimental_enable_async_checkpoint": (
-        "training goes on when a checkpoint is complete"
+        "training waits until a checkpoint is complete"
     ),
-    "learning_config.running_config.backup_and_restore.backup_dir": f"{_OUT}; --resume goes on from there",
+    "learning_config.running_config.backup_and_restore.backup_dir": f"{_OUT}; --resume continues from there",
     "learning_config.running_config.tensorboard.log_dir": _OUT,
     "learning_config.running_config.tensorboard.write_graph": _DASHBOARD,
     "learning_config.running_config.tensorboard.write_images": _DASHBOARD,
@@ -134,7 +138,7 @@ NO_EFFECT = {
     "learning_config.running_config.tensorboard.profile_batch": _DASHBOARD,
 }
 
-# keys that the code of 2023 no longer had: a file with one of them is of 2021
+# keys that the code of 2023 no longer has: a file with one of them is of 2021
 OLD = (
     "speech_config.normalize_per_feature",
     "decoder_config.blank_at_zero",

@@ -1,1 +1,1 @@
-"""From recordings, synthetic or real, to batches."""
+"""From synthetic or real recordings to batches."""

@@ -1,4 +1,4 @@
-"""The next batch is made in a thread while the one before it is trained on. Lesson 09."""
+"""Prefetching: a thread makes the next batch while the current one trains. Lesson 09."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ _END = object()
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield ``items`` in their order, with the next one being made meanwhile in a thread of its own.
+    """Yield ``items`` in order while a thread makes the next one.
 
-    An error in making an item is raised when its turn has come. Whoever stops early closes the thread.
+    An error raised while making an item is raised when that item is due. To stop early, close the generator;
+    this ends the thread.
     """
-    # a thread has its own switch for numbers too small to be normal
+    # the setting to flush denormal numbers to zero is per thread
     switch = dict(initializer=torch.set_flush_denormal, initargs=(True,))
     with ThreadPoolExecutor(1, "one-ahead", **switch) as thread:
         coming = thread.submit(next, items, _END)

@@ -1,6 +1,7 @@
-"""Read audio files: decode to mono samples, and say in one line what is wrong with a file.
+"""Read audio files as mono samples, and report a bad file in one line.
 
-    read_audio(path)    samples and rate of a WAV, FLAC, OGG or MP3 file
+    read_audio(path)    samples and sample rate of a WAV, FLAC, OGG or MP3 file
+    audio_blocks(path)  the same samples, block by block, for recordings of hours
     cut_audio(cut)      samples of a lhotse cut
     audio_info(path)    length, rate and channels from the header, after checks that need no decoding
 
@@ -9,8 +10,9 @@ Lesson 01 (waveforms).
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -22,23 +24,51 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
 
 
 def read_audio(path: str | os.PathLike) -> tuple[Float[np.ndarray, " samples"], int]:
-    """Decode a WAV, FLAC, OGG or MP3 file to ``(samples in [-1, 1], rate in Hz)``; channels are averaged.
+    """Decode a WAV, FLAC, OGG or MP3 file. Lesson 01.
 
-    Raises InputError for a file that is missing, empty, no audio, truncated, or holds NaN (lesson 01).
+    Returns float32 samples in [-1, 1], averaged over channels, and the sample rate in Hz. Raises
+    ``InputError`` for a file that is missing, empty, not audio or truncated, and for samples that are NaN or
+    infinite.
     """
     info = audio_info(Path(path))
     return _decode(str(path), str(path), 0, info.frames), info.samplerate
 
 
-def cut_audio(cut: "lhotse.cut.Cut") -> Float[np.ndarray, " samples"]:
-    """Return the samples of a cut at its own rate, mono float32: ``cut.load_audio()`` without its overhead.
+def audio_blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Float[np.ndarray, " samples"]]:
+    """Yield what ``read_audio`` returns in blocks of ``seconds``, with no more than one in memory.
 
-    Raises InputError, naming the file, when fewer samples can be decoded than its header announces.
+    Raises InputError as ``read_audio`` does, a damaged file's at the block that cannot be decoded.
     """
-    recording = getattr(cut, "recording", None)
+    import soundfile
+
+    path, found = Path(path), 0
+    info = audio_info(path)
+    try:
+        with soundfile.SoundFile(str(path)) as audio:
+            for block in audio.blocks(
+                max(1, round(seconds * info.samplerate)), dtype="float32", always_2d=True
+            ):
+                found += len(block)
+                yield _mono(str(path), block)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise InputError(
+            f"{path}: cannot be decoded to its end ({first_line(error)}); copy it again"
+        ) from None
+    if found < info.frames:
+        raise _truncated(str(path), found, info.frames)
+
+
+def cut_audio(cut: "lhotse.cut.Cut") -> Float[np.ndarray, " samples"]:
+    """Return the samples of a cut, at its own sample rate.
+
+    The samples are float32 and averaged over channels. This is ``cut.load_audio()`` without lhotse's
+    overhead. Raises ``InputError``, naming the file, if the audio cannot be read or has fewer samples than
+    its header says.
+    """
+    recording: Any = getattr(cut, "recording", None)
     simple = recording is not None and not recording.transforms and len(recording.sources) == 1
     if simple and recording.num_channels > 1:
-        simple = cut.channel == recording.channel_ids  # not one of a recording's channels
+        simple = cut.channel == recording.channel_ids  # the cut has all channels of the recording
     if not simple or recording.sources[0].type not in ("file", "memory"):
         try:
             return cut.load_audio().mean(axis=0, dtype=np.float32)
@@ -50,7 +80,7 @@ def cut_audio(cut: "lhotse.cut.Cut") -> Float[np.ndarray, " samples"]:
     return _decode(file, recording.id if isinstance(source, bytes) else source, first, cut.num_samples)
 
 
-def _decode(file, name: str, first: int, count: int) -> np.ndarray:
+def _decode(file: Any, name: str, first: int, count: int) -> np.ndarray:
     import soundfile
 
     try:
@@ -65,19 +95,27 @@ def _decode(file, name: str, first: int, count: int) -> np.ndarray:
             f"{name}: cannot be decoded to its end ({first_line(error)}); copy it again"
         ) from None
     if len(samples) < count:
-        raise InputError(
-            f"{name}: truncated, {len(samples):,} of {count:,} samples can be decoded; copy it again"
-        )
+        raise _truncated(name, len(samples), count)
+    return _mono(name, samples)
+
+
+def _truncated(name: str, found: int, announced: int) -> InputError:
+    return InputError(f"{name}: truncated, {found:,} of {announced:,} samples can be decoded; copy it again")
+
+
+def _mono(name: str, samples: np.ndarray) -> np.ndarray:
+    """Average the channels of (samples, channels)."""
     samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not np.isfinite(samples).all():
-        raise InputError(f"{name}: holds samples that are no numbers (NaN or infinity); save it again")
+        raise InputError(f"{name}: contains NaN or infinite samples; export it again")
     return np.ascontiguousarray(samples)
 
 
-def audio_info(path: Path):
-    """Return the file's header as ``soundfile.info`` reads it: frames, samplerate, channels, format.
+def audio_info(path: Path) -> Any:
+    """Return a file's header as ``soundfile.info`` reads it: frames, samplerate, channels, format.
 
-    Raises InputError for a file that is missing, empty, a folder, no audio, or cut off.
+    ``frames`` are samples per channel. Raises ``InputError`` for a file that is missing, empty, a folder, not
+    audio or truncated, and for a header without a length.
     """
     import soundfile
 
@@ -93,19 +131,19 @@ def audio_info(path: Path):
         info = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError) as error:
         raise InputError(
-            f"{path}: no audio that can be read ({first_line(error)}); give WAV, FLAC, OGG or MP3"
+            f"{path}: cannot be read as audio ({first_line(error)}); give WAV, FLAC, OGG or MP3"
         ) from None
     if _is_cut_off(path, size, info.format):
         raise InputError(f"{path}: truncated, the file ends before its last sample; copy it again")
     if info.frames == 0:
         raise InputError(f"{path}: the file holds no samples; copy it again")
-    if info.frames > 2**40:  # a program that wrote into a pipe
-        raise InputError(f"{path}: its header does not say how long it is; convert it anew, into a file")
+    if info.frames > 2**40:  # written by a program into a pipe
+        raise InputError(f"{path}: the header does not give the length; convert it again, to a file")
     return info
 
 
 def _is_cut_off(path: Path, size: int, format: str) -> bool:
-    """Return whether the container ends too early: WAV and Ogg files that do decode without an error."""
+    """Return whether a WAV or Ogg container ends too early. Such files decode without an error."""
     if format not in ("WAV", "WAVEX", "OGG"):
         return False
     with open(path, "rb") as file:
@@ -117,7 +155,7 @@ def _is_cut_off(path: Path, size: int, format: str) -> bool:
                 return True
             segments = tail[page + 27 : page + 27 + tail[page + 26]]
             complete = len(tail) >= page + 27 + tail[page + 26] + sum(segments)
-            return not (complete and tail[page + 5] & 4)  # 4: the flag of a stream's last page
+            return not (complete and tail[page + 5] & 4)  # 4 flags the last page of a stream
         file.seek(12)
         while len(header := file.read(8)) == 8:
             length = int.from_bytes(header[4:], "little")

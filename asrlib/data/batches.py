@@ -1,4 +1,4 @@
-"""From cuts to padded tensors: label numbers, waveforms, and their lengths. Lesson 09.
+"""From cuts to padded tensors: waveforms, label numbers, and their lengths. Lesson 09.
 
 ``asrlib.data.samplers`` chooses the cuts of a batch, ``asrlib.data.audio_cache`` reads them, and
 ``asrlib.signal.augment_policy`` augments the result.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Batch:
-    """Padded waveforms (lengths in samples) and label numbers, with the utterances' ids."""
+    """Zero-padded waveforms and label numbers of some utterances. ``lengths`` are in samples."""
 
     ids: list[str]
     waveforms: Float[Tensor, "batch samples"]
@@ -37,8 +37,8 @@ class Batch:
 def encode_corpus(cuts: Iterable[Cut], tokenizer: Tokenizer) -> dict[str, list[int]]:
     """Return the label numbers of every cut, by id.
 
-    All of them before training starts, so that a transcript the tokenizer cannot encode is found at once.
-    Raises InputError, naming the utterance, for such a transcript, an empty one, and an id used twice.
+    Training calls it once before it starts, so that a transcript that cannot be encoded is found at once.
+    Raises ``InputError``, naming the utterance, for such a transcript, an empty one, and an id used twice.
     """
     encoded: dict[str, list[int]] = {}
     for cut in cuts:
@@ -62,10 +62,11 @@ def collate(
     padding: tuple[int, int] | None = None,
     pin: bool = False,
 ) -> Batch:
-    """Return the padded batch of some cuts.
+    """Collate cuts into a padded batch.
 
-    audio: their waveforms. labels: label numbers by id. speed: a factor for each cut. padding: samples and
-    labels to pad to, at least. pin: put the waveforms where a GPU can fetch them while the host goes on.
+    ``audio`` loads the waveforms. ``labels`` are label numbers by id. ``speed`` holds a speed factor for each
+    cut. ``padding`` is the least number of samples and of labels to pad to. ``pin`` puts the waveforms into
+    pinned memory, from which a GPU copies while the host continues.
     """
     waveforms = [audio.load(cut) for cut in cuts]
     if speed is not None:
@@ -82,7 +83,7 @@ def collate(
 
 
 def _padded(rows: list[Tensor], size: int, pin: bool = False) -> Tensor:
-    """Stack rows of the longest one's length, at least ``size``, filled up with zeros."""
+    """Stack rows, zero-padded to the length of the longest one and at least to ``size``."""
     size = max(size, *(len(row) for row in rows))
     out = torch.zeros(len(rows), size, dtype=rows[0].dtype, pin_memory=pin)
     for place, row in zip(out, rows, strict=True):

@@ -1,4 +1,4 @@
-"""The folder in which rendered and downloaded corpora are kept, and a lock for those who write there."""
+"""The folder for rendered and downloaded corpora, and a lock for the processes that write there."""
 
 import contextlib
 import os
@@ -10,16 +10,16 @@ from asrlib.errors import InputError, first_line
 
 
 def cache_folder() -> Path:
-    """Return the folder of rendered and downloaded corpora: ASRLIB_CACHE, or else ``~/.cache/asrlib``."""
+    """Return the folder for rendered and downloaded corpora: ASRLIB_CACHE, or ``~/.cache/asrlib``."""
     return Path(os.environ.get("ASRLIB_CACHE") or Path.home() / ".cache" / "asrlib")
 
 
 @contextlib.contextmanager
 def one_process_at_a_time(folder: Path) -> Iterator[None]:
-    """Let one process make ``folder``; the others wait. A lock ends with its process.
+    """Lock ``folder``, so that one process makes it while the others wait.
 
-    Where there are no such locks (Windows) two processes may both write, and the first to finish wins.
-    Raises InputError when the folder's parent cannot be written.
+    The lock is released when its process ends. Windows has no such locks; there two processes may both write,
+    and the first to finish wins. Raises ``InputError`` if the folder's parent cannot be written.
     """
     try:
         import fcntl
@@ -36,6 +36,6 @@ def one_process_at_a_time(folder: Path) -> Iterator[None]:
         ) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in folder.parent.glob(f".{folder.name}-*"):  # drafts of a process that was killed
+        for leftover in folder.parent.glob(f".{folder.name}-*"):  # drafts left over from a killed process
             shutil.rmtree(leftover, ignore_errors=True)
         yield

@@ -1,4 +1,4 @@
-"""Connected digits: isolated digit recordings of a speaker strung into utterances. Lesson 09."""
+"""Connected digits: utterances joined from isolated digit recordings of a speaker. Lesson 09."""
 
 import io
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from asrlib.data.audio import cut_audio
 from asrlib.data.grammar import DIGITS
 from asrlib.data.manifest import alignment_items
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -20,19 +21,24 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
 def connected_digits(
     corpus: "lhotse.CutSet", speakers: Sequence[str] | None = None, n: int = 1000, seed: int = 0
 ) -> "lhotse.CutSet":
-    """String isolated digit recordings into ``n`` utterances of 1 to 7 digits by one speaker (lesson 09).
+    """Join isolated digit recordings into ``n`` utterances of 1 to 7 digits, each by one speaker. Lesson 09.
 
-    corpus: cuts, of which those whose text is one digit word are used. speakers: whose (None: all), in turn.
-    Between digits there is a pause of 0.05 to 0.4 s or, one time in four, none; pauses carry the recordings'
-    own noise, as digital silence would mark the boundaries. Recordings are trimmed to their speech.
-    The audio lives in memory at the recordings' rate; ``alignment["word"]`` holds the words' times.
-    The same arguments give the same utterances. Raises InputError for an unknown speaker, one without
-    recordings of a digit, mixed sampling rates, or n below 1.
+    Only those cuts of ``corpus`` whose text is a single digit word are used. ``speakers`` take turns; None
+    means all speakers. Recordings are trimmed to their speech. Three in four pauses between digits last 0.05
+    to 0.4 s, the others 0 s. Pauses contain the recordings' own noise, because digital silence would mark the
+    boundaries.
+
+    The audio is held in memory at the recordings' sample rate. ``alignment["word"]`` holds the words' times
+    in seconds. The same arguments give the same utterances.
+
+    Raises ``InputError`` for an unknown speaker, a speaker without a digit recording, mixed sample rates, or
+    ``n`` below 1.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     if n < 1:
-        raise InputError(f"connected_digits: n={n}; at least one utterance must be asked for")
+        raise InputError(f"connected_digits: n is {n}; it must be at least 1")
     takes = _digit_recordings(corpus, speakers)
     chosen = list(takes) if speakers is None else list(speakers)
     rate = _common_rate([cut for words in takes.values() for cuts in words.values() for cut in cuts])
@@ -44,7 +50,7 @@ def connected_digits(
         }
         for speaker in dict.fromkeys(chosen[:n])
     }
-    noise = {  # from all of a speaker's recordings, as they share a background
+    noise = {  # from all of a speaker's recordings, which share a background
         speaker: _background([take for some in words.values() for take in some])
         for speaker, words in trimmed.items()
     }
@@ -62,7 +68,7 @@ def connected_digits(
 
 
 def _digit_recordings(corpus: "lhotse.CutSet", speakers: Sequence[str] | None) -> dict[str, dict[str, list]]:
-    """Return cuts of one digit word, by speaker and word. speakers: whose (None: all, sorted)."""
+    """Return the cuts of one digit word, by speaker and word. ``speakers`` None: all, sorted."""
     takes: dict[str, dict[str, list]] = {}
     everyone = set()
     for cut in corpus:
@@ -73,7 +79,7 @@ def _digit_recordings(corpus: "lhotse.CutSet", speakers: Sequence[str] | None) -
             takes.setdefault(str(supervision.speaker), {}).setdefault(word, []).append(cut)
     chosen = sorted(takes) if speakers is None else list(speakers)
     if not chosen:
-        raise InputError("connected_digits: no cut of the corpus is one digit word (zero to nine)")
+        raise InputError("connected_digits: no cut of the corpus is a single digit word (zero to nine)")
     for speaker in chosen:
         if speaker not in everyone:
             raise InputError(
@@ -81,7 +87,7 @@ def _digit_recordings(corpus: "lhotse.CutSet", speakers: Sequence[str] | None) -
                 f"the corpus has {', '.join(sorted(everyone)[:20])}"
             )
         if speaker not in takes:
-            raise InputError(f"connected_digits: speaker {speaker!r} has no recording of one digit word")
+            raise InputError(f"connected_digits: speaker {speaker!r} has no recording of a single digit word")
     return {speaker: takes[speaker] for speaker in chosen}
 
 
@@ -89,7 +95,7 @@ def _common_rate(cuts: list) -> int:
     rates = {cut.sampling_rate for cut in cuts}
     if len(rates) > 1:
         raise InputError(
-            f"connected_digits: the recordings have several sampling rates, {sorted(rates)} Hz; "
+            f"connected_digits: the recordings have several sample rates, {sorted(rates)} Hz; "
             "resample them to one (CutSet.resample)"
         )
     return rates.pop()
@@ -97,16 +103,16 @@ def _common_rate(cuts: list) -> int:
 
 @dataclass
 class _Take:
-    """A recording of one digit, trimmed: ``samples[before:-after]`` is speech, the rest background."""
+    """A trimmed recording of one digit: ``samples[before:-after]`` is speech, the rest background."""
 
     samples: np.ndarray
     before: int  # samples
     after: int  # samples
-    noise: np.ndarray  # amplitude of its quietest tenth at equally spaced frequencies from 0 to rate / 2
+    noise: np.ndarray  # amplitude spectrum of its quietest tenth, evenly spaced from 0 to rate / 2
 
 
 def _trim(samples: np.ndarray, rate: int) -> _Take:
-    """Keep the speech and 30 ms around it; take the spectrum of the noise from the quietest tenth."""
+    """Trim a recording to its speech and 30 ms around it; measure the noise in its quietest tenth."""
     hop = rate // 100
     frames = samples[: len(samples) // hop * hop].reshape(-1, hop)
     if not len(frames):
@@ -121,8 +127,9 @@ def _trim(samples: np.ndarray, rate: int) -> _Take:
 
 
 def _background(takes: list[_Take]) -> np.ndarray:
-    """Return the spectrum of a speaker's background, amplitudes from 0 to rate / 2: the median over the
-    quieter half of the recordings, as one that was trimmed closely holds nothing but speech.
+    """Return the amplitude spectrum of a speaker's background, from 0 to rate / 2.
+
+    It is the median over the quieter half of the recordings: a closely trimmed one contains only speech.
     """
     loudness = [np.sqrt((take.noise**2).mean()) for take in takes]
     quieter = np.argsort(loudness)[: -(-len(takes) // 2)]
@@ -132,16 +139,18 @@ def _background(takes: list[_Take]) -> np.ndarray:
 def _string(
     parts: list[tuple[str, _Take]], noise: np.ndarray, rate: int, draw: np.random.Generator
 ) -> tuple[np.ndarray, list]:
-    """Lay recordings one after another over background noise; each one fades in and out within 5 ms.
+    """Join recordings over background noise, each faded in and out within 5 ms.
 
-    Returns the samples, and ``(word, start, end)`` in seconds.
+    Returns the samples, and ``(word, start, end)`` tuples in seconds.
     """
     pauses = np.where(draw.random(len(parts) + 1) < 0.25, 0.0, draw.uniform(0.05, 0.4, len(parts) + 1))
     pauses[[0, -1]] = draw.uniform(0.05, 0.3, 2)
     gaps = np.round(pauses * rate).astype(int)
     total = int(gaps.sum()) + sum(len(take.samples) for _, take in parts)
-    # white noise with the spectrum of the recordings' own: any other noise would mark the pauses
-    padded = 1 << (total - 1).bit_length()  # a power of two: other transforms can be ten times slower
+    # shape white noise like the recordings' own noise: any other noise would mark the pauses
+    padded = (
+        1 << (total - 1).bit_length()
+    )  # a power of two: transforms of other sizes can be ten times slower
     spectrum = np.fft.rfft(draw.standard_normal(padded))
     grid = np.linspace(0, 1, len(spectrum))
     shape = np.interp(grid, np.linspace(0, 1, len(noise)), noise)
@@ -160,9 +169,12 @@ def _string(
 
 def _memory_cut(key: str, samples: np.ndarray, rate: int, speaker: str, words: list) -> "lhotse.cut.MonoCut":
     import soundfile
-    from lhotse import Recording, SupervisionSegment
-    from lhotse.audio import AudioSource
-    from lhotse.cut import MonoCut
+
+    with extra("train"):
+        from lhotse import Recording, SupervisionSegment
+        from lhotse.audio import AudioSource
+
+        from asrlib.data.clip import Clip
 
     buffer = io.BytesIO()
     pcm = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
@@ -184,6 +196,6 @@ def _memory_cut(key: str, samples: np.ndarray, rate: int, speaker: str, words: l
         speaker=speaker,
         alignment=alignment_items({"word": words}),
     )
-    return MonoCut(
+    return Clip(
         id=key, start=0.0, duration=seconds, channel=0, supervisions=[supervision], recording=recording
     )

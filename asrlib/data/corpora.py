@@ -1,17 +1,18 @@
 """Corpora: utterances with their texts, speakers and times, as lhotse ``CutSet``s.
 
     load_corpus("digits", "train")     connected digits, synthesized offline (also: "commands", "sentences")
-    load_corpus("librispeech", "dev")  a public corpus; ``download=True`` fetches what is not there
+    load_corpus("librispeech", "dev")  a public corpus; ``download=True`` downloads what is missing
     load_corpus(folder, "test")        a folder of recordings with manifest.tsv, or of Shar shards
     load_corpora(names, "train")       several corpora, one after another
-    clips()                            the few clips that come with the kit
+    clips()                            the few clips that ship with asrlib
 
-A *cut* is one utterance: ``cut.supervisions[0]`` has ``text``, ``speaker`` and, where times are known,
-``alignment["word"]`` and ``alignment["phone"]`` (lists of lhotse ``AlignmentItem``: symbol, start, duration
-in seconds); ``cut.custom["split"]`` is ``train``, ``dev`` or ``test``.
+A *cut* is one utterance. With one channel it is a ``Clip``: ``cut.text``, ``cut.speaker``, ``cut.audio``
+and, if times are known, ``cut.words`` and ``cut.phones``. lhotse keeps them in ``cut.supervisions[0]``.
+``cut.custom["split"]`` is the name of its split, such as ``train``, ``dev`` or ``test``.
 
-A new corpus is one entry of ``asrlib.data.synthetic.SYNTHETIC`` or ``asrlib.data.public.PUBLIC``, or another
-object with the methods of ``Corpus`` in ``CORPORA``. Lessons 01 (waveforms) and 09 (training) load corpora.
+To add a corpus, add an entry to ``asrlib.data.synthetic.SYNTHETIC`` or ``asrlib.data.public.PUBLIC``, or any
+object with the methods of ``Corpus`` to the registry below; docs/extending.md adds one. Lessons 01
+(waveforms) and 09 (training) load corpora.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from asrlib.data.public import PUBLIC
 from asrlib.data.shar import is_shar, load_shar, shar_splits
 from asrlib.data.synthetic import SYNTHETIC
 from asrlib.errors import InputError
+from asrlib.extras import extra, require
 from asrlib.files import assets
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
@@ -34,55 +36,83 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
 
 @runtime_checkable
 class Corpus(Protocol):
-    """What the registry holds. ``out`` is a folder to keep the corpus in; None: its place in the cache."""
-
-    name: str
-    license: str
+    """An entry of the registry. ``out`` is the folder that holds the corpus; None means the cache."""
 
     @property
-    def splits(self) -> Collection[str]: ...
+    def name(self) -> str: ...
+
+    @property
+    def license(self) -> str: ...
+
+    @property
+    def splits(self) -> Collection[str]:
+        """The names of the splits."""
 
     def folder(self, out: str | Path | None = None) -> Path:
-        """Return the folder the corpus is kept in."""
+        """Return the folder that holds the corpus."""
 
     def prepare(self, out: str | Path | None = None) -> Path:
-        """Render or download what is not there yet; return the folder."""
+        """Render or download what is missing; return the folder."""
 
     def load(self, split: str | None = None, out: str | Path | None = None) -> lhotse.CutSet:
-        """Return the utterances of a split (None: of train, dev and test)."""
+        """Return the utterances of a split. None means train, dev and test together."""
 
 
-# the registry
-CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (*SYNTHETIC, *PUBLIC)}
+_BUILT_IN: tuple[Corpus, ...] = (
+    *SYNTHETIC,
+    *PUBLIC,
+)
+CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _BUILT_IN}
+
+
+def register_corpus(corpus: Corpus) -> Corpus:
+    """Make ``load_corpus(corpus.name)`` load this corpus; returns it.
+
+    Raises ``InputError`` unless ``corpus`` has the methods of ``Corpus`` and a name that, in any spelling, no
+    other corpus has.
+    """
+    if not isinstance(corpus, Corpus):
+        parts = "name", "license", "splits", "folder", "prepare", "load"
+        lacking = ", ".join(part for part in parts if not hasattr(corpus, part))
+        raise InputError(f"{type(corpus).__name__} is not a corpus: it lacks {lacking}")
+    taken = {_spelling(name) for name, other in CORPORA.items() if other is not corpus}
+    if not corpus.name or _spelling(corpus.name) in taken:
+        raise InputError(
+            f"a corpus cannot be called {corpus.name!r}; use another name than {', '.join(CORPORA)}"
+        )
+    CORPORA[corpus.name] = corpus
+    return corpus
 
 
 def load_corpus(
     name_or_folder: str | os.PathLike, split: str | None = None, download: bool = False
 ) -> lhotse.CutSet:
-    """Load a corpus of the registry, or a folder; ``split=None`` loads everything (lessons 01, 09).
+    """Load a split of a corpus, given by name or folder; ``split=None`` loads everything. Lessons 01 and 09.
 
-    ``digits``, ``commands`` and ``sentences`` are synthesized on first use (some seconds to a minute) and
-    kept in the cache (``ASRLIB_CACHE``, or ``~/.cache/asrlib``). No voice of one split is in another:
-    timbres, not only accents, are disjoint.
+    Synthetic corpora (``digits``, ``commands``, ``sentences``) are rendered on first use, which takes some
+    seconds to a minute, and kept in the cache (``ASRLIB_CACHE``, or ``~/.cache/asrlib``). No two splits share
+    a voice: timbres, not only accents, are disjoint.
 
-    Public corpora (``librispeech``, ``speech-commands``, ...) are read from the cache. With ``download=True``
-    what is not there is downloaded, verified by hash and prepared first. Case, hyphens and underscores in a
-    name do not matter.
+    Public corpora (``librispeech``, ``speech-commands``, ...) are read from the cache. With
+    ``download=True``, what is missing is first downloaded, verified by hash and prepared. Case, hyphens and
+    underscores in a name do not matter.
 
-    A folder with ``manifest.tsv`` is split by its column ``split``; without one by speaker, about 80/10/10,
-    in the order of a hash of their names (so it never changes, and three speakers are enough); below three
-    speakers by utterance in the same way. A folder of Shar shards (``asrlib data --shar``) is read as it is
-    needed, for corpora larger than memory. A folder called like a corpus is given as ``./digits``.
+    A folder with ``manifest.tsv`` is split by its column ``split``. Without that column it is split by
+    speaker, about 80/10/10, in the order of a hash of the speakers' names, so that the splits never change.
+    With fewer than three speakers it is split by utterance in the same way. A folder of Shar shards (``asrlib
+    data --shar``) is read lazily, for corpora larger than memory. Write ``./digits`` for a folder that has
+    the name of a corpus.
 
-    Raises InputError for an unknown name or split, a public corpus that was not downloaded (naming the
-    command and the size), no network, a manifest that is missing, lacks a column or has a malformed row or an
-    empty text (naming file and line), and audio that is missing, empty or no audio. Samples are decoded only
-    in ``cut_audio``.
+    Raises ``InputError`` for an unknown name or split; for a public corpus that was not downloaded, naming
+    the command and the size; if there is no network; for a manifest that is missing, lacks a column, or has a
+    malformed row or an empty text, naming the file and line; and for audio files that are missing, empty or
+    not audio. Samples are not decoded here but in ``cut_audio``.
     """
+    require("train", "lhotse")  # before a corpus is rendered or downloaded
     name = os.fspath(name_or_folder)
     corpus = _registered(name)
     if corpus is not None:
-        # better said before hours of download than after
+        # check before a download that takes hours, not after
         if split is not None and split not in corpus.splits:
             raise InputError(f"{corpus.name} has no split {split!r}; it has {', '.join(corpus.splits)}")
         if download:
@@ -93,16 +123,18 @@ def load_corpus(
 
 
 def load_corpora(names: Sequence[str], split: str | None, optional: bool = False) -> lhotse.CutSet | None:
-    """Load a split of several corpora, one after another; with ``optional`` None where none has the split.
+    """Load a split of several corpora, one after another.
 
-    The ids of several corpora's utterances start with the corpus' name. A folder of shards is streamed, so it
-    can only be loaded alone. Raises InputError as ``load_corpus`` does.
+    With ``optional``, corpora without the split are skipped, and the result is None if none has it. With
+    several corpora, the ids of the utterances start with the name of their corpus. A folder of shards is
+    streamed and can only be loaded alone. Raises ``InputError`` as ``load_corpus`` does.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     for name in names:
         if len(names) > 1 and _registered(name) is None and is_shar(name):
-            raise InputError(f"{name} holds Shar shards: it can only be given alone")
+            raise InputError(f"{name} holds Shar shards: give it without other corpora")
     wanted = [name for name in names if not optional or split in corpus_splits(name)]
     if not wanted:
         return None
@@ -115,7 +147,7 @@ def load_corpora(names: Sequence[str], split: str | None, optional: bool = False
 
 
 def corpus_splits(name_or_folder: str | os.PathLike) -> list[str]:
-    """Return the names of a corpus' splits. Raises InputError as ``load_corpus`` does."""
+    """Return the names of a corpus's splits. Raises ``InputError`` as ``load_corpus`` does."""
     name = os.fspath(name_or_folder)
     corpus = _registered(name)
     if corpus is not None:
@@ -125,7 +157,10 @@ def corpus_splits(name_or_folder: str | os.PathLike) -> list[str]:
 
 
 def find_corpus(name: str) -> Corpus:
-    """Return the registry's entry. Raises InputError, naming all of them, for an unknown name."""
+    """Return the registry's entry for a name.
+
+    Raises ``InputError``, which lists all names, for an unknown one.
+    """
     corpus = _registered(name)
     if corpus is None:
         raise InputError(f"no corpus {name!r}; there are {', '.join(CORPORA)}")
@@ -133,7 +168,7 @@ def find_corpus(name: str) -> Corpus:
 
 
 def summary(corpus: Corpus, out: str | Path | None = None) -> str:
-    """Return where a prepared corpus lies, utterances and hours of each split, and its license, as text."""
+    """Return a prepared corpus's folder, utterances and hours per split, and license, as text."""
     lines = [f"{corpus.name} in {corpus.folder(out)}"]
     for split in corpus.splits:
         seconds = [cut.duration for cut in corpus.load(split, out)]
@@ -144,18 +179,19 @@ def summary(corpus: Corpus, out: str | Path | None = None) -> str:
 def clips() -> lhotse.CutSet:
     """Return the kit's own clips, with word and phone times (lesson 00); the same samples everywhere.
 
-    They lie in ``data/clips`` of the checkout, or in ``clips`` of the folder that ASRLIB_DATA names.
+    They come with the package; ASRLIB_DATA may name another folder that holds ``clips``.
     """
     folder = assets() / "clips"
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout"
+            f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout, or"
+            " install asrlib again"
         )
     return load_folder(folder)
 
 
 def _registered(name: str) -> Corpus | None:
-    """Return the entry of a name in any spelling; a folder is taken before a name in another spelling."""
+    """Return the entry for a name in any spelling. A folder takes precedence over an inexact spelling."""
     if name in CORPORA or Path(name).is_dir():
         return CORPORA.get(name)
     spellings = {_spelling(known): corpus for known, corpus in CORPORA.items()}

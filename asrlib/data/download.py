@@ -1,11 +1,11 @@
-"""Files from the network: downloaded, resumed, verified, unpacked; whole or not at all. Lesson 09.
+"""Download files, resume, verify and unpack them, each completely or not at all. Lesson 09.
 
-1. A file is downloaded to ``NAME.part``; a broken download is resumed.
-2. Its hash is compared with the published one, and only then does it get its name; a file that was put
-   there by other means is verified just the same.
-3. Archives are unpacked beside their final place and renamed when complete.
+1. A file is downloaded to ``NAME.part``. An interrupted download is resumed.
+2. Its hash is compared with the published one before it gets its final name. A file that was put there by
+   other means is verified as well.
+3. An archive is unpacked beside its final place and renamed when complete.
 
-So whatever has its final name is whole, and an interrupted call is simply repeated.
+Therefore, whatever has its final name is complete. After an interruption, call the function again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 
 from asrlib.errors import InputError
 
-_TIMEOUT = 60  # seconds without a single byte before a server counts as gone
+_TIMEOUT = 60  # seconds without a single byte before giving up on a server
 _NETWORK_ERRORS = (
     urllib.error.URLError,
     http.client.HTTPException,
@@ -41,9 +41,9 @@ _NETWORK_ERRORS = (
 class Remote:
     """A file to download.
 
-    ``path`` is its place relative to the corpus' folder. ``checksum`` is its published hash, ``sha256:…`` or
-    ``md5:…``; ``git:…`` and ``lfs:…`` are a git blob's id and that of the git-lfs pointer which stands for
-    the file. ``size`` is in bytes, 0 where it is not known.
+    ``path`` is its path relative to the corpus's folder. ``checksum`` is its published hash: ``sha256:…``,
+    ``md5:…``, ``git:…`` (the id of its git blob) or ``lfs:…`` (the id of the blob of its git-lfs pointer).
+    ``size`` is in bytes; 0 means unknown.
     """
 
     url: str
@@ -53,10 +53,10 @@ class Remote:
 
 
 def obtain(folder: Path, remotes: Iterable[Remote], by_hand: str = "") -> None:
-    """Download what is missing and verify every file, also those that were brought by other means.
+    """Download what is missing in ``folder`` and verify every file, also those that were there before.
 
-    ``by_hand`` names another way to get all of them, for the error message. Raises InputError, one line, for
-    no network or a server's refusal, a wrong hash, and a full or read-only disk.
+    ``by_hand`` describes another way to get the files, for the error message. Raises ``InputError`` if there
+    is no network or the server refuses, for a wrong hash, and for a full or read-only disk.
     """
     missing, wrong = [], []
     for remote in remotes:
@@ -71,7 +71,7 @@ def obtain(folder: Path, remotes: Iterable[Remote], by_hand: str = "") -> None:
         more = f" (and {len(wrong) - 1} more such files)" if wrong[1:] else ""
         raise InputError(
             f"{wrong[0]}{more}: damaged, or another version. It was renamed to .wrong; repeat the command to"
-            " download the right one, or bring another copy"
+            " download the right one, or copy it there yourself"
         )
     for number, remote in enumerate(missing):
         target = folder / remote.path
@@ -88,7 +88,7 @@ def obtain(folder: Path, remotes: Iterable[Remote], by_hand: str = "") -> None:
             raise InputError(
                 f"cannot download {remote.url} ({reason}): fetch"
                 f" {by_hand or f'{urls} by other means into {target.parent}'},"
-                " then repeat the command; it verifies what is there and goes on"
+                " then repeat the command; it verifies what is there and continues"
             ) from None
 
 
@@ -99,7 +99,7 @@ def _download(remote: Remote, target: Path) -> None:
         with disk_errors(f"downloading {target}", part):
             _stream(remote.url, part)
     except urllib.error.HTTPError as e:
-        if not (resumed and e.code == 416):  # 416: nothing left to send, all of it may be here
+        if not (resumed and e.code == 416):  # 416: nothing left to send, so the file may be complete
             raise
         e.close()
     found = _digest(part, remote.checksum)
@@ -107,19 +107,19 @@ def _download(remote: Remote, target: Path) -> None:
         os.replace(part, target)
         return
     part.unlink()
-    if resumed:  # the beginning may have been of another version: once more, from the start
+    if resumed:  # the first part may be of another version: download it all again
         return _download(remote, target)
     raise InputError(
-        f"{remote.url} has the hash {found}, not {remote.checksum}: damaged on its way, or changed by"
-        f" its publisher. It was deleted; try again, or bring a right copy as {target}"
+        f"{remote.url} has the hash {found}, not {remote.checksum}: damaged in transit, or changed by"
+        f" its publisher. It was deleted; try again, or copy the right file to {target}"
     )
 
 
 def _stream(url: str, part: Path) -> None:
     """Append to ``part`` what is missing of ``url``.
 
-    lhotse's ``resumable_download`` has no timeout, and takes the whole file for its rest when a server
-    ignores the request for a range.
+    lhotse's ``resumable_download`` has no timeout. If a server ignores the requested range, it appends the
+    whole file instead of the rest.
     """
     from tqdm.auto import tqdm
 
@@ -143,7 +143,7 @@ def _stream(url: str, part: Path) -> None:
 
 def _check_free_space(url: str, size: int, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
-    if size > free:  # found out before hours of downloading, not after
+    if size > free:  # check before a download that takes hours, not after
         raise InputError(
             f"{url} needs {size / 1e9:.2f} GB and {folder} has {free / 1e9:.2f} GB left: make room,"
             " or choose a folder on another disk with --out or ASRLIB_CACHE"
@@ -154,7 +154,7 @@ def _digest(path: Path, like: str) -> str:
     """Return the file's hash in the notation of the checksum ``like``."""
     kind = like.split(":")[0]
     size = path.stat().st_size
-    if kind == "lfs":  # git holds this text in the file's place, and hashes it
+    if kind == "lfs":  # git stores and hashes this text in place of the file
         oid = _digest(path, "sha256:").replace("sha256:", "")
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n".encode()
         return "lfs:" + hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False).hexdigest()
@@ -169,14 +169,14 @@ def _digest(path: Path, like: str) -> str:
 
 @contextmanager
 def disk_errors(doing: str, *partial: Path) -> Iterator[None]:
-    """Turn an error of the disk into one line; where the disk is full, remove the partial files.
+    """Turn disk errors inside the block into an ``InputError``. On a full disk, remove the partial files.
 
-    ``doing`` says what failed: "writing FILE".
+    ``doing`` describes what failed, such as "writing FILE".
     """
     try:
         yield
     except _NETWORK_ERRORS:
-        raise  # OSErrors too, but not the disk's
+        raise  # these are OSErrors too, but not of the disk
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(f"{doing} failed: {e}") from None
@@ -189,9 +189,10 @@ def disk_errors(doing: str, *partial: Path) -> Iterator[None]:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack a tar archive into a new folder, which appears when it is complete.
+    """Unpack a tar archive into the new folder ``target``, which appears when it is complete.
 
-    Raises InputError for an archive that is damaged or would write outside its folder; nothing of it is kept.
+    Raises ``InputError``, and keeps nothing, for an archive that is damaged or would write outside its
+    folder, and for a full or read-only disk.
     """
     if not hasattr(tarfile, "data_filter"):
         raise InputError("this Python cannot unpack safely: use 3.10.12, 3.11.4, 3.12 or newer")

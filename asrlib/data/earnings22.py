@@ -1,7 +1,7 @@
-"""Earnings-22: 125 calls of up to two hours, to test on. Lesson 09.
+"""Earnings-22: 125 earnings calls of up to two hours, for testing. Lesson 09.
 
-It comes as a git repository: one pinned commit fixes the hash of every file in it, of the audio too, for
-which git-lfs keeps a sha256 there. lhotse leaves the download to the user.
+The corpus is a git repository. A pinned commit fixes the hash of every file, also of the audio, whose sha256
+is in the git-lfs pointers. lhotse leaves the download to the user.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from asrlib.data.download import Remote, obtain
 from asrlib.data.preparation import utterance_cuts
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 REPOSITORY = "https://github.com/revdotcom/speech-datasets"
 COMMIT = "c05ab6fd8b4b627d123c922a22a39e993dd37635"
@@ -23,8 +24,12 @@ AUDIO_SERVER = "https://media.githubusercontent.com/media/revdotcom/speech-datas
 
 
 def earnings22_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
-    """Download what is missing in ``folder``, verify it, and return the cuts of the one part, ``test``."""
-    from lhotse.recipes import prepare_earnings22
+    """Download what is missing in ``folder``, verify it, and return the cuts of the only part, ``test``.
+
+    Raises ``InputError`` without git or a network, and as ``asrlib.data.download.obtain`` does.
+    """
+    with extra("train"):
+        from lhotse.recipes import prepare_earnings22
 
     clone = folder / "speech-datasets"
     by_hand = f"a clone of {REPOSITORY} (commit {COMMIT}, earnings22 by git-lfs) into {clone}"
@@ -33,7 +38,7 @@ def earnings22_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
 
 
 def _files(clone: Path, by_hand: str) -> list[Remote]:
-    """Return the files of the pinned commit that are needed."""
+    """Return the needed files of the pinned commit."""
     remotes = []
     for line in _listing(clone, by_hand).rstrip("\0").split("\0"):
         attributes, path = line.split("\t")
@@ -47,9 +52,9 @@ def _files(clone: Path, by_hand: str) -> list[Remote]:
 
 
 def _listing(clone: Path, by_hand: str) -> str:
-    """Return git's listing of the pinned commit, cloned without files if it is not here.
+    """Return git's listing of the pinned commit, cloning the repository without files if necessary.
 
-    git itself verifies the commit and its listing by their hashes.
+    git itself verifies the commit and the listing by their hashes.
     """
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
 
@@ -62,7 +67,7 @@ def _listing(clone: Path, by_hand: str) -> str:
         if not clone.is_dir():
             part = clone.with_name(clone.name + ".part")
             shutil.rmtree(part, ignore_errors=True)
-            # no files yet, only their names and hashes
+            # get only the names and hashes of the files
             git("clone", "-q", "--depth=1", "--filter=blob:none", "--no-checkout", REPOSITORY, str(part))
             os.replace(part, clone)
         try:
@@ -76,5 +81,5 @@ def _listing(clone: Path, by_hand: str) -> str:
         reason = (e.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise InputError(
             f"cannot download {REPOSITORY} ({reason}): fetch {by_hand},"
-            " then repeat the command; it verifies what is there and goes on"
+            " then repeat the command; it verifies what is there and continues"
         ) from None

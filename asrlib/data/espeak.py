@@ -1,13 +1,14 @@
-"""Speech synthesized offline, with the time of every word and phone.
+"""Synthesize speech offline, with the time of every word and phone.
 
-espeak-ng, an open-source formant synthesizer, is about 1,000 times faster than real time. While it renders
-it reports *events*: at which sample each word and each phone begins. So every synthetic utterance has a
-perfect alignment, which no recording has. Lessons 01 (waveforms) and 05 (alignments) draw them.
+espeak-ng, an open-source formant synthesizer, renders about 1,000 times faster than real time. While
+rendering, it reports *events*: the sample at which each word and each phone begins. Every synthetic utterance
+therefore has a perfect alignment, which no recording has. Lessons 01 (waveforms) and 05 (alignments) plot
+them.
 
     synthesize(text, voice, rate, pitch, pitch_range) -> Utterance
 
-``asrlib.data.voices`` lists the voices. Two renderings of the same text differ slightly (espeak-ng's noise
-and its phase run on), so whoever needs the same samples twice stores them, as the corpora do.
+``asrlib.data.voices`` lists the voices. Two renderings of the same text differ slightly, because espeak-ng's
+noise source and phase keep running. Store the samples to use them again, as the corpora do.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from asrlib.data.espeak_library import ESPEAK_RATE, LOCK, WORD, speak
 from asrlib.data.voices import spell, split_voice, voice_file
 from asrlib.errors import InputError
 
-SAMPLE_RATE = 16_000  # Hz, of everything this module returns
+SAMPLE_RATE = 16_000  # Hz, the rate of all samples that this module returns
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Utterance:
     """Mono samples in [-1, 1] with the times, in seconds, of words and phones.
 
     ``words`` and ``phones`` hold ``(symbol, start, end)`` in order of time. Phones are written in the
-    International Phonetic Alphabet without stress marks. Between two entries there may be a pause; the end
-    of the last word is the end of speech.
+    International Phonetic Alphabet without stress marks. There may be pauses between entries. The end of the
+    last word is the end of speech.
     """
 
     samples: Float[np.ndarray, " samples"]
@@ -48,14 +49,17 @@ def synthesize(
     pitch_range: int = 50,
     gap: int = 0,
 ) -> Utterance:
-    """Render ``text`` as 16 kHz samples with word and phone times (lessons 01, 05).
+    """Render ``text`` as samples at 16 kHz with word and phone times. Lessons 01 and 05.
 
-    text: words between white space; a comma or full stop makes a pause and bends the melody.
-    voice: ``accent`` or ``accent+timbre``, see ``asrlib.data.voices``.
-    rate: words per minute, 80 to 450. pitch: 0 to 100 (50 is the voice's own).
-    pitch_range: 0 (monotone) to 100. gap: pause between words, in units of 10 ms at the default rate.
-    Raises InputError for an unknown voice, an empty text, a value outside its range, or when the
-    espeak-ng library cannot be loaded.
+    - ``text``: words separated by white space. Punctuation makes a pause and shapes the intonation.
+    - ``voice``: ``accent`` or ``accent+timbre``, see ``asrlib.data.voices``.
+    - ``rate``: words per minute, 80 to 450.
+    - ``pitch``: 0 to 100; 50 is the voice's own pitch.
+    - ``pitch_range``: 0 (monotone) to 100.
+    - ``gap``: pause between words, 0 to 200, in units of 10 ms at the default rate.
+
+    Samples are scaled to a peak of 0.5. Raises ``InputError`` for an unknown voice, a text without words, a
+    value outside its range, or if the espeak-ng library cannot be loaded.
     """
     for name, value, low, high in (
         ("rate", rate, 80, 450),
@@ -86,9 +90,10 @@ def synthesize(
 def event_times(
     words: list[str], spans: list[tuple[int, int]], events: list[tuple[int, int, float, str]], seconds: float
 ) -> tuple[list[tuple[str, float, float]], list[tuple[str, float, float]]]:
-    """Return words and phones with start and end from espeak-ng's events (kind, place in text, time, symbol).
+    """Return the words and the phones, as ``(symbol, start, end)`` in seconds, from espeak-ng's events.
 
-    spans: each word's first and last character in the text. seconds: the length of the rendering.
+    An event is ``(kind, place in the text, seconds, symbol)``. ``spans`` holds each word's first and last
+    character in the text. ``seconds`` is the length of the rendering.
     """
     starts: dict[int, float] = {}
     phones: list[list] = []  # [symbol, start, end]; an empty symbol is a pause
@@ -103,17 +108,18 @@ def event_times(
         if word is not None and symbol:
             last = phones[-1] if phones else ["", 0.0, 0.0]
             if last[0] and starts[word] - last[1] < 0.005:
-                # "seven eight": the word event came with the final n, too early by that phone
+                # the event came one phone too early: in "seven eight", with the n of "seven"
                 starts[word] = time
             else:
-                # a word begins with the closure of its first stop, which the phone event leaves out
+                # a word begins with the closure of its first stop, which the phone's event does not include
                 start = starts[word]
             word = None
         if phones:
             phones[-1][2] = start
         phones.append([symbol, start, seconds])
     pauses = [start for symbol, start, _ in phones if not symbol] + [seconds]
-    phones = [(symbol, start, end) for symbol, start, end in phones if symbol and end > start]
+    _share_time(phones)
+    phones = [(symbol, start, end) for symbol, start, end in phones if symbol]
 
     timed = sorted(starts)
     words_out: list[tuple[str, float, float]] = []
@@ -122,7 +128,7 @@ def event_times(
         following = timed[position + 1] if position + 1 < len(timed) else len(words)
         latest = starts[following] if following < len(words) else seconds
         end = min([latest] + [pause for pause in pauses if start < pause < latest])
-        # words without an event of their own share the time of the one before, letter by letter
+        # words without an event share the time of the word before, in proportion to their letters
         group = words[index if position else 0 : following]
         letters = sum(map(len, group))
         for word in group:
@@ -132,8 +138,20 @@ def event_times(
     return words_out, phones
 
 
+def _share_time(phones: list[list]) -> None:
+    """Give each phone without a duration of its own the end of the phone before it, in place.
+
+    espeak-ng renders some vowels together with the l or r that ends the syllable ("whale", "four") and
+    reports that consonant where it is over. It gets a third of their common time, at most 60 ms.
+    """
+    for before, phone in zip(phones, phones[1:], strict=False):
+        symbol, start, end = phone
+        if symbol and before[0] and end <= start:
+            phone[1] = before[2] = end - min(0.06, (end - before[1]) / 3)
+
+
 def resample_to_16_khz(samples: np.ndarray) -> np.ndarray:
-    """Resample 22,050 to 16,000 Hz through the spectrum, fading out the last 400 Hz below 8 kHz."""
+    """Resample from 22,050 to 16,000 Hz through the spectrum, fading out the last 400 Hz below 8 kHz."""
     block = 441 * 16  # 22,050 / 16,000 = 441 / 320
     padded = -(-len(samples) // block) * block
     length = padded * 320 // 441

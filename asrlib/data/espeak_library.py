@@ -1,11 +1,11 @@
-"""The espeak-ng library through ctypes: one engine per process, which renders a text with its events.
+"""Call the espeak-ng library through ctypes: one engine per process renders a text with its events.
 
-    speak(text, voice_file, ...)   samples at 22,050 Hz, and the events espeak-ng reports while it renders
+    speak(text, voice_file, ...)   samples at 22,050 Hz, and the events that espeak-ng reports while rendering
     data_folder()                  espeak-ng's own data: languages and timbres
-    scratch_folder()               a folder with a path that espeak-ng can read voices from
+    scratch_folder()               a folder whose path espeak-ng can read voices from
 
-espeak-ng comes as a wheel of its own (``espeakng_loader``). It keeps its state in C globals, so it is not
-thread-safe: ``LOCK`` lets one thread in at a time. Lessons 01 and 05 draw its events.
+The wheel ``espeakng_loader`` provides the library. espeak-ng keeps its state in C globals and is not
+thread-safe: ``LOCK`` admits one thread at a time. Lessons 01 and 05 plot its events.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from asrlib.errors import InputError
+from asrlib.errors import InputError, first_line
+from asrlib.extras import extra
 
 ESPEAK_RATE = 22_050  # Hz; espeak_Initialize returns it
-WORD, PHONEME = 1, 7  # kinds of events, as espeak_EVENT_TYPE numbers them
-LOCK = threading.Lock()  # to be held while the functions below are called
+WORD, PHONEME = 1, 7  # event types, numbered as in espeak_EVENT_TYPE
+LOCK = threading.Lock()  # hold it while calling the functions below
 
 
 def speak(
     text: str, voice_file: bytes, rate: int, pitch: int, pitch_range: int, gap: int
 ) -> tuple[Float[np.ndarray, " samples"], list[tuple[int, int, float, str]]]:
-    """Render ``text`` with the voice described in a file.
+    """Render ``text`` with the voice that a file describes.
 
-    rate: words per minute. pitch, pitch_range: 0 to 100. gap: pause between words, in units of 10 ms at the
-    default rate. Returns samples in [-1, 1] at ``ESPEAK_RATE``, and events ``(WORD or PHONEME, place in the
-    text counted from 1, seconds, phone or "")``. Raises InputError where espeak-ng cannot be loaded, cannot
-    use the voice, or returns no speech.
+    ``rate`` is in words per minute, ``pitch`` and ``pitch_range`` are 0 to 100, and ``gap`` is the pause
+    between words in units of 10 ms at the default rate. Returns samples in [-1, 1] at ``ESPEAK_RATE``, and
+    events ``(WORD or PHONEME, place in the text counted from 1, seconds, phone or "")``. Raises
+    ``InputError`` if espeak-ng cannot be loaded, cannot use the voice, or returns no speech.
     """
     engine = _engine()
     engine.chunks.clear()
@@ -56,15 +57,16 @@ def speak(
 
 @lru_cache(maxsize=1)
 def data_folder() -> Path:
-    """Return the folder of espeak-ng's own data. Raises InputError where it is not installed."""
+    """Return the folder of espeak-ng's own data. Raises ``InputError`` if it is not installed."""
     try:
-        import espeakng_loader
+        with extra("synth"):
+            import espeakng_loader
 
         folder = Path(espeakng_loader.get_data_path())
-    except (ImportError, RuntimeError, OSError) as error:
+    except (RuntimeError, OSError) as error:
         raise InputError(
-            f"speech synthesis needs the espeak-ng library ({error}); "
-            "install it with: pip install espeakng-loader"
+            f"the espeak-ng library cannot be found ({first_line(error)}); reinstall it with: "
+            "pip install --force-reinstall espeakng-loader"
         ) from None
     if not (folder / "lang").is_dir():
         raise InputError(
@@ -75,7 +77,10 @@ def data_folder() -> Path:
 
 
 def scratch_folder() -> Path:
-    """Return a folder of this process, short and in lower case, that vanishes with it."""
+    """Return a temporary folder with a short lower-case path, deleted when the process ends.
+
+    Raises ``InputError`` if there is no such folder.
+    """
     return Path(_scratch_holder().name)
 
 
@@ -86,7 +91,7 @@ def _scratch_holder() -> tempfile.TemporaryDirectory:
             folder = tempfile.TemporaryDirectory(prefix="asrlib-voices-", dir=parent)
         except OSError:
             continue
-        # espeak-ng turns a voice's path into lower case and has room for some 160 characters
+        # espeak-ng converts a voice's path to lower case, in a buffer of about 160 characters
         if os.path.isdir(folder.name.lower()) and len(folder.name) < 120:
             return folder
         folder.cleanup()
@@ -116,7 +121,7 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 class _Engine:
-    """The one espeak-ng of this process. Its callback fills two lists while espeak_Synth runs."""
+    """The process's only espeak-ng engine. Its callback fills two lists while espeak_Synth runs."""
 
     def __init__(self):
         data = data_folder()
@@ -125,7 +130,8 @@ class _Engine:
             link = scratch_folder() / "data"
             link.symlink_to(data)
             data = link
-        import espeakng_loader
+        with extra("synth"):
+            import espeakng_loader
 
         path = espeakng_loader.get_library_path()
         try:
@@ -135,7 +141,7 @@ class _Engine:
                 f"{path}: the espeak-ng library cannot be loaded ({error}); reinstall it with: "
                 "pip install --force-reinstall espeakng-loader"
             ) from None
-        # 2: no sound device, return when done. Options: phone events, in IPA, and never exit() the process.
+        # 2: no sound device, synchronous. Options: phone events, in IPA, and never exit() the process.
         rate = self.library.espeak_Initialize(2, 0, os.fsencode(data), 0b11 | 1 << 15)
         if rate != ESPEAK_RATE:
             raise InputError(
@@ -155,7 +161,7 @@ class _Engine:
             e = event[index]
             if e.type in (WORD, PHONEME):
                 symbol = bytes(e.id.string).decode("utf-8", "ignore") if e.type == PHONEME else ""
-                symbol = symbol.strip("ˈˌ\u200d ")  # stress is no phone of its own
+                symbol = symbol.strip("ˈˌ\u200d ")  # stress marks and joiners are not phones
                 self.events.append((e.type, e.text_position, e.sample / ESPEAK_RATE, symbol))
             index += 1
         return 0

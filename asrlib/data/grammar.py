@@ -1,6 +1,6 @@
-"""Texts of the synthetic corpora: digit strings, command words, and sentences of a small grammar.
+"""Texts for the synthetic corpora: digit strings, command words, and sentences of a small grammar.
 
-Each function draws one text from a ``random.Random``; the same state gives the same text. Lessons 05, 09.
+Each function draws one text from a ``random.Random``. The same state gives the same text. Lessons 05 and 09.
 """
 
 import random
@@ -10,11 +10,11 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def digit_text(draw: random.Random) -> str:
-    """Draw one to seven digit words; a comma behind a word is a pause."""
+    """Draw one to seven digit words. A comma after a word stands for a pause."""
     pause = draw.choice([0, 0, 0, 0.3, 0.3, 1])
     words = [draw.choice(DIGITS)]
     for _ in range(draw.randint(0, 6)):
-        # a digit twice in a row is the hard case, so it is drawn twice as often as by chance
+        # repeated digits are the hard case, so draw them twice as often as by chance
         words.append(words[-1] if draw.random() < 0.11 else draw.choice(DIGITS))
     return " ".join(word + ("," if draw.random() < pause else "") for word in words)
 
@@ -30,7 +30,7 @@ def command_text(draw: random.Random) -> str:
     return draw.choice(COMMANDS)
 
 
-# The grammar of ``sentences``: a word in braces stands for one line of its list, a bar separates them.
+# The grammar of ``sentences``: a word in braces stands for one of its alternatives, which bars separate.
 _GRAMMAR = {
     "sentence": "{command}|{command}|{story}|{story}|{story}|{question}|{question}|{report}|{report}",
     "command": "please {act}|{act}|{act} please|could you {act}|{act} and then {act}|{name} please {act}",
@@ -114,7 +114,7 @@ _GRAMMAR = {
 
 
 def sentence_text(draw: random.Random) -> str:
-    """Draw a sentence of the grammar."""
+    """Draw a sentence from the grammar."""
 
     def expand(symbol: str) -> str:
         line = draw.choice(_GRAMMAR[symbol].split("|"))

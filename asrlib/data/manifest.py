@@ -1,12 +1,12 @@
-"""Corpus folders: audio files with ``manifest.tsv``, and ``alignments.json`` where times are known.
+"""Corpus folders: audio files with a ``manifest.tsv``, and an ``alignments.json`` if times are known.
 
-    load_folder(folder, split)          the utterances, as lhotse cuts
-    folder_splits(folder)               the names of its splits
+    load_folder(folder, split)             return the utterances, as lhotse cuts
+    folder_splits(folder)                  return the names of the splits
     save_corpus(folder, utterances, rate)  write such a folder
 
     manifest.tsv       tab-separated, header ``path speaker seconds text split``; path and text are
-                       required; paths are relative to the manifest, texts are taken as written
-    alignments.json    optional: {path: {"word": [[symbol, start, end], ...], "phone": [...]}}, seconds
+                       required; paths are relative to the manifest, texts are used as written
+    alignments.json    optional: {path: {"word": [[symbol, start, end], ...], "phone": [...]}}, in seconds
 
 Lessons 01 (waveforms) and 09 (training).
 """
@@ -24,6 +24,7 @@ import numpy as np
 
 from asrlib.data.audio import audio_info
 from asrlib.errors import InputError, first_line
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -36,7 +37,7 @@ ALIGNMENTS = "alignments.json"
 
 @dataclass
 class Row:
-    """One utterance of a manifest, and the number of its line."""
+    """One utterance of a manifest, with its line number."""
 
     line: int
     path: str
@@ -49,12 +50,13 @@ class Row:
 
 
 def load_folder(folder: Path, split: str | None = None) -> "lhotse.CutSet":
-    """Return the utterances of a split of a folder (None: of all) as an eager CutSet.
+    """Return the utterances of a split of a folder as an eager CutSet. None means all splits.
 
-    Raises InputError, naming file and line, for what is wrong with the manifest, the alignments or a file's
-    header, and for a split that is not there. Samples are not decoded.
+    Raises ``InputError``, naming the file and line, for faults in the manifest, the alignments or an audio
+    file's header, and for a split that does not exist. Samples are not decoded.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     manifest = folder / MANIFEST
     rows = read_manifest(manifest)
@@ -68,7 +70,10 @@ def load_folder(folder: Path, split: str | None = None) -> "lhotse.CutSet":
 
 
 def folder_splits(folder: Path) -> list[str]:
-    """Return the names of a folder's splits, ``train``, ``dev`` and ``test`` first."""
+    """Return the names of a folder's splits, ``train``, ``dev`` and ``test`` first.
+
+    Raises ``InputError`` for faults in the manifest.
+    """
     return _split_names(read_manifest(folder / MANIFEST))
 
 
@@ -82,8 +87,8 @@ def _split_names(rows: list[Row]) -> list[str]:
 def read_manifest(manifest: Path) -> list[Row]:
     """Return the rows of a manifest, each with a split (see ``assign_splits``).
 
-    Raises InputError, naming the line, for a missing column, a malformed row, an empty field, a path that
-    comes twice, and a manifest without rows.
+    Raises ``InputError``, naming the line, for a missing column, a malformed row, an empty field, a path
+    listed twice, and a manifest without rows.
     """
     header, numbered = _read_table(manifest)
     rows = []
@@ -101,16 +106,16 @@ def read_manifest(manifest: Path) -> list[Row]:
         line_of[path] = number
         rows.append(Row(number, path, row["text"], row.get("speaker") or None, row.get("split", "")))
     if not rows:
-        raise InputError(f"{manifest}: there is no utterance in it; add a row for each audio file")
+        raise InputError(f"{manifest}: it has no utterances; add a row for each audio file")
     if "split" not in header:
         assign_splits(rows)
     return rows
 
 
 def _read_table(manifest: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, and the fields of every other line that is not empty with the line's number."""
+    """Return the header, and the line number and fields of every other line that is not empty."""
     try:
-        # not splitlines(), which also breaks a text at rarer characters
+        # not splitlines(), which also splits at rare characters inside a text
         lines = manifest.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except FileNotFoundError:
         raise InputError(
@@ -136,9 +141,9 @@ def _read_table(manifest: Path) -> tuple[list[str], list[tuple[int, list[str]]]]
 
 
 def assign_splits(rows: Sequence[Row]) -> None:
-    """Fill in ``split``: by speaker, or by utterance when there are fewer than three speakers.
+    """Assign ``split``, in place: by speaker, or by utterance if there are fewer than three speakers.
 
-    About 80/10/10, in the order of a hash of the names, so that it never changes.
+    The shares are about 80/10/10, in the order of a hash of the names, so that the splits never change.
     """
     by_speaker = len({row.speaker for row in rows if row.speaker}) >= 3
     keys = [(row.speaker or row.path) if by_speaker else row.path for row in rows]
@@ -152,9 +157,11 @@ def assign_splits(rows: Sequence[Row]) -> None:
 
 
 def _cut(folder: Path, row: Row, times: dict | None) -> "lhotse.cut.Cut":
-    from lhotse import MultiCut, Recording, SupervisionSegment
-    from lhotse.audio import AudioSource
-    from lhotse.cut import MonoCut
+    with extra("train"):
+        from lhotse import MultiCut, Recording, SupervisionSegment
+        from lhotse.audio import AudioSource
+
+        from asrlib.data.clip import Clip
 
     path = folder / row.path
     try:
@@ -181,7 +188,7 @@ def _cut(folder: Path, row: Row, times: dict | None) -> "lhotse.cut.Cut":
         speaker=row.speaker,
         alignment=None if times is None else alignment_items(times),
     )
-    kind = MonoCut if info.channels == 1 else MultiCut
+    kind = Clip if info.channels == 1 else MultiCut
     return kind(
         id=row.path,
         start=0.0,
@@ -198,12 +205,12 @@ def _read_alignments(path: Path) -> dict:
         return {}
     try:
         alignments = json.loads(path.read_text(encoding="utf-8"))
-        # check every entry here, so that the error names this file
+        # check every entry here, where the error can name the file
         for entry in alignments.values():
             for items in entry.values():
                 for symbol, start, end in items:
                     if not (isinstance(symbol, str) and 0 <= start <= end):
-                        raise ValueError(f"{[symbol, start, end]} is no [symbol, start, end]")
+                        raise ValueError(f"{[symbol, start, end]} is not [symbol, start, end]")
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f'{path}: not of the form {{path: {{"word": [[symbol, start, end], ...]}}}} ({first_line(error)})'
@@ -212,8 +219,9 @@ def _read_alignments(path: Path) -> dict:
 
 
 def alignment_items(times: dict) -> dict:
-    """Return ``{kind: [(symbol, start, end), ...]}``, in seconds, with lhotse's AlignmentItems in it."""
-    from lhotse.supervision import AlignmentItem
+    """Convert ``{kind: [(symbol, start, end), ...]}``, in seconds, to lists of lhotse ``AlignmentItem``."""
+    with extra("train"):
+        from lhotse.supervision import AlignmentItem
 
     return {
         kind: [AlignmentItem(symbol, start, round(end - start, 5)) for symbol, start, end in items]
@@ -225,27 +233,27 @@ def alignment_items(times: dict) -> dict:
 
 
 def save_corpus(folder: Path, utterances: Iterable, sample_rate: int) -> None:
-    """Write ``(path, speaker, split, text, samples, {kind: times})`` tuples as a corpus folder.
+    """Write a corpus folder from ``(path, speaker, split, text, samples, {kind: times})`` tuples.
 
-    Samples are mono in [-1, 1] at ``sample_rate`` Hz, times are ``(symbol, start, end)`` in seconds. The
-    folder appears complete or not at all: it is written beside its place and then renamed. Raises InputError
-    when the folder exists, or when the disk is full or not writable.
+    Samples are mono in [-1, 1] at ``sample_rate`` Hz; times are ``(symbol, start, end)`` in seconds. The
+    folder appears complete or not at all: it is written under another name and then renamed. Raises
+    ``InputError`` if the folder exists, or if the disk is full or not writable.
     """
     import soundfile
 
     folder = Path(folder)
     if folder.exists():
-        raise InputError(f"{folder}: exists already; give a folder that does not")
+        raise InputError(f"{folder}: already exists; give a folder that does not")
     draft = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         _write_corpus(draft, utterances, sample_rate)
-        draft.chmod(0o755)  # mkdtemp's folders are private
+        draft.chmod(0o755)  # mkdtemp makes private folders
         try:
             draft.rename(folder)
         except OSError:
-            # else another process was faster, and its copy is as good
+            # if there is a manifest, another process was faster, and its copy is as good
             if not (folder / MANIFEST).is_file():
                 raise
     except (OSError, soundfile.SoundFileError) as error:

@@ -1,7 +1,7 @@
-"""From a public corpus' unpacked files to cuts, through lhotse's recipes. Lesson 09.
+"""From the unpacked files of a public corpus to cuts, through lhotse's recipes. Lesson 09.
 
-Each function takes the corpus' folder and the parts wanted, and returns the cuts of each part (it may return
-more parts). A cut is one utterance, with its transcript as published.
+Each ``*_cuts`` function but the first takes the corpus's folder and the parts to prepare, and returns the
+cuts of each part. It may return further parts. A cut is one utterance, with its transcript as published.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING
 
 from asrlib.data.download import disk_errors
 from asrlib.data.grammar import DIGITS
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     from lhotse import RecordingSet, SupervisionSet
     from lhotse.cut import Cut
 
-FSDD = "free-spoken-digit-dataset-1.0.9"  # name of its archive, and of the folder in it
+FSDD = "free-spoken-digit-dataset-1.0.9"  # name of its archive, and of the folder inside
 
 
 def utterance_cuts(recordings: RecordingSet, supervisions: SupervisionSet) -> list[Cut]:
-    """Return a cut for each utterance, with the utterance's id, sorted by id (recipes list folders unsorted).
+    """Return a cut for each utterance, with the utterance's id, sorted by id.
 
-    Recordings without words (noise, silence) are left out: there is nothing to train on or to score.
+    Recipes list folders unsorted. Recordings without words (noise, silence) are left out, because there is
+    nothing to train on or to score.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     cuts = CutSet.from_manifests(recordings=recordings, supervisions=supervisions)
     cuts = cuts.trim_to_supervisions(keep_overlapping=False)
@@ -35,7 +38,9 @@ def utterance_cuts(recordings: RecordingSet, supervisions: SupervisionSet) -> li
 
 
 def librispeech_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
-    from lhotse.recipes import prepare_librispeech
+    """Return the cuts of each of LibriSpeech's ``parts``, such as ``dev-clean``."""
+    with extra("train"):
+        from lhotse.recipes import prepare_librispeech
 
     cuts = {}
     for part in parts:
@@ -47,7 +52,10 @@ def librispeech_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
 
 
 def mini_librispeech_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
-    """It has dev-clean-2 alone for development and test: every other speaker for each."""
+    """Return the cuts of ``train``, ``dev`` and ``test`` of Mini LibriSpeech.
+
+    The corpus has no test set. Every other speaker of its dev-clean-2 is moved to ``test``.
+    """
     cuts = librispeech_cuts(folder, ["train-clean-5", "dev-clean-2"])
     held_out = cuts["dev-clean-2"]
     to_test = set(sorted({cut.supervisions[0].speaker for cut in held_out})[1::2])
@@ -59,8 +67,13 @@ def mini_librispeech_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]
 
 
 def speech_commands_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
-    """lhotse's test is the published test set of 12 classes; ``testing_list.txt`` is left out of training."""
-    from lhotse.recipes import prepare_speechcommands
+    """Return the cuts of ``train``, ``dev`` and ``test`` of Speech Commands.
+
+    ``test`` is the published test set of 12 classes. ``train`` leaves out the recordings of
+    ``testing_list.txt``.
+    """
+    with extra("train"):
+        from lhotse.recipes import prepare_speechcommands
 
     made = prepare_speechcommands("2", folder / "unpacked")
     names = {"train": "train", "dev": "valid", "test": "test"}
@@ -68,20 +81,26 @@ def speech_commands_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
 
 
 def tedlium_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
-    from lhotse.audio.backend import audio_backend
-    from lhotse.recipes import prepare_tedlium
+    """Return the cuts of each of TED-LIUM 3's ``parts``, without noise marks and ``<unk>``."""
+    with extra("train"):
+        from lhotse.audio.backend import audio_backend
+        from lhotse.recipes import prepare_tedlium
 
     root = folder / "unpacked" / "TEDLIUM_release-3" / "TEDLIUM_release-3"
-    # lhotse's choice for .sph is a program that is not there; libsndfile reads these, which are plain PCM
+    # for .sph files lhotse chooses a program that is not installed; these are plain PCM, as libsndfile reads
     with audio_backend("LibsndfileBackend"):
-        # "kaldi" joins "they 're" to one word and removes [NOISE] and <unk>
+        # "kaldi" joins "they 're" into one word and removes [NOISE] and <unk>
         made = prepare_tedlium(root, dataset_parts=parts, normalize_text="kaldi")
     return {part: utterance_cuts(**made[part]) for part in parts}
 
 
 def yesno_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
-    """lhotse halves the 60 recordings of the one speaker; every sixth of its train is dev here."""
-    from lhotse.recipes import prepare_yesno
+    """Return the cuts of ``train``, ``dev`` and ``test`` of YesNo, which has one speaker.
+
+    lhotse halves the 60 recordings into train and test. Every sixth of its train is moved to ``dev``.
+    """
+    with extra("train"):
+        from lhotse.recipes import prepare_yesno
 
     made = prepare_yesno(folder / "unpacked" / "waves_yesno" / "waves_yesno")
     train, test = (utterance_cuts(**made[half]) for half in ("train", "test"))
@@ -89,12 +108,14 @@ def yesno_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
 
 
 def fsdd_cuts(folder: Path, parts: Sequence[str]) -> dict[str, list]:
-    """Files are named DIGIT_SPEAKER_INDEX.wav; its README tests on indices 0 to 4, here 5 to 9 are dev.
+    """Return the cuts of ``train``, ``dev`` and ``test`` of the Free Spoken Digit Dataset.
 
-    A ``manifest.tsv`` is written as well: for other splits, by speaker say, load the folder with
-    ``asrlib.load_corpus(folder)``.
+    Files are named DIGIT_SPEAKER_INDEX.wav. Indices 0 to 4 are ``test``, as the corpus's README says; 5 to 9
+    are ``dev``. This also writes a ``manifest.tsv``: ``asrlib.load_corpus(folder)`` splits the folder by
+    speaker.
     """
-    from lhotse import Recording, RecordingSet, SupervisionSegment, SupervisionSet
+    with extra("train"):
+        from lhotse import Recording, RecordingSet, SupervisionSegment, SupervisionSet
 
     recordings, supervisions, rows = [], [], ["path\tspeaker\tseconds\ttext"]
     for path in sorted((folder / "unpacked" / FSDD / FSDD / "recordings").glob("*.wav")):

@@ -1,17 +1,17 @@
-"""Public corpora: the catalogue, and how one is downloaded, prepared and opened.
+"""Public corpora: their catalog, and how to download, prepare and load one. Lesson 09.
 
-Nothing is downloaded unless it is asked for: ``asrlib.load_corpus(name, download=True)`` or ``asrlib data
-NAME``. A corpus' folder holds
+Nothing is downloaded without a request: ``asrlib.load_corpus(name, download=True)`` or ``asrlib data NAME``.
+A corpus's folder contains
 
-    downloads/   its archives, verified (``asrlib.data.download``)
-    unpacked/    what was in them
+    downloads/   the archives, verified (``asrlib.data.download``)
+    unpacked/    their contents
     cuts/        PART.jsonl.gz, lhotse's cuts (``asrlib.data.preparation``)
 
-Whatever has its final name is whole, and an interrupted call is simply repeated.
+Whatever has its final name is complete. After an interruption, call the function again.
 
-Where the hashes and sizes come from: OpenSLR 12, 1 and 51 from torchaudio's dataset classes (sha256) and
-TensorFlow Datasets' checksum lists, OpenSLR 31 from its md5sum.txt as PaddleSpeech and others quote it,
-Speech Commands and the Free Spoken Digit Dataset from TensorFlow Datasets (sha256). Lesson 09.
+Sources of the hashes and sizes: torchaudio's dataset classes and TensorFlow Datasets' checksum lists for
+OpenSLR 12, 1 and 51 (sha256); md5sum.txt, as PaddleSpeech and others quote it, for OpenSLR 31; TensorFlow
+Datasets for Speech Commands and the Free Spoken Digit Dataset (sha256).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from asrlib.data.download import Remote, disk_errors, obtain, unpack
 from asrlib.data.earnings22 import earnings22_cuts
 from asrlib.data.manifest import SPLITS
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -38,10 +39,11 @@ _TENSORFLOW = "https://storage.googleapis.com/download.tensorflow.org/data"
 
 @dataclass(frozen=True)
 class PublicCorpus:
-    """``make_cuts(folder, parts)`` returns the cuts of each part; a split is made of parts.
+    """A corpus that is downloaded; an entry of the registry (``asrlib.data.corpora.Corpus``).
 
-    ``place`` is the name of its folder in the cache, which corpora with common parts may share.
-    ``volume`` tells how much is to be downloaded where archives do not.
+    ``make_cuts(folder, parts)`` returns the cuts of each part. ``splits`` lists the parts of each split.
+    ``place`` is the name of the corpus's folder in the cache, which corpora with common parts may share.
+    ``volume`` is the size of the download, as text, if there are no archives to add up.
     """
 
     name: str
@@ -53,17 +55,20 @@ class PublicCorpus:
     volume: str = ""
 
     def folder(self, out: str | Path | None = None) -> Path:
-        """Return ``out``, or the place in the cache; absolute, as lhotse writes paths into its manifests."""
+        """Return ``out``, or the folder in the cache.
+
+        It is absolute: lhotse writes paths into its manifests.
+        """
         return Path(out if out is not None else cache_folder() / self.place).expanduser().resolve()
 
     def prepare(self, out: str | Path | None = None) -> Path:
-        """Download, verify, unpack and prepare what is not there yet; return the folder (``folder(out)``).
+        """Download, verify, unpack and prepare what is missing; return the folder (``folder(out)``).
 
-        When all of it is there, no request is made. Raises InputError, one line, for no network or a server's
-        refusal (naming the addresses, and the folder in which to put files that were downloaded by other
-        means), a wrong hash, an archive that would write outside its folder, and a full or read-only disk.
-        None of them leaves a half-written file under a final name; the ``.part`` of a broken download is
-        kept, to be resumed.
+        If nothing is missing, make no request. Raises ``InputError`` if there is no network or the server
+        refuses (naming the addresses, and the folder for files downloaded by other means), for a wrong hash,
+        an archive that would write outside its folder, and a full or read-only disk. No error leaves a
+        half-written file under a final name. The ``.part`` file of an interrupted download is kept and
+        resumed.
         """
         folder = self.folder(out)
         parts = sorted({part for parts in self.splits.values() for part in parts})
@@ -84,12 +89,13 @@ class PublicCorpus:
         return folder
 
     def load(self, split: str | None = None, out: str | Path | None = None) -> lhotse.CutSet:
-        """Return the cuts of ``train``, ``dev``, ``test``, another of its splits, or (None) of these three.
+        """Return the cuts of a split, in the order of their ids. None means train, dev and test together.
 
-        One cut is one utterance with its transcript as published (a whole call for Earnings-22), in the order
-        of their ids. Raises InputError when the corpus was not downloaded, was moved, or has no such split.
+        A cut is one utterance (in Earnings-22, a whole call) with its transcript as published. Raises
+        ``InputError`` if the corpus was not downloaded, was moved, or has no such split.
         """
-        from lhotse import CutSet
+        with extra("train"):
+            from lhotse import CutSet
 
         folder = self.folder(out)
         if split is not None and split not in self.splits:
@@ -106,12 +112,12 @@ class PublicCorpus:
         if not audio.exists():
             raise InputError(
                 f"{folder / 'cuts'} names {audio}, which is not there: was the folder moved?"
-                f" Delete its cuts, and `asrlib data {self.name}` writes them anew"
+                f" Delete its cuts, and `asrlib data {self.name}` writes them again"
             )
         return CutSet.from_cuts(cuts)
 
     def _absent(self, folder: Path) -> InputError:
-        """Return the error that names the command and how much it has to download."""
+        """Return the error that names the command and the size of the download."""
         absent = [
             archive
             for archive in self.archives
@@ -137,15 +143,16 @@ def _cuts_file(folder: Path, part: str) -> Path:
 
 
 def _write_cuts(cuts: Sequence, target: Path) -> None:
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
-    part = target.with_name("part-" + target.name)  # lhotse goes by the ending
+    part = target.with_name("part-" + target.name)  # keep the suffix: it tells lhotse the format
     with disk_errors(f"writing {target}", part):
         CutSet.from_cuts(cuts).to_file(part)
         os.replace(part, target)
 
 
-# -------------------------------------------------------------------------------- the catalogue
+# -------------------------------------------------------------------------------- the catalog
 
 
 def _archive(url: str, checksum: str, size: int, name: str = "") -> Remote:
@@ -179,7 +186,11 @@ _LIBRISPEECH = {
 
 
 def _librispeech(name: str, *train: str) -> PublicCorpus:
-    """``test`` is test-clean alone, as in the papers' first column; ``test-other`` is asked for by name."""
+    """Return a LibriSpeech corpus with the training parts ``train``.
+
+    ``test`` is test-clean alone, the papers' first column. ``dev-other`` and ``test-other`` are splits of
+    their own.
+    """
     splits = {"train": train, "dev": ("dev-clean",), "test": ("test-clean",)}
     splits |= {part: (part,) for part in ("dev-other", "test-other")}
     return PublicCorpus(

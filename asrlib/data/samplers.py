@@ -1,7 +1,7 @@
-"""Which utterances make a batch: similar lengths together, in an order that can be drawn again. Lesson 09.
+"""Sample batches of utterances with similar lengths, in a reproducible order. Lesson 09.
 
-A sampler's ``epoch(number, first)`` yields lists of cuts, ``count(number)`` tells how many there are, and
-``padding(cuts)`` to what size a batch is padded. ``asrlib.data.shard_sampler`` does the same from shards.
+A sampler's ``epoch(number, first)`` yields lists of cuts, ``count(number)`` returns their number, and
+``padding(cuts)`` returns the size to pad a batch to. ``asrlib.data.shard_sampler`` does the same from shards.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asrlib.errors import InputError
+from asrlib.extras import extra
 from asrlib.signal.augment import longest_after
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class BatchSampler:
-    """Lists of cuts, by epoch, the same for the same (seed, epoch, rank): up to ``batch_seconds`` of speech
-    each, or ``batch_utterances`` if that is given.
+    """Draw batches of up to ``batch_seconds`` seconds of speech, or of ``batch_utterances`` cuts if given.
 
-    Several processes divide batches that are so many times larger: together they do what one process does
-    with the larger batch, and use each utterance once per epoch.
+    The same seed, epoch and rank give the same batches. With several ``processes``, a batch is that many
+    times larger and divided among them. Together they do what one process does with the larger batch, and use
+    each utterance once per epoch. ``rank`` is the number of this process, from 0.
     """
 
     def __init__(
@@ -44,15 +45,19 @@ class BatchSampler:
         self.rank, self.processes, self.batch_utterances = rank, processes, batch_utterances
 
     def epoch(self, number: int, first: int = 0) -> Iterator[list[Cut]]:
-        """Yield an epoch's batches from number ``first`` on."""
+        """Yield the batches of epoch ``number``, starting with batch ``first``.
+
+        Raises ``InputError`` if there are fewer utterances than processes.
+        """
         yield from islice(self._epoch(number), first, None)
 
     def count(self, number: int) -> int:
-        """Return the number of an epoch's batches."""
+        """Return the number of batches in epoch ``number``."""
         return sum(1 for _ in self._epoch(number))
 
     def _epoch(self, number: int) -> Iterator[list[Cut]]:
-        from lhotse.dataset import DynamicBucketingSampler
+        with extra("train"):
+            from lhotse.dataset import DynamicBucketingSampler
 
         count = len(self.cuts)
         if count < self.processes:
@@ -62,7 +67,7 @@ class BatchSampler:
             return
         utterances = self.batch_utterances and self.batch_utterances * self.processes
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # lhotse's guesses about corpora that do not fit into memory
+            warnings.simplefilter("ignore")  # lhotse warns about corpora that do not fit into memory
             sampler = DynamicBucketingSampler(
                 self.cuts,
                 max_duration=None if utterances else self.batch_seconds * self.processes,
@@ -71,9 +76,9 @@ class BatchSampler:
                 shuffle=True,
                 drop_last=False,
                 seed=self.seed,
-                world_size=1,  # lhotse would deal out whole batches, and some twice
+                world_size=1,  # lhotse would distribute whole batches, and some of them twice
                 rank=0,
-                # lhotse looks at 10,000 cuts at a time, which of several corpora are the first one's
+                # lhotse looks at 10,000 cuts at a time; with several corpora these are all of the first one
                 num_cuts_for_bins_estimate=max(10_000, count),
                 buffer_size=max(10_000, count),
             )
@@ -83,12 +88,12 @@ class BatchSampler:
             yield batch[self.rank :: self.processes]
 
     def padding(self, cuts: Sequence[Cut]) -> tuple[int, int] | None:
-        """Return None: a batch is padded to its own longest utterance."""
+        """Return None: pad a batch to its own longest utterance."""
         return None
 
 
 def _shareable(batches: Iterator[list[Cut]], processes: int) -> Iterator[list[Cut]]:
-    """Join a batch of fewer utterances than processes to the one before it (the first: to the next one)."""
+    """Join a batch with fewer utterances than processes to the one before it (the first one: to the next)."""
     ready: list[Cut] = []
     for batch in batches:
         if len(ready) >= processes and len(batch) >= processes:
@@ -99,13 +104,14 @@ def _shareable(batches: Iterator[list[Cut]], processes: int) -> Iterator[list[Cu
 
 
 class StaticBatchSampler:
-    """Draw batches of at most ``buckets`` shapes, where something is compiled or recorded for each shape.
+    """Draw batches of at most ``buckets`` shapes, for programs that are compiled or recorded per shape.
 
-    Utterances are sorted into buckets by their length. All batches of a bucket have the same count and are
-    padded to the same size, that of its longest utterance, played at ``slowest`` speed. Its last batch of
-    an epoch is filled up with others of the bucket, so that none is left out.
+    Utterances are sorted into buckets by length. All batches of a bucket have the same number of utterances
+    and the same padded size, that of the bucket's longest utterance played at ``slowest`` speed. The last
+    batch of a bucket is filled up with other utterances of the bucket, so that none is left out.
 
-    labels: label numbers of every utterance by id. sample_rate: of the padded waveforms, in Hz.
+    ``labels`` are the label numbers of every utterance by id. ``sample_rate`` is that of the padded
+    waveforms, in Hz. The other arguments are those of ``BatchSampler``.
     """
 
     def __init__(
@@ -122,11 +128,11 @@ class StaticBatchSampler:
         buckets: int = 4,
     ):
         self.seed, self.rank, self.processes = seed, rank, processes
-        self.buckets: list[tuple[list[Cut], int]] = []  # with the utterances of a batch, of all processes
+        self.buckets: list[tuple[list[Cut], int]] = []  # cuts, and batch size over all processes
         self._padding: dict[str, tuple[int, int]] = {}
         ordered = sorted(cuts, key=lambda cut: (cut.duration, cut.id))
         ends = np.cumsum([cut.duration for cut in ordered])
-        # about the same seconds in each
+        # each bucket has about the same number of seconds
         bucket_of = np.minimum((ends / ends[-1] * buckets).astype(int), buckets - 1)
         for bucket in np.unique(bucket_of):
             members = [cut for cut, b in zip(ordered, bucket_of, strict=True) if b == bucket]
@@ -140,7 +146,7 @@ class StaticBatchSampler:
             self._padding |= {cut.id: (samples, longest) for cut in members}
 
     def epoch(self, number: int, first: int = 0) -> Iterator[list[Cut]]:
-        """Yield an epoch's batches from number ``first`` on."""
+        """Yield the batches of epoch ``number``, starting with batch ``first``."""
         draw = random.Random(f"{self.seed} {number}")
         batches = []
         for members, together in self.buckets:
@@ -152,9 +158,9 @@ class StaticBatchSampler:
             yield batch[self.rank :: self.processes]
 
     def count(self, number: int) -> int:
-        """Return the number of an epoch's batches."""
+        """Return the number of batches in an epoch, the same for every epoch."""
         return sum(-(-len(members) // together) for members, together in self.buckets)
 
     def padding(self, cuts: Sequence[Cut]) -> tuple[int, int]:
-        """Return samples and labels to which the batch of these cuts is padded."""
+        """Return the numbers of samples and of labels to pad the batch of these cuts to."""
         return self._padding[cuts[0].id]

@@ -1,9 +1,9 @@
-"""Corpora too large for memory: lhotse's Shar, shards that are read one by one (Lesson 09).
+"""Corpora too large for memory, in lhotse's Shar format: shards that are read one by one. Lesson 09.
 
-    write_shar(cuts, folder)      a folder per split, in it cuts.000000.jsonl.gz with recording.000000.tar, …
-    load_corpus(folder, "train")  reads them: a lazy CutSet, which trains, tests and transcribes as any other
+    write_shar(cuts, folder)      write a folder per split with cuts.000000.jsonl.gz, recording.000000.tar, …
+    load_corpus(folder, "train")  return a lazy CutSet, usable like any other
 
-Training holds one shard at a time, never the corpus (``asrlib.data.shard_sampler``).
+Training holds one shard in memory at a time, never the corpus (``asrlib.data.shard_sampler``).
 """
 
 from __future__ import annotations
@@ -17,34 +17,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import Cut
 
-# two hours of speech at 16 kHz are some 120 MB of FLAC, which a process holds
+# two hours of speech at 16 kHz: a process holds a shard in memory, about 120 MB of FLAC
 SHARD_SECONDS = 7200.0
-# written last: {split: {file: bytes}}, to find a copy that is not whole
+# written last: {split: {file: bytes}}, to detect an incomplete copy
 INDEX = "shards.json"
-# of the folder while it is written
+# suffix of the folder while it is being written
 DRAFT = ".partial"
 
 
 def write_shar(cuts: CutSet, folder: str | Path, shard_size: int | None = None) -> list[str]:
-    """Write ``cuts`` as FLAC, each split (``custom["split"]``, else train) in a folder; return their names.
+    """Write ``cuts`` as Shar shards of FLAC, one folder per split, and return the names of the splits.
 
-    A shard has ``shard_size`` utterances (None: about two hours of speech). The utterances of a split are
-    shuffled, always the same way, because a training's batches are made within a shard. The folder appears
-    complete or not at all. Raises InputError for a folder that exists, an empty corpus, an id that two
-    utterances share, a split that cannot be a folder's name, audio that cannot be read, and where it cannot
-    be written.
+    The split of a cut is ``custom["split"]``, or ``train`` without that. A shard has ``shard_size``
+    utterances; None means about two hours of speech. The utterances of a split are shuffled, because training
+    makes batches within a shard, and always in the same way. The folder appears complete or not at all.
+    Raises ``InputError`` if the folder exists or cannot be written, the corpus is empty, two utterances share
+    an id, the name of a split cannot be that of a folder, or audio cannot be read.
     """
     folder = Path(folder)
     if folder.exists():
-        raise InputError(f"{folder} exists already: give --shar a folder that does not")
+        raise InputError(f"{folder} already exists: give --shar a folder that does not")
     draft = folder.with_name(folder.name + DRAFT)
     try:
-        shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+        shutil.rmtree(draft, ignore_errors=True)  # left over from a killed process
         index = {}
         for split, members in _by_split(cuts, folder).items():
             random.Random(split).shuffle(members)
@@ -59,20 +60,21 @@ def write_shar(cuts: CutSet, folder: str | Path, shard_size: int | None = None) 
 
 
 def _write_split(cuts: list[Cut], folder: Path, shard_size: int | None) -> dict[str, int]:
-    """Write the shards of a split; return the size of each file in bytes."""
-    from lhotse.audio.utils import AudioLoadingError
-    from lhotse.shar import SharWriter
+    """Write the shards of a split. Return the size of each file, in bytes, by name."""
+    with extra("train"):
+        from lhotse.audio.utils import AudioLoadingError
+        from lhotse.shar import SharWriter
 
     size = shard_size or SHARD_SECONDS * len(cuts) / sum(cut.duration for cut in cuts)
     shards = math.ceil(len(cuts) / size)
-    each = math.ceil(len(cuts) / shards)  # so the last one is hardly smaller
+    each = math.ceil(len(cuts) / shards)  # even, so that the last shard is hardly smaller
     folder.mkdir(parents=True)
     with SharWriter(folder, {"recording": "flac"}, shard_size=each) as writer:
         for cut in cuts:
             try:
                 writer.write(cut)
             except AudioLoadingError:
-                raise InputError(f"{cut.id}: its audio cannot be read, copy it again") from None
+                raise InputError(f"{cut.id}: its audio cannot be read; copy it again") from None
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
 
 
@@ -83,7 +85,7 @@ def _by_split(cuts: CutSet, folder: Path) -> dict[str, list[Cut]]:
         split = (cut.custom or {}).get("split", "train")
         if split in (".", "..") or Path(split).name != split:
             raise InputError(f"utterance {cut.id}: its split {split!r} cannot be the name of a folder")
-        name = str(Path(cut.id))  # as the tar file has it: without ./ and //
+        name = str(Path(cut.id))  # the name in the tar file: without ./ and //
         if name in ids:
             raise InputError(f"two utterances have the id {name}: give each its own (cut.with_id)")
         ids.add(name)
@@ -94,12 +96,12 @@ def _by_split(cuts: CutSet, folder: Path) -> dict[str, list[Cut]]:
 
 
 def is_shar(folder: str | Path) -> bool:
-    """Return whether a folder holds shards, and no manifest.tsv."""
+    """Return whether a folder holds shards and no manifest.tsv."""
     return not Path(folder, "manifest.tsv").is_file() and bool(shar_splits(folder))
 
 
 def shar_splits(folder: str | Path) -> dict[str, Path]:
-    """Return the folder of each split's shards; shards that lie in no such folder are ``train``."""
+    """Return the folder of each split's shards, by split. Shards outside such folders belong to ``train``."""
     folder = Path(folder)
     if index := _index(folder):
         return {split: folder / split for split in index}
@@ -110,11 +112,12 @@ def shar_splits(folder: str | Path) -> dict[str, Path]:
 
 
 def load_shar(folder: str | Path, split: str | None = None) -> CutSet:
-    """Return the lazy CutSet of a split's shards (None: of all).
+    """Return a lazy CutSet over the shards of a split. None means all splits.
 
-    Raises InputError for a split that is not there, and a file that is missing or was cut off.
+    Raises ``InputError`` for a split that does not exist, and for files that are missing or truncated.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     folder, places = Path(folder), shar_splits(folder)
     if folder.name.endswith(DRAFT):
@@ -143,7 +146,10 @@ def load_shar(folder: str | Path, split: str | None = None) -> CutSet:
 
 
 def _index(folder: Path) -> dict[str, dict[str, int]]:
-    """Return the files a folder should hold; none where that is not known, as of shards that lhotse wrote."""
+    """Return the files that a folder should hold, with their sizes.
+
+    Empty if lhotse wrote the shards itself.
+    """
     try:
         return json.loads((folder / INDEX).read_bytes())
     except OSError:
@@ -153,7 +159,10 @@ def _index(folder: Path) -> dict[str, dict[str, int]]:
 
 
 class _Shards:
-    """The cuts of some shards, one after another, for a lazy CutSet; ``shards`` has the files of each."""
+    """Iterate over the cuts of some shards, for a lazy CutSet.
+
+    ``shards`` holds the files of each, by field.
+    """
 
     def __init__(self, shards: list[dict[str, Any]]):
         self.shards = shards
@@ -167,32 +176,38 @@ class _Shards:
 
 
 def shards_of(cuts: CutSet) -> list[dict[str, Any]] | None:
-    """Return the files of each shard, by field; None for a CutSet that does not come from shards.
+    """Return the files of each shard, by field. Return None for a CutSet that does not come from shards.
 
-    A ``CutSet.from_shar`` does, too.
+    This also works for ``CutSet.from_shar``.
     """
     return getattr(getattr(cuts, "data", None), "shards", None)
 
 
 def without_audio(cuts: CutSet) -> CutSet:
-    """Return the same utterances, of shards read from the manifests alone: texts and durations."""
-    from lhotse import CutSet
+    """Return the same utterances; of shards read only the manifests, which have the texts and durations."""
+    with extra("train"):
+        from lhotse import CutSet
 
     shards = shards_of(cuts)
     return cuts if shards is None else CutSet(_Shards([{"cuts": shard["cuts"]} for shard in shards]))
 
 
 def parts(cuts: CutSet) -> list[CutSet]:
-    """Return a lazy CutSet for each shard; for other corpora the whole."""
-    from lhotse import CutSet
+    """Split a corpus into one lazy CutSet per shard. A corpus without shards is a single part."""
+    with extra("train"):
+        from lhotse import CutSet
 
     shards = shards_of(cuts)
     return [cuts] if shards is None else [CutSet(_Shards([shard])) for shard in shards]
 
 
 def count_shard(shard: dict[str, Any]) -> int:
-    """Return how many utterances a shard's manifest has."""
-    from lhotse import CutSet
+    """Return the number of utterances in a shard's manifest.
+
+    Raises ``InputError`` if the manifest is damaged.
+    """
+    with extra("train"):
+        from lhotse import CutSet
 
     try:
         return len(CutSet.from_shar(fields={"cuts": [shard["cuts"]]}))
@@ -201,11 +216,12 @@ def count_shard(shard: dict[str, Any]) -> int:
 
 
 def read_shard(shard: dict[str, Any]) -> Iterator[Cut]:
-    """Yield a shard's cuts, with audio in memory where ``shard`` names a recording file.
+    """Yield a shard's cuts, with their audio in memory if ``shard`` names a recording file.
 
-    Raises InputError for files that are damaged or cut off.
+    Raises ``InputError`` for damaged or truncated files.
     """
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     read = 0
     try:
@@ -214,7 +230,7 @@ def read_shard(shard: dict[str, Any]) -> Iterator[Cut]:
             yield cut
     except Exception as error:  # a damaged file can raise anything
         raise _unreadable(shard, error) from error
-    if read < (count := count_shard(shard)):  # lhotse ends where the first of the files ends
+    if read < (count := count_shard(shard)):  # lhotse stops silently at the end of the shorter file
         raise _unreadable(shard, f"audio of {read} of {count} utterances")
 
 

@@ -1,7 +1,7 @@
 """Synthetic corpora: rendered once with espeak-ng, offline, and kept in the cache.
 
-A corpus is an entry of ``SYNTHETIC``: its texts come from ``asrlib.data.grammar``, its voices are drawn from
-those of ``asrlib.data.voices`` so that no voice of one split is in another. Lessons 05, 08, 09.
+A corpus is an entry of ``SYNTHETIC``. Its texts come from ``asrlib.data.grammar``. Its voices are drawn from
+``asrlib.data.voices`` such that no two splits share a voice. Lessons 05, 08 and 09.
 """
 
 import hashlib
@@ -23,13 +23,17 @@ from asrlib.data.voices import ACCENTS, RESPELLED, timbres
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
 
-# Raise it whenever a change below changes what is rendered: old renderings are then left alone.
-RECIPE = 2
+# Increase it whenever a change below alters what is rendered; caches of the old renderings are then not used.
+RECIPE = 3
 
 
 @dataclass(frozen=True)
 class SyntheticCorpus:
-    """``sizes``: utterances of each split. ``draw_text`` draws the text of an utterance."""
+    """A corpus that is synthesized; an entry of the registry (``asrlib.data.corpora.Corpus``).
+
+    ``draw_text`` draws the text of an utterance. ``sizes`` is the number of utterances in each split.
+    ``foreign_accents`` adds foreign accents to the training split.
+    """
 
     name: str
     draw_text: Callable[[random.Random], str]
@@ -39,19 +43,20 @@ class SyntheticCorpus:
 
     @property
     def splits(self) -> tuple[str, ...]:
+        """The names of the splits."""
         return tuple(self.sizes)
 
     def folder(self, out: str | Path | None = None) -> Path:
-        """Return ``out``, or the place in the cache: another one for another recipe or other sizes."""
+        """Return ``out``, or the folder in the cache, which depends on the recipe and the sizes."""
         if out is not None:
             return Path(out).expanduser().resolve()
         stamp = hashlib.sha256(repr((RECIPE, self.sizes)).encode()).hexdigest()[:8]
         return cache_folder() / f"{self.name}-{stamp}"
 
     def prepare(self, out: str | Path | None = None) -> Path:
-        """Render the corpus, into the cache (once) or into a new folder ``out``; return the folder.
+        """Render the corpus into the new folder ``out``, or once into the cache; return the folder.
 
-        Raises InputError when ``out`` exists, or the folder cannot be written.
+        Raises ``InputError`` if ``out`` exists, or the folder cannot be written.
         """
         folder = self.folder(out)
         if out is not None:
@@ -63,25 +68,28 @@ class SyntheticCorpus:
         return folder
 
     def load(self, split: str | None = None, out: str | Path | None = None) -> "lhotse.CutSet":
-        """Return the utterances of a split (None: of all), rendered now if the cache does not have them."""
+        """Return the utterances of a split, rendering the corpus first if the cache does not have it.
+
+        None means all splits. Raises ``InputError`` for a split that does not exist.
+        """
         return load_folder(self.prepare() if out is None else self.folder(out), split)
 
 
 def render(corpus: SyntheticCorpus, folder: Path) -> None:
-    """Synthesize a corpus into a new folder, always in the same order from the same seed.
+    """Synthesize a corpus into a new folder, always in the same order and from the same seed.
 
-    Raises InputError when the folder exists or cannot be written.
+    Raises ``InputError`` if the folder exists or cannot be written.
     """
     from tqdm import tqdm
 
     total = sum(corpus.sizes.values())
-    # disable=None: no bar where standard error is no terminal
+    # disable=None: no progress bar unless standard error is a terminal
     progress = tqdm(_utterances(corpus), f"synthesizing {corpus.name}", total, leave=False, disable=None)
     save_corpus(folder, progress, SAMPLE_RATE)
 
 
 def _utterances(corpus: SyntheticCorpus) -> Iterator[tuple[Any, ...]]:
-    """Yield what ``save_corpus`` writes."""
+    """Yield the tuples that ``save_corpus`` writes."""
     pools = voice_pools(corpus.foreign_accents)
     for split in SPLITS:
         draw = random.Random(f"{corpus.name} {split}")
@@ -102,7 +110,7 @@ def _utterances(corpus: SyntheticCorpus) -> Iterator[tuple[Any, ...]]:
 
 
 def voice_pools(foreign: bool) -> dict[str, list[str]]:
-    """Return the voices of each split. A timbre belongs to one split, whatever the accent.
+    """Return the voices of each split. A timbre belongs to one split only, in all accents.
 
     ``foreign`` adds foreign accents to the training split.
     """
@@ -117,13 +125,13 @@ def voice_pools(foreign: bool) -> dict[str, list[str]]:
         pools[split] = [f"{accent}+{name}" for name in shares[split] for accent in draw.sample(accents, 3)]
         pools[split] += [f"{draw.choice(accents)}+r{number}" for number in numbers[split]]
     if foreign:
-        # in training only: how a respelled word sounds is a guess, and no test rests on guesses
+        # in training only: the sound of a respelled word is a guess, which no test should rely on
         pools["train"] += [f"{accent}+r{5000 + i}" for i, accent in enumerate([*RESPELLED] * 8)]
     return pools
 
 
 def _placed(utterance: Utterance, draw: random.Random) -> tuple[np.ndarray, dict]:
-    """Put the speech at a random level into a stretch of low noise, 0.05 to 0.35 s on either side."""
+    """Place the speech, at a random level, in low noise with 0.05 to 0.35 s on either side."""
     rate = utterance.sample_rate
     lead, trail = (int(draw.uniform(0.05, 0.35) * rate) for _ in range(2))
     samples = np.pad(utterance.samples * draw.uniform(0.3, 1.8), (lead, trail))

@@ -1,13 +1,13 @@
-"""Voices of the synthesizer: accents, timbres, and speakers drawn at random.
+"""Voices of the synthesizer: accents, timbres, and randomly drawn speakers. Lesson 03.
 
-A *voice* is written ``accent+timbre``. The accent is one of ``ACCENTS`` or ``RESPELLED`` and decides which
-phones a word is made of. The timbre is the speaker: a name that espeak-ng ships (``f3``, ``klatt4``,
-``Andrea``; listed by ``timbres()``), or ``r`` and a number (``r17``): a speaker drawn at random from the
-number, with a vocal-tract length, a pitch and formants of their own; there is no end of these. Lesson 03.
+A *voice* is written ``accent+timbre``. The accent, one of ``ACCENTS`` or ``RESPELLED``, determines the phones
+of a word. The timbre is the speaker. It is either a name that ships with espeak-ng (``f3``, ``klatt4``,
+``Andrea``; see ``timbres()``), or ``r`` and a number (``r17``). The number is the seed of a random speaker
+with a vocal-tract length, pitch and formants of their own.
 
     timbres()                    the named timbres
     voice_file(accent, timbre)   the file from which espeak-ng reads a voice
-    spell(pieces, accent)        a text as it is given to espeak-ng
+    spell(pieces, accent)        a text in the spelling given to espeak-ng
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from asrlib.data.espeak_library import data_folder, scratch_folder
 from asrlib.data.grammar import DIGITS
 from asrlib.errors import InputError
 
-# accent -> the file of espeak-ng that describes it
+# accent -> espeak-ng's file that describes it
 ACCENTS = {
     "en-us": "gmw/en-US",
     "en-us-nyc": "gmw/en-US-nyc",
@@ -33,8 +33,8 @@ ACCENTS = {
     "en-029": "gmw/en-029",
 }
 
-# Foreign accents: the rules of another language read English digits that are respelled for it, as a
-# learner would pronounce them. They have these ten words and no others.
+# Foreign accents: English digits are respelled so that the rules of another language read them as a learner
+# would pronounce them. These accents have these ten words only.
 RESPELLED = {
     "de": ("gmw/de", "siro wann tuh sri fohr faif siks sewwen äit nain"),
     "nl": ("gmw/nl", "ziero wan toe srie foor faif siks sevven eet nain"),
@@ -68,7 +68,7 @@ def timbres() -> tuple[str, ...]:
 
 
 def split_voice(voice: str) -> tuple[str, str]:
-    """Return accent and timbre of a voice. Raises InputError for one that is unknown."""
+    """Split a voice into accent and timbre. Raises ``InputError`` if either is unknown."""
     accent, _, timbre = voice.partition("+")
     if accent not in ACCENTS and accent not in RESPELLED:
         known = ", ".join([*ACCENTS, *RESPELLED])
@@ -83,9 +83,9 @@ def split_voice(voice: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=4096)
 def voice_file(accent: str, timbre: str) -> bytes:
-    """Write the accent's description followed by the timbre's into one file; return its path.
+    """Write the descriptions of accent and timbre into one file; return its path.
 
-    One file, because espeak-ng finds timbres only inside its own data folder, which may be read-only.
+    espeak-ng finds separate timbre files only in its own data folder, which may be read-only.
     """
     data = data_folder()
     language = ACCENTS[accent] if accent in ACCENTS else RESPELLED[accent][0]
@@ -103,10 +103,10 @@ def voice_file(accent: str, timbre: str) -> bytes:
 
 
 def random_timbre(number: int) -> str:
-    """Return the description of a speaker, always the same one for a number.
+    """Return the description of a random speaker, in espeak-ng's format; ``number`` is the seed.
 
-    A shorter vocal tract raises all formants together (children over women over men) and goes with a higher
-    pitch; the rest is individual: single formants, spectral tilt, jitter, breath, a little room.
+    A shorter vocal tract raises all formants together (highest for children, then women, then men) and comes
+    with a higher pitch. Single formants, spectral tilt, jitter, breath and a little room vary independently.
     """
     draw = random.Random(number)
     who = draw.choices(["man", "woman", "child"], weights=[45, 40, 15])[0]
@@ -115,7 +115,7 @@ def random_timbre(number: int) -> str:
         "woman": (draw.uniform(1.07, 1.22), draw.uniform(145, 235)),
         "child": (draw.uniform(1.18, 1.34), draw.uniform(200, 300)),
     }[who]
-    tilt = draw.uniform(-6, 5)  # per cent of height per formant
+    tilt = draw.uniform(-6, 5)  # percent of height per formant
     lines = [f"pitch {pitch:.0f} {pitch * draw.uniform(1.15, 1.6):.0f}"]
     for n in range(9):
         frequency = 100 * tract * draw.gauss(1, 0.025)
@@ -138,7 +138,8 @@ def random_timbre(number: int) -> str:
 def spell(pieces: list[str], accent: str) -> tuple[str, list[tuple[int, int]]]:
     """Return the text given to espeak-ng, and each word's first and last character in it, counted from 1.
 
-    pieces: words and punctuation. Raises InputError for a word that a foreign accent does not have.
+    ``pieces`` are words and punctuation. Raises ``InputError`` for a word that a foreign accent does not
+    have.
     """
     respelled = dict(zip(DIGITS, RESPELLED[accent][1].split(), strict=True)) if accent in RESPELLED else {}
     spelled, spans = "", []
@@ -149,7 +150,7 @@ def spell(pieces: list[str], accent: str) -> tuple[str, list[tuple[int, int]]]:
         word = piece
         if accent in RESPELLED:
             if piece.lower() not in respelled:
-                raise InputError(f"the accent {accent!r} has the ten digit words only, not {piece!r}")
+                raise InputError(f"the accent {accent!r} has only the ten digit words, not {piece!r}")
             word = respelled[piece.lower()]
         spans.append((len(spelled) + 1, len(spelled) + len(word)))
         # the zero-width space keeps espeak-ng from fusing pairs such as "of the" into one word event

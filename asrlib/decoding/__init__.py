@@ -1,1 +1,1 @@
-"""From scores to labels: greedy and beam search, and streams."""
+"""Decoding: greedy search, beam search and streaming recognition."""

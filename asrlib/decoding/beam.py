@@ -1,18 +1,17 @@
-"""Beam search for RNN-T and CTC: several texts kept side by side, whole batches at once.
+"""Batched beam search for RNN-T and CTC.
 
-Both searches walk through the frames with all utterances together. A text may be reached
-along several alignments; where two of them meet, their probabilities are added
-(hypothesis merging), so that the scores of a beam that is wide enough are those of the
-labellings and not of single paths. With ``beam_width`` 1 there is nothing to merge, and
-both are exactly greedy search.
+Both searches advance all utterances of a batch together, frame by frame. Several alignments can
+produce the same labels. When two of them meet, their probabilities are added (hypothesis merging), so
+a wide enough beam scores label sequences and not single alignments. With ``beam_width`` 1 there is
+nothing to merge, and both searches equal greedy search.
 
-A language model over the same labels (``text.ngram.NGram``) may add its score at every label
-(shallow fusion). Texts are then compared by
+A language model over the same labels (``text.ngram.NGram``) can add its score at every label (shallow
+fusion). Hypotheses are compared by
 
     ln P(labels | audio) + lm_weight · ln P_lm(labels) + label_bonus · (number of labels)
 
-and at the end, where the language model adds how probable it is that the text ends here,
-by that sum divided by labels + 1 (``norm_score``). Lesson 11.
+For the final ranking, the language model also adds its log-probability that the text ends here, and
+``norm_score`` divides the sum by the number of labels + 1. Lesson 11.
 """
 
 from __future__ import annotations
@@ -41,23 +40,24 @@ def beam_rnnt(
     options: BeamOptions = _DEFAULTS,
     max_symbols: int = DecodingConfig.max_symbols,
 ) -> list[list[SearchResult]]:
-    """Return the best texts of each utterance, at most ``beam_width`` of them, best first.
+    """Return the N-best list of each utterance: at most ``beam_width`` hypotheses, best first.
 
-    A result's score is the transducer's ln P(labels); its frames are those of the best alignment found.
+    ``lengths`` are in encoder frames; ``max_symbols`` bounds the labels that a hypothesis may emit at one
+    frame. A result's ``score`` is the transducer's ln P(labels | audio) over the alignments kept; its
+    ``frames`` are those of the best alignment found.
 
-    At frame t a hypothesis either takes blank and then waits for frame t + 1, or takes a
-    label and goes on at t. Of all continuations of those that go on, and those that wait
-    already, the best ``beam_width`` are kept, until all wait (Graves 2012, algorithm 1,
-    with one beam in place of his two sets). At most half of the beam, rounded up, goes on: else
-    a label that repeats itself with a probability near 1 would push out all that wait.
-    Of a single hypothesis the most probable continuation is kept, which is ``greedy_rnnt``.
+    At frame t, a hypothesis either takes blank and waits for frame t + 1, or takes a label and stays
+    active at t. The search keeps the best ``beam_width`` of the waiting hypotheses and the continuations
+    of the active ones, until all hypotheses wait (Graves 2012, algorithm 1, with one beam in place of his
+    two sets). At most half of the beam, rounded up, stays active. Otherwise a label that repeats with a
+    probability near 1 would push out every waiting hypothesis. A beam of one keeps the most probable
+    continuation, as ``greedy_rnnt`` does.
     """
     batch, width, device = encoder_out.shape[0], options.beam_width, encoder_out.device
     tree = PrefixTree(batch, options, model.blank, device)
     beam = tree.first_beam()
     projected = model.joint.encoder_linear(encoder_out)
     prediction_out, state = start_of_text(model, batch, device)
-    # the prediction network's output and state for every slot
     predicted = model.joint.prediction_linear(prediction_out).repeat_interleave(width, 0)
     state = map_state(lambda s: s.repeat_interleave(width, 1), state)
     first_slot = width * torch.arange(batch, device=device)[:, None]
@@ -90,15 +90,15 @@ def beam_ctc(
     options: BeamOptions = _DEFAULTS,
     blank: int = 0,
 ) -> list[list[SearchResult]]:
-    """Return the best texts of each utterance, best first, by prefix beam search.
+    """Return the N-best list of each utterance, best first, by CTC prefix beam search.
 
-    A result's score is ln P(labels), summed over the alignments kept (Graves 2006, section 3.2;
-    Hannun et al. 2014, algorithm 1).
+    ``log_probs`` are natural logs; ``lengths`` are in encoder frames. A result's ``score`` is
+    ln P(labels | audio), summed over the alignments kept (Graves et al. 2006, section 3.2; Hannun et
+    al. 2014, algorithm 1).
 
-    A prefix that ends in blank and the same prefix that ends in its last label go on
-    differently: only after a blank does the same label again count as a new one. Each of the
-    two is a hypothesis of its own here, where many implementations keep both in one slot:
-    that way ``beam_width`` 1 is ``greedy_ctc``.
+    A prefix whose alignment ends in blank and the same prefix ending in its last label continue
+    differently: only after a blank does a repeated label count as a new one. Many implementations keep
+    both in one slot. Here each is a hypothesis of its own, so that ``beam_width`` 1 equals ``greedy_ctc``.
     """
     tree = PrefixTree(len(lengths), options, blank, log_probs.device)
     beam = tree.first_beam()
@@ -112,7 +112,7 @@ def beam_ctc(
 
 
 def _take_blank(beam: Beam, going: Tensor, rows: Tensor, blank: Tensor) -> Beam:
-    """Let the slots in ``going`` take a blank, and merge them with the same texts that wait already."""
+    """Let the slots in ``going`` take blank, then merge them into waiting slots with the same text."""
     score = beam.score.flatten().index_add(0, rows, blank).view_as(beam.score)
     waiting = ~going & (beam.score > LOG_ZERO)
     return merge(replace(beam, score=score), same_pairs(beam.node, beam.node, waiting, going))
@@ -121,7 +121,7 @@ def _take_blank(beam: Beam, going: Tensor, rows: Tensor, blank: Tensor) -> Beam:
 def _best_labels(
     beam: Beam, tree: PrefixTree, rows: Tensor, log_probs: Float[Tensor, "n V"], may_emit: bool
 ) -> Growth:
-    """Return those labels of each slot in ``rows`` that can be among the beam's best: its own best ones."""
+    """Return the best labels of each slot in ``rows``; no others can enter the beam."""
     (batch, width), V = beam.score.shape, log_probs.shape[1]
     options = min(width, V - 1)
     label = torch.zeros(batch * width, options, dtype=torch.long, device=log_probs.device)
@@ -141,10 +141,10 @@ def _best_labels(
 def _ctc_frame(
     beam: Beam, tree: PrefixTree, log_probs: Float[Tensor, "batch V"], t: int
 ) -> tuple[Beam, Growth]:
-    """Return what can follow each slot at frame ``t``.
+    """Return the continuations of each slot at frame ``t``.
 
-    It stays, by blank (the first K slots returned) or by its last label again (the other K), or it
-    grows by a label. Ways that end in the same state are merged.
+    A slot keeps its text by taking blank (the first K slots returned) or by repeating its last label
+    (the other K), or it grows by a label. Paths that end in the same state are merged.
     """
     (batch, width), V, blank = beam.score.shape, log_probs.shape[1], tree.blank
     alive = beam.score > LOG_ZERO
@@ -152,7 +152,7 @@ def _ctc_frame(
     blanked = replace(beam, score=beam.score + log_probs[:, blank, None], ended=torch.ones_like(beam.ended))
     blanked = merge(blanked, twins)
 
-    # a label that is not the last one follows both twins alike: it is counted at the better of them
+    # a label other than the last continues both twins alike, so only the better twin proposes it
     twin = torch.where(twins | twins.mT, beam.score[:, None], LOG_ZERO).amax(2)
     first = (beam.score > twin) | ((beam.score == twin) & beam.ended)
     score = torch.where(first, torch.logaddexp(beam.score, twin), LOG_ZERO)[..., None] + log_probs[:, None]

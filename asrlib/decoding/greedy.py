@@ -1,6 +1,6 @@
-"""From encoder frames to labels: greedy search for CTC and RNN-T, whole batches at once.
+"""Batched greedy search for CTC and RNN-T.
 
-``beam`` keeps several hypotheses. Lesson 11.
+See ``beam`` for searches that keep several hypotheses. Lesson 11.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from asrlib.models.transducer import Transducer
 def greedy_ctc(
     log_probs: Float[Tensor, "batch T V"], lengths: Int[Tensor, "batch"], blank: int = 0
 ) -> list[SearchResult]:
-    """Take the best label of every frame, merge repeats, drop blanks (Graves 2006, section 3.2).
+    """Take the best label of each frame, merge repeats and drop blanks (Graves et al. 2006, section 3.2).
 
-    A label's frame is the first of its run.
+    ``log_probs`` are natural logs; ``lengths`` are in frames. A label's frame is the first of its run,
+    and a result's ``score`` is the log-probability of the best alignment.
     """
     best, label = log_probs.max(-1)
     rows = zip(best.tolist(), label.tolist(), lengths.tolist(), strict=True)
@@ -32,7 +33,10 @@ def greedy_ctc(
 
 
 def collapse_frames(scores: list[float], labels: list[int], previous: int, blank: int) -> SearchResult:
-    """Merge repeats and drop blanks of one label per frame; ``previous`` is the label of the frame before."""
+    """Merge repeats and drop blanks in a sequence of one label per frame.
+
+    ``scores`` are the labels' log-probabilities. ``previous`` is the label of the frame before the first.
+    """
     result = SearchResult(score=sum(scores, 0.0))
     for t, (score, label) in enumerate(zip(scores, labels, strict=True)):
         if label != blank and label != previous:
@@ -49,21 +53,22 @@ def greedy_rnnt(
     max_symbols: int = DecodingConfig.max_symbols,
     window: int | None = None,
 ) -> list[SearchResult]:
-    """Take the best label at every (t, u): blank moves on in time, any other label in the text.
+    """Take the best label at every (t, u): blank advances to the next frame, any other label is emitted.
 
-    All utterances of the batch advance side by side, each at its own pace. The prediction
-    network changes only when a label is emitted, so the joint is evaluated for ``window``
-    frames at once, and each utterance jumps to its next label; by default 8 frames for one or
-    two utterances and 1 for many, where looking ahead costs more than it saves.
-    ``max_symbols`` bounds the labels emitted at one frame: an untrained network would
-    otherwise never leave it.
+    ``lengths`` are in encoder frames. ``max_symbols`` bounds the labels emitted at one frame; without a
+    bound, an untrained network might never leave it.
+
+    The utterances of the batch advance in parallel, each at its own pace. The prediction network changes
+    only when a label is emitted, so the joint network is evaluated for ``window`` frames at once, and each
+    utterance jumps to its next label. By default the window is 16 frames divided by the number of
+    unfinished utterances, between 1 and 8: in a large batch, looking ahead costs more than it saves.
     """
     prediction = start_of_text(model, encoder_out.shape[0], encoder_out.device)
     return resume_greedy_rnnt(model, encoder_out, lengths, prediction, max_symbols, window)[0]
 
 
 def start_of_text(model: Transducer, batch: int, device: torch.device | str = "cpu") -> tuple[Tensor, State]:
-    """Return the prediction network's output before any label, (batch, D_pred), and its state."""
+    """Return the prediction network's output before the first label, (batch, D_pred), and its state."""
     return model.prediction.step(torch.full((batch,), model.blank, device=device))
 
 
@@ -78,14 +83,14 @@ def resume_greedy_rnnt(
 ) -> tuple[list[SearchResult], tuple[Tensor, State]]:
     """Continue ``greedy_rnnt`` on the frames that follow.
 
-    ``prediction`` is the prediction network's output and state after the labels so far. Returns
-    the new labels, with frames counted from the first new one, and ``prediction`` after them.
+    ``prediction`` is the prediction network's output, (batch, D_pred), and state after the labels so
+    far. Returns the results for the new frames, numbered from 0, and ``prediction`` after the new labels.
     """
     batch, frames, _ = encoder_out.shape
     joint, blank, device = model.joint, model.blank, encoder_out.device
     projected = joint.encoder_linear(encoder_out)
     prediction_out, state = prediction[0].clone(), prediction[1]
-    predicted = joint.prediction_linear(prediction_out).clone()  # which may be no layer at all
+    predicted = joint.prediction_linear(prediction_out).clone()  # the layer may be the identity
     time, emitted_here = (torch.zeros(batch, dtype=torch.long, device=device) for _ in range(2))
     results = [SearchResult() for _ in range(batch)]
     while len(rows := (time < lengths).nonzero()[:, 0]):
@@ -97,7 +102,7 @@ def resume_greedy_rnnt(
         scores = joint.scores(hidden, predicted[rows, None]).float().log_softmax(-1)
         best, label = scores.max(-1)
         stops = (label != blank) & valid
-        stops[:, 0] &= emitted_here[rows] < max_symbols  # else blank, whatever its probability
+        stops[:, 0] &= emitted_here[rows] < max_symbols  # at the limit, blank is taken
         emits = stops.any(1)
         jump = torch.where(emits, stops.int().argmax(1), valid.sum(1))
         blanks = (scores[..., blank] * (valid & (offsets < jump[:, None]))).sum(1)
@@ -116,7 +121,7 @@ def resume_greedy_rnnt(
 
 
 def _record(results: list[SearchResult], *columns: Tensor) -> None:
-    """Add the blanks' scores and, where a label is emitted, the label to the rows' results."""
+    """Add the scores of the blanks, and the label where one is emitted, to the results of the rows."""
     for row, emits, label, t, log_prob, blanks in zip(*(c.tolist() for c in columns), strict=True):
         results[row].score += blanks
         if emits:
@@ -125,5 +130,5 @@ def _record(results: list[SearchResult], *columns: Tensor) -> None:
 
 
 def map_state(function: Callable[..., Tensor], *states: State) -> State:
-    """Apply ``function`` to each tensor, (layers, batch, units), of prediction networks' states."""
+    """Apply ``function`` to the matching tensors, (layers, batch, units), of prediction-network states."""
     return tuple(function(*parts) for parts in zip(*states, strict=True))

@@ -1,4 +1,4 @@
-"""What a search returns: labels and frames (``SearchResult``), and as text and seconds (``Hypothesis``).
+"""Results of a search: labels and frames (``SearchResult``), or text and seconds (``Hypothesis``).
 
 Lesson 11.
 """
@@ -9,25 +9,28 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.text.tokenizers import Tokenizer
 
 
 @dataclass
 class SearchResult:
-    """The best labels that a search found for one utterance.
+    """One hypothesis of a search for one utterance.
 
-    ``labels`` without blanks; ``frames``, the encoder frame at which each label was emitted;
-    ``log_probs``, the natural log of each label's probability; ``score``, that of the whole
-    alignment's, or of the sum over the alignments that a beam search found.
+    ``labels`` has no blanks. ``frames`` has the encoder frame at which each label was emitted, and
+    ``log_probs`` the natural log of each label's probability. ``score`` is the natural log of the
+    probability of the alignment (greedy search) or of the sum over the alignments found (beam search).
+    ``text`` is the word that `decoding.words` chose by its phones; None: the text is that of the labels.
     """
 
     labels: list[int] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
     score: float = 0.0
+    text: str | None = None
 
     def emit(self, label: int, frame: int, log_prob: float) -> None:
-        """Append a label; ``score`` stays as it is."""
+        """Append a label; leave ``score`` unchanged."""
         self.labels.append(label)
         self.frames.append(frame)
         self.log_probs.append(log_prob)
@@ -44,8 +47,8 @@ class SearchResult:
 class Hypothesis:
     """The transcript of one utterance.
 
-    ``times``: the second at which each token was emitted; ``score``: the result's, a natural log;
-    ``confidences``: the probability of each token when it was emitted.
+    ``times`` has the time of each token in seconds, ``confidences`` the probability with which each was
+    emitted. ``score`` is the natural log of the hypothesis' probability, as in ``SearchResult``.
     """
 
     text: str
@@ -53,14 +56,25 @@ class Hypothesis:
     times: list[float]
     score: float
     confidences: list[float]
+    words: list[tuple[str, float]] = field(default_factory=list, repr=False)
 
     @classmethod
-    def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_seconds: float) -> Hypothesis:
-        """Write a search's result as text; ``frame_seconds`` is the seconds per encoder frame."""
+    def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> Hypothesis:
+        """Write a search's result as text; ``frame_times`` are those of the encoder's frames."""
         return cls(
-            text=tokenizer.decode(result.labels),
+            text=tokenizer.decode(result.labels) if result.text is None else result.text,
             tokens=[tokenizer.labels[label - 1] for label in result.labels],
-            times=[frame * frame_seconds for frame in result.frames],
+            times=[frame_times(frame) for frame in result.frames],
             score=result.score,
             confidences=[float(np.exp(log_prob)) for log_prob in result.log_probs],
+            words=_words(result, tokenizer, frame_times),
         )
+
+
+def _words(result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> list[tuple[str, float]]:
+    starts = tokenizer.word_starts(result.labels)
+    found = [
+        (tokenizer.decode(result.labels[start:end]).strip(), frame_times(result.frames[start]))
+        for start, end in zip(starts, [*starts[1:], len(result.labels)], strict=True)
+    ]
+    return [(word, second) for word, second in found if word]  # a lone ▁ is none

@@ -1,6 +1,6 @@
-"""The hypotheses of a beam search: scores in the slots of tensors, texts in one tree of prefixes.
+"""Data structures of beam search: a beam of scored slots, and a tree of all label prefixes.
 
-``beam`` has the two searches that use them. Lesson 11.
+The searches that use them are in ``beam``. Lesson 11.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ LOG_ZERO = -torch.inf  # ln 0, the score of an empty slot
 
 @dataclass(frozen=True)
 class BeamOptions:
-    """How wide to search and how to compare texts.
+    """Options of beam search: the width, and how hypotheses are compared.
 
-    ``lm_weight`` is not used without ``lm``; ``label_bonus`` is a natural log. Raises ``InputError`` for a
-    beam without slots.
+    ``lm_weight`` has no effect without ``lm``. ``label_bonus`` is in nats per label. ``norm_score`` divides
+    the final score by the number of labels + 1. Raises ``InputError`` if ``beam_width`` is below 1.
     """
 
     beam_width: int = 5
@@ -36,16 +36,17 @@ class BeamOptions:
 
     def __post_init__(self):
         if self.beam_width < 1:
-            raise InputError(f"beam_width is {self.beam_width}; a beam holds at least one hypothesis")
+            raise InputError(f"beam_width is {self.beam_width}; it must be at least 1")
 
 
 @dataclass
 class Beam:
-    """The K slots of every utterance, one hypothesis in each.
+    """K slots per utterance, with one hypothesis in each.
 
-    ``score`` is its ln P(labels | audio), and ``extra`` what language model and bonus add to that;
-    ``node`` and ``link`` are its text and the best way to it in the ``PrefixTree``. For CTC also: whether
-    it ``ended`` in blank, its ``last`` label, and the ``parent``, the node of the text without that label.
+    ``score`` is ln P(labels | audio); ``extra`` is what language model and bonus add to it. ``node`` is
+    the text and ``link`` the best alignment, both in the ``PrefixTree``. CTC also needs ``ended`` (whether
+    the alignment ends in blank), ``last`` (the last label) and ``parent`` (the node of the text without
+    its last label).
     """
 
     score: Float[Tensor, "batch K"]
@@ -58,20 +59,20 @@ class Beam:
 
     @property
     def total(self) -> Float[Tensor, "batch K"]:
-        """What hypotheses are compared by."""
+        """Return the score by which hypotheses are compared."""
         return self.score + self.extra
 
     def select(self, source: Int[Tensor, "batch K"]) -> Beam:
-        """Copy into each slot the one that ``source`` names."""
+        """Return a beam whose slot k is a copy of this beam's slot ``source[k]``."""
         return Beam(**{name: values.gather(1, source) for name, values in vars(self).items()})
 
     def where(self, condition: Tensor, other: Beam) -> Beam:
-        """Take this beam's slots where ``condition`` holds, elsewhere the other's."""
+        """Return this beam's slots where ``condition`` holds, and those of ``other`` elsewhere."""
         theirs = vars(other)
         return Beam(**{n: torch.where(condition, mine, theirs[n]) for n, mine in vars(self).items()})
 
     def beside(self, other: Beam) -> Beam:
-        """Return a beam with the slots of both."""
+        """Return a beam with the slots of this beam followed by those of ``other``."""
         theirs = vars(other)
         return Beam(**{n: torch.cat([mine, theirs[n]], dim=1) for n, mine in vars(self).items()})
 
@@ -79,7 +80,7 @@ class Beam:
 class Growth(NamedTuple):
     """The O labels that each slot may emit next.
 
-    ``log_prob`` is a label's own; ``score`` and ``extra`` are those of the text that it makes.
+    ``log_prob`` is the label's own log-probability; ``score`` and ``extra`` are those of the extended text.
     """
 
     label: Int[Tensor, "batch K O"]
@@ -89,9 +90,10 @@ class Growth(NamedTuple):
 
 
 class PrefixTree:
-    """All texts met so far, as the nodes of a tree: two texts are equal if their nodes are.
+    """All label sequences met so far, as nodes of a tree; texts are equal if and only if their nodes are.
 
-    A link is one way to a text: the link before it, the label, its frame and log-probability.
+    A link is the last step of one alignment of a text: the previous link, the label, its frame and its
+    log-probability.
     """
 
     def __init__(self, batch: int, options: BeamOptions, blank: int, device: torch.device):
@@ -101,7 +103,7 @@ class PrefixTree:
         self.links: list[tuple[int, int, int, float]] = [(-1, blank, -1, 0.0)]
 
     def first_beam(self) -> Beam:
-        """Return a beam with the empty text in each utterance's first slot, and nothing in the others."""
+        """Return a beam with the empty text in the first slot of each utterance and the others empty."""
         batch, width = len(self.lm_states), self.options.beam_width
         score = torch.full((batch, width), LOG_ZERO, device=self.device)
         score[:, 0] = 0
@@ -110,7 +112,7 @@ class PrefixTree:
         return Beam(score, zero.float(), node, zero, zero == 0, zero + self.blank, zero - 1)
 
     def gains(self, nodes: Int[Tensor, "n"], V: int) -> Float[Tensor, "n V"]:
-        """Return what language model and bonus add to a text for each label that may follow."""
+        """Return what language model and bonus add to each text for every label that may follow, in nats."""
         lm, bonus = self.options.lm, self.options.label_bonus
         if lm is None:
             return torch.full((1, 1), bonus, device=self.device).expand(len(nodes), V)
@@ -120,10 +122,10 @@ class PrefixTree:
     def prune(
         self, stays: Beam, beam: Beam, growth: Growth, t: int, most: int
     ) -> tuple[Beam, Tensor, Tensor, Tensor]:
-        """Keep the best of the texts that stay as they are and of ``beam``'s grown by a label at frame ``t``.
+        """Keep the best hypotheses among ``stays`` and those of ``beam`` extended by a label at frame ``t``.
 
-        At most ``most`` grown ones are kept. Returns also, for each slot, (batch, K): whether it has
-        grown, from which slot it comes, and its new label.
+        At most ``most`` extended ones are kept. Returns the new beam and three (batch, K) tensors: whether
+        the slot was extended, the slot it comes from, and its new label.
         """
         count, options = stays.score.shape[1], growth.label.shape[2]
         best, option = (growth.score + growth.extra).flatten(1).topk(most)
@@ -142,7 +144,7 @@ class PrefixTree:
         return pruned, grown, torch.where(grown, origin, choice.clamp(max=count - 1)), label
 
     def _extend(self, beam: Beam, grown: Tensor, links: Tensor, log_prob: Tensor, t: int) -> None:
-        """Set node and link of the slots that have grown."""
+        """Set node and link of the extended slots."""
         nodes, first_link, lm = [], len(self.links), self.options.lm
         columns = (beam.parent, links, beam.last, log_prob)
         for node, link, label, value in zip(*(c[grown].tolist() for c in columns), strict=True):
@@ -155,7 +157,7 @@ class PrefixTree:
         beam.link[grown] = torch.arange(first_link, len(self.links), device=self.device)
 
     def ranked(self, beam: Beam) -> list[list[SearchResult]]:
-        """Return the texts of each utterance, the best first."""
+        """Return the hypotheses of each utterance, best first."""
         lm, options, ranked = self.options.lm, self.options, []
         slots = zip(
             beam.score.tolist(), beam.extra.tolist(), beam.node.tolist(), beam.link.tolist(), strict=True
@@ -183,13 +185,13 @@ class PrefixTree:
 
 
 def same_pairs(mine: Tensor, theirs: Tensor, mask: Tensor, their_mask: Tensor) -> Bool[Tensor, "batch K K"]:
-    """Return where the numbers in slots i and j are the same, and both masks hold."""
+    """Return where slot i of ``mine`` equals slot j of ``theirs`` and both masks hold."""
     same = mine[:, :, None] == theirs[:, None]
     return same & mask[:, :, None] & their_mask[:, None]
 
 
 def merge(beam: Beam, pairs: Bool[Tensor, "batch K K"]) -> Beam:
-    """Add slot j to slot i and empty it, for all pairs (i, j); keep the more probable one's link."""
+    """Merge slot j into slot i and empty it, for all ``pairs`` (i, j); keep the more probable one's link."""
     theirs, slot = torch.where(pairs, beam.score[:, None], LOG_ZERO).max(2)
     link = torch.where(theirs > beam.score, beam.link.gather(1, slot), beam.link)
     score = torch.logaddexp(beam.score, theirs).masked_fill(pairs.any(1), LOG_ZERO)

@@ -1,15 +1,15 @@
-"""Speech recognized while it is spoken: every stage carries on where the last chunk left it.
+"""Streaming recognition: every stage keeps the state it needs from one chunk to the next.
 
-A network can stream if no output depends on the future: features that are not normalized
-over the utterance, causal convolutions, causal squeeze-and-excitation (lesson 03). Then what
-has to be carried from chunk to chunk is small, and the result is exactly the offline one:
+A model can stream if no output depends on the future: its features are not normalized over the
+utterance, and its convolutions and squeeze-and-excitation are causal (lesson 03). The state
+carried from chunk to chunk is then small, and the result is exactly the offline one:
 
 ===============================  =====================================================
-resampling                       the few input samples that the next outputs still need
-pre-emphasis, framing            the last sample; the samples of unfinished windows
+resampling                       the few input samples that the next outputs need
+pre-emphasis, framing            the last sample; the samples of incomplete windows
 running mean (features, SE)      sum and number of frames
 convolution of kernel k          its last k - 1 input frames
-convolution of stride s          the input frames seen, modulo s
+convolution of stride s          the number of input frames seen, modulo s
 CTC                              the label of the last frame
 transducer                       output and state of the prediction network
 ===============================  =====================================================
@@ -36,11 +36,11 @@ from asrlib.signal.streaming import StreamingFrontEnd, StreamingResampler, mono_
 
 
 class Stream:
-    """One utterance, however long, in chunks of any size: ``feed`` each of them, then ``finish``.
+    """Recognition of one utterance in chunks of any size: call ``feed`` for each chunk, then ``finish``.
 
-    Made by ``Recognizer.stream``, of parts that do not need the future. The hypotheses are those of
-    ``Recognizer.transcribe`` on all samples so far. ``hypothesis`` writes a search's result as text;
-    ``sample_rate`` is that of the samples to come, in Hz, the front end's own if None.
+    ``Recognizer.stream`` creates streams. A hypothesis equals that of ``Recognizer.transcribe`` on all
+    samples so far. ``hypothesis`` converts a search result to text. ``sample_rate`` is the rate of the
+    samples in Hz; None is the front end's own. ``encoder`` must be able to stream.
     """
 
     def __init__(
@@ -60,24 +60,24 @@ class Stream:
 
     @property
     def latency_ms(self) -> float:
-        """Algorithmic latency in milliseconds: at most this long after a sound began, a whole
-        window of it has gone through the encoder.
+        """Return the algorithmic latency in milliseconds.
 
-        An encoder frame is put out every ``reduction`` hops, as soon as its newest window is
-        complete. A sound that begins right after the start of one encoder frame's newest
-        window waits ``reduction`` hops for the start of the next one's, and then
-        that window's length. Causal convolutions add nothing. Resampling adds its
-        filter's half width, below 1 ms. On top come the length of the chunks, the time that
-        computing takes, and how long the network has learned to wait before it is sure.
+        This is the longest time from the start of a sound until a full window of it has passed
+        through the encoder. The encoder emits a frame every ``reduction`` hops, as soon as the newest
+        window of that frame is complete. A sound that begins right after the start of a newest window
+        waits ``reduction`` hops for the start of the next one, and then for the length of that window.
+        Causal convolutions add nothing. Resampling adds half the width of its filter, below 1 ms.
+        Chunk length, computing time and the delay that the network has learned are not included.
         """
         front_end, reduction = self._front_end.front_end, self._encoder.encoder.reduction
         samples = reduction * front_end.hop + front_end.window
         return 1000 * (samples / front_end.sample_rate + self._resampler.delay_seconds)
 
     def feed(self, samples: Any) -> Hypothesis:
-        """Return the hypothesis so far; ``samples`` are mono, in [-1, 1], any number of them.
+        """Process the next samples and return the hypothesis so far.
 
-        Raises ``InputError`` for several channels, and for samples after ``finish``.
+        ``samples`` is a mono array or tensor of any length, with values in [-1, 1]. Raises
+        ``InputError`` for more than one channel, and after ``finish``.
         """
         chunk = mono_chunk(samples)
         if self._finished:
@@ -86,7 +86,7 @@ class Stream:
         return self._advance(self._front_end.feed(self._resampler.feed(chunk.to(device))))
 
     def finish(self) -> Hypothesis:
-        """Return the final hypothesis: no samples follow."""
+        """End the utterance and return the final hypothesis."""
         if not self._finished:
             rest = self._front_end.feed(self._resampler.finish())
             self._advance(torch.cat([rest, self._front_end.finish()]))
@@ -103,22 +103,26 @@ class Stream:
 
 
 class StreamingCTC:
-    """``greedy_ctc`` chunk by chunk; ``result`` is that of all frames so far."""
+    """``greedy_ctc`` on a stream; ``result`` covers all frames so far."""
 
     def __init__(self, model: Transducer):
         self.model, self.result, self.frames = model, SearchResult(), 0
         self.previous = model.blank
 
     def feed(self, encoder_out: Float[Tensor, "1 frames D_enc"]) -> None:
-        """Search the frames that follow."""
-        scores, labels = self.model.ctc_head(encoder_out[0]).float().log_softmax(-1).max(-1)
+        """Search the frames that follow and extend ``result``."""
+        self.feed_log_probs(self.model.ctc_head(encoder_out[0]).float().log_softmax(-1))
+
+    def feed_log_probs(self, log_probs: Float[Tensor, "frames V"]) -> None:
+        """As ``feed``, from the log-probabilities of the frames that follow."""
+        scores, labels = log_probs.max(-1)
         found = collapse_frames(scores.tolist(), labels.tolist(), self.previous, self.model.blank)
         self.result.extend(found, self.frames)
         self.previous, self.frames = int(labels[-1]), self.frames + len(labels)
 
 
 class StreamingTransducer:
-    """``greedy_rnnt`` chunk by chunk; ``result`` is that of all frames so far."""
+    """``greedy_rnnt`` on a stream; ``result`` covers all frames so far."""
 
     @torch.no_grad()
     def __init__(self, model: Transducer, max_symbols: int, device: torch.device | str = "cpu"):
@@ -126,7 +130,7 @@ class StreamingTransducer:
         self.max_symbols, self.prediction = max_symbols, start_of_text(model, 1, device)
 
     def feed(self, encoder_out: Float[Tensor, "1 frames D_enc"]) -> None:
-        """Search the frames that follow."""
+        """Search the frames that follow and extend ``result``."""
         count = encoder_out.shape[1]
         lengths = torch.tensor([count], device=encoder_out.device)
         (found,), self.prediction = resume_greedy_rnnt(
@@ -137,12 +141,13 @@ class StreamingTransducer:
 
 
 class StreamingEncoder:
-    """An ``Encoder`` chunk by chunk; a frame comes out with the input frame that completes it."""
+    """An ``Encoder`` on a stream; it emits a frame as soon as the last input frame it needs arrives."""
 
     def __init__(self, encoder: Encoder, batch: int = 1):
         self.encoder, self.state, self.seen = encoder, encoder.initial_state(batch), 0
 
     def feed(self, features: Float[Tensor, "batch frames mels"]) -> Float[Tensor, "batch frames_out D_enc"]:
+        """Encode the frames that follow and return the output frames that are complete."""
         out, self.state = self.encoder.step(features, self.state, self.seen % self.encoder.reduction)
         self.seen += features.shape[1]
         return out

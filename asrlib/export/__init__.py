@@ -1,1 +1,1 @@
-"""Recognizers as ONNX and TFLite files, and the runner that transcribes with them."""
+"""Export of recognizers to ONNX and TFLite files, and a runner that transcribes with such files."""

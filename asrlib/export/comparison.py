@@ -1,4 +1,4 @@
-"""Eager model and exported files side by side: size, speed, words.
+"""Compare the eager model with exported files: size, speed and transcripts.
 
 Lesson 12.
 """
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """One row of the table.
+    """One row of the comparison.
 
-    ``size``: of the file, in bytes; ``seconds``: per utterance, one at a time, in one thread; ``factor``:
-    of real time; ``same``: utterances whose words are eager's; ``wer``: None without references.
+    ``size`` is the size of the file in bytes. ``seconds`` is the mean time per utterance, one at a time, in
+    one thread; ``factor`` is the real-time factor. ``same`` is how many of ``utterances`` have the same
+    transcript as the eager model's. ``wer`` is None if references are not scored.
     """
 
     name: str
@@ -41,7 +42,12 @@ class Measured:
 def compare(
     recognizer: Recognizer, size: int, files: dict[str, bytes], format: str, cuts: CutSet, score: bool = True
 ) -> list[Measured]:
-    """Run the eager model, whose weights take ``size`` bytes, and exported files on the same utterances."""
+    """Run the eager model and exported files on the same utterances; return a row for each.
+
+    ``size`` is the size of the eager model's weights in bytes. ``files`` maps names to the contents of
+    files in ``format``. ``score`` also computes the WER against the transcripts of ``cuts``. All models run
+    in one thread.
+    """
     rate = recognizer.front_end.sample_rate
     signals = [samples_at(rate, cut_audio(cut), cut.sampling_rate) for cut in cuts]
     references = [recognizer.tokenizer.prepare(cut.supervisions[0].text) for cut in cuts]
@@ -54,7 +60,8 @@ def compare(
     torch.set_num_threads(1)
     try:
         for name, (size_, model) in models.items():
-            for signal in sorted(signals, key=len)[:: max(1, len(signals) // 8)]:  # each TFLite signature
+            # warm up each TFLite signature
+            for signal in sorted(signals, key=len)[:: max(1, len(signals) // 8)]:
                 model.transcribe(signal, rate)
             start = time.perf_counter()
             texts = [model.transcribe(signal, rate).text for signal in signals]
@@ -69,9 +76,9 @@ def compare(
 
 
 def table(rows: Sequence[Measured]) -> str:
-    """Write the rows in columns."""
+    """Return the rows as a text table."""
     lines = [
-        f"{'':14} {'size kB':>8} {'ms an utterance':>16} {'real-time factor':>17} {'words as eager':>15}"
+        f"{'':14} {'size kB':>8} {'ms per utterance':>16} {'real-time factor':>17} {'words as eager':>15}"
     ]
     for row in rows:
         same = f"{row.same}/{row.utterances}"

@@ -1,29 +1,29 @@
-"""A trained model as one file that runs without PyTorch: ONNX or TFLite (LiteRT).
+"""Export a trained model to one file that runs without PyTorch: ONNX or TFLite (LiteRT).
 
-Signal in, labels out: framing, spectrum, mel filters and normalization are in the graph, and
-so is the search. From float32 mono samples in [-1, 1] at the model's rate come
+The file maps a signal to labels. Framing, spectrum, mel filters, normalization and search are all in
+the graph. The input is float32 mono samples in [-1, 1] at the model's sample rate; the outputs are
 
-    tokens     (frames, symbols) int32    labels emitted at each encoder frame, 0 where none
-    log_probs  (frames, symbols) float32  natural log of each one's probability
-    score      (1,)              float32  natural log of the whole path's probability
+    tokens     (frames, symbols) int32    labels emitted at each encoder frame, 0 where there is none
+    log_probs  (frames, symbols) float32  natural log of the probability of each label
+    score      (1,)              float32  natural log of the probability of the whole alignment
 
-so that ``tokens[tokens > 0]`` are the labels of the hypothesis. What one needs to write it as text (labels,
-sample rate, seconds a frame) travels in the file as JSON: in ONNX under the metadata key
-``asrlib``, in TFLite as an associated file, which ``unzip model.tflite asrlib.json`` gets out.
+so that ``tokens[tokens > 0]`` are the labels of the hypothesis. What is needed to turn them into text
+(labels, sample rate, seconds per frame) is in the file as JSON: in ONNX under the metadata key
+``asrlib``, in TFLite as an associated file that ``unzip model.tflite asrlib.json`` extracts.
 
 The formats differ in two ways:
 
-- ONNX takes a ``signal`` of any length of at least one window, and holds the transducer's
-  search as a loop.
-- TFLite has tensors of fixed sizes: a signature ``seconds_N`` for each of the lengths asked
-  for takes ``signal``, padded to N seconds, and ``length`` in samples. Of a transducer these
-  signatures give ``hidden`` (the frames' part of the joint network) and ``frames``, their
-  number; the signatures ``predict`` and ``join`` are the rest of it, and the loop is ``Runner``'s.
+- ONNX takes a ``signal`` of any length of at least one window, and contains the transducer's search as
+  a loop.
+- TFLite has tensors of fixed sizes. A signature ``seconds_N`` for each requested length takes ``signal``,
+  padded to N seconds, and ``length`` in samples. For a transducer, these signatures return ``hidden``
+  (the encoder's part of the joint network) and ``frames``, the number of frames. The signatures
+  ``predict`` and ``join`` are the other parts, and ``Runner`` performs the loop.
 
-``stream=True`` writes the step of a causal model in place of the whole utterance's graph:
-``signal`` (samples of one encoder frame, behind the ``overlap`` samples before them) and
-``state_N`` to the three outputs above, of one frame, and ``state_N_after``. States begin as zeros.
-An end shorter than a window (25 ms) is padded with zeros before its pre-emphasis, not behind it.
+``stream=True`` writes one step of a causal model instead of the graph of a whole utterance. It takes
+``signal`` (the ``overlap`` previous samples followed by the samples of one encoder frame) and
+``state_N``, and returns the three outputs above for one frame and ``state_N_after``. All states start
+as zeros. A final part shorter than a window (25 ms) is padded with zeros before pre-emphasis, not after it.
 
 Lesson 12.
 """
@@ -58,14 +58,16 @@ def export(
     seconds: Sequence[int] = SECONDS,
     stream: bool = False,
 ) -> dict[str, bytes]:
-    """Write the model's file; an old one stays until the new one is complete.
+    """Export ``recognizer`` to the file ``path``; an existing file is replaced only by a complete one.
 
-    ``int8`` stores large weights in 8 bits, one scale per output channel, and computes in
-    float32; the front end keeps its precision. ``seconds``: the lengths of TFLite's
-    signatures. ``stream``: the step of a causal model in place of the whole utterance.
-    Returns what was written under ``int8`` or ``float32``; with ``int8`` also the float file
-    it was made from. Raises ``InputError`` for an unknown format, for packages that are not
-    installed, and for a model that cannot stream.
+    ``format`` is "onnx" or "tflite". ``int8`` stores large weights in 8 bits with one scale per output
+    channel; computation stays in float32, and the front end keeps its precision. ``seconds`` are the
+    lengths, in seconds, that a TFLite file accepts. ``stream`` exports one step of a causal model instead
+    of the whole utterance. Warns if a beam search is configured, as exported search is greedy.
+
+    Returns the contents of the file under ``int8`` or ``float32``; with ``int8``, also the float32 file
+    that it was made from. Raises ``InputError`` for an unknown format, missing packages, lengths below
+    1 s, and, with ``stream``, a model that cannot stream.
     """
     check_format(format)
     if not seconds or min(seconds) < 1:
@@ -76,7 +78,7 @@ def export(
     networks = [_copied(member) for member in (recognizer.ensemble if ctc else [recognizer])]
     if decoding.beam_width:
         warnings.warn(
-            f"decoding.beam_width is {decoding.beam_width}; an exported file searches greedily", stacklevel=2
+            f"decoding.beam_width is {decoding.beam_width}; an exported file uses greedy search", stacklevel=2
         )
     about = describe(recognizer, stream)
     with quiet(), torch.no_grad():

@@ -1,4 +1,4 @@
-"""What travels in an exported file beside the network, as JSON: labels, rates, the tokenizer.
+"""The JSON description in an exported file: labels, rates and the tokenizer.
 
 Lesson 12.
 """
@@ -15,7 +15,11 @@ from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 
 
 def describe(recognizer: Recognizer, stream: bool) -> dict[str, Any]:
-    """Return what one needs to write the file's outputs as text: times in seconds, lengths in samples."""
+    """Return what is needed to turn the outputs of the file into text.
+
+    ``sample_rate`` is in Hz. ``shortest`` (one window) and ``hop`` are in samples, ``frame_seconds`` in
+    seconds per encoder frame. ``labels`` starts with an empty string for blank.
+    """
     front_end, ctc = recognizer.front_end, recognizer.uses_ctc
     return {
         "format": 1,
@@ -33,7 +37,7 @@ def describe(recognizer: Recognizer, stream: bool) -> dict[str, Any]:
 
 
 def described_tokenizer(about: dict[str, Any]) -> Tokenizer:
-    """Return the tokenizer of a file's description."""
+    """Return the tokenizer that the description ``about`` contains."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in about["tokenizer"].items():
             Path(folder, Path(name).name).write_bytes(base64.b64decode(content))
@@ -41,7 +45,7 @@ def described_tokenizer(about: dict[str, Any]) -> Tokenizer:
 
 
 def _tokenizer_files(tokenizer: Tokenizer) -> dict[str, str]:
-    """Return name and content, in base 64, of what the tokenizer saves."""
+    """Return the files that the tokenizer saves: their contents in base64, by name."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(folder)
         return {file.name: base64.b64encode(file.read_bytes()).decode() for file in Path(folder).iterdir()}

@@ -1,4 +1,4 @@
-"""The formats of exported files, and the packages that each of them needs.
+"""The formats of exported files and the packages that each needs.
 
 Lesson 12.
 """
@@ -19,21 +19,20 @@ from typing import Any
 import numpy as np
 
 from asrlib.errors import InputError
+from asrlib.extras import EXTRAS, extra
 
 FORMATS = ("onnx", "tflite")
-# the extra of asrlib and the packages that it installs
-_NEEDED = {
-    "onnx": ("export", ("onnx", "onnxscript", "onnxruntime")),
-    "tflite": ("tflite", ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")),
-}
+# the extra of asrlib that each format needs
+_NEEDED = {"onnx": "export", "tflite": "tflite"}
 
 
 @dataclass
 class OpenFile:
-    """An exported file in its runtime.
+    """An exported file opened in its runtime.
 
-    ``about``: its description; ``run(function, **inputs)``: outputs by name; ``lengths``: the seconds that
-    its functions take, in order, none if any; ``start``: the states before the first step, by name.
+    ``about`` is its description. ``run(function, **inputs)`` returns the outputs by name. ``lengths`` are the
+    lengths in seconds that the file accepts, sorted; an empty list means any length. ``start`` has the
+    initial states by name.
     """
 
     about: dict[str, Any]
@@ -43,29 +42,25 @@ class OpenFile:
 
 
 def check_format(format: str) -> None:
-    """Raise ``InputError`` if there is no such format, or if its packages are not installed."""
+    """Raise ``InputError`` if ``format`` is unknown or its packages are not installed."""
     if format not in FORMATS:
         raise InputError(f"format is {format!r}; use one of {', '.join(FORMATS)}")
-    for name in _NEEDED[format][1]:
+    for name in EXTRAS[_NEEDED[format]][1]:
         package(name, format)
 
 
 def package(name: str, format: str) -> ModuleType:
-    """Import a package that ``format`` needs; raises ``InputError`` with the way to install it."""
-    with quiet():
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            extra, names = _NEEDED[format]
-            raise InputError(
-                f"{format} needs {', '.join(names).replace('_', '-')}, and {name.replace('_', '-')} is not"
-                f' installed: pip install "asrlib[{extra}]"'
-            ) from None
+    """Import and return a package that ``format`` needs.
+
+    Raises ``InputError`` with the command that installs it if it is missing.
+    """
+    with quiet(), extra(_NEEDED[format]):
+        return importlib.import_module(name)
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence converters, which print their progress; what goes wrong they raise."""
+    """Silence the output of converters within the block; their errors are still raised."""
     os.environ["LITERT_TORCH_SHOW_PROGRESS"] = "n"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     before = logging.root.manager.disable

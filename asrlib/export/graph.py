@@ -1,11 +1,11 @@
-"""What ``export`` writes down: a recognizer as modules of plain tensor operations.
+"""The modules that ``export`` traces: a recognizer as plain tensor operations.
 
-Each is the same computation as its counterpart's, in a form that ONNX and TFLite can hold:
-no Fourier transform but a convolution, no look at lengths to decide what to do, recurrent
-networks as matrix products, states as inputs and outputs. One utterance at a time.
+Each module computes the same as its counterpart in a form that ONNX and TFLite support. The Fourier
+transform is a convolution, control flow does not depend on lengths, recurrent networks are matrix
+products, and states are inputs and outputs. The modules process one utterance at a time.
 
-Here are front end, encoder and the CTC head; ``transducer_graph`` has the transducer, and
-``stream_step`` the step of a stream. Lesson 12.
+This module has the front end, the encoder and the CTC head. ``transducer_graph`` has the transducer, and
+``stream_step`` one step of a stream. Lesson 12.
 """
 
 from __future__ import annotations
@@ -18,15 +18,22 @@ from torch import Tensor, nn
 
 from asrlib.models.encoder import Encoder
 from asrlib.models.layers.mask import frame_mask
-from asrlib.signal.features import FrontEnd, frame_count, preemphasize, running_mean, warp_filters
+from asrlib.signal.features import (
+    FrontEnd,
+    deviation,
+    mirrored,
+    preemphasize,
+    running_mean,
+    warp_filters,
+)
 
 
 class TracedFrontEnd(nn.Module):
-    """``FrontEnd`` as plain operations on tensors that both formats know, for one utterance.
+    """``FrontEnd`` for one utterance, with operations that both formats support.
 
-    The taper and the Fourier transform are one convolution, whose kernels are tapered
-    cosines and sines and which moves by a hop. ``length``, (1,), None: all of the signal.
-    ``sums``: the type of running sums, for TFLite has no 64-bit ones.
+    Taper and Fourier transform are one convolution, whose kernels are tapered cosines and sines and whose
+    stride is the hop. ``warps`` are factors by which the frequency axis is stretched. ``sums`` is the dtype
+    of running sums; TFLite has no 64-bit floats.
     """
 
     def __init__(self, front_end: FrontEnd, warps: Sequence[float], sums: torch.dtype = torch.float64):
@@ -44,36 +51,44 @@ class TracedFrontEnd(nn.Module):
         self.register_buffer("filters", torch.stack(filters))
 
     def log_mels(self, emphasized: Tensor) -> Tensor:
-        """Turn (1, samples) into (warps, frames, mels), before normalization."""
+        """Return log-mel features (warps, frames, mels), not normalized, of a signal (1, samples)."""
         real, imaginary = F.conv1d(emphasized[:, None], self.waves, stride=self.settings.hop).chunk(2, dim=1)
         power = (real.square() + imaginary.square()).transpose(1, 2)
-        return torch.log(power @ self.filters + self.settings.log_floor)
+        return self.settings.scaled(power @ self.filters)
 
     def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Turn (samples,) into features (warps, frames, mels), and count the frames within ``length``."""
+        """Return features (warps, frames, mels) of a signal (samples,), and the number of valid frames.
+
+        ``length``, (1,), is the number of valid samples; None means all, and the number of frames is None.
+        """
         settings, signal = self.settings, signal[None]
         inside = 1 if length is None else frame_mask(length, signal.shape[1])
         if settings.normalize_signal:
             signal = signal / (signal * inside).abs().amax(1, keepdim=True).clamp(min=1e-9)
-        features = self.log_mels(preemphasize(signal, settings.preemphasis) * inside)
+        emphasized = preemphasize(signal, settings.preemphasis) * inside
+        ends = torch.full((1,), signal.shape[1]) if length is None else length
+        features = self.log_mels(mirrored(emphasized, ends, settings.margin))
         count = mask = None
         if length is not None:
-            count = frame_count(length, settings.window, settings.hop)
+            count = settings.frame_count(length)
             mask = frame_mask(count, features.shape[1])[..., None].float()
         if settings.normalize == "running":
             start = torch.zeros_like(features[:, :1], dtype=self.sums)
             features = features - running_mean(features, start)[0]
         elif settings.normalize != "none":
-            dims = (1,) if settings.normalize == "bin" else (1, 2)
+            dims = (1, 2) if settings.normalize == "utterance" else (1,)
             mean = _mean(features, mask, dims)
             variance = _mean((features - mean).square(), mask, dims)
-            features = (features - mean) / (variance.sqrt() + 1e-3)
+            frames = torch.ones_like(features[:, :, :1]) if mask is None else mask
+            deviations = deviation(variance, frames.sum(1, keepdim=True), settings.normalize)
+            features = (features - mean) / deviations
         return features if mask is None else features * mask, count
 
 
 class SignalToFrames(nn.Module):
-    """Front end and encoder: (samples,) to (warps, T, D), and how many of the T frames lie
-    within ``length`` (None: all of them).
+    """Front end and encoder: maps a signal (samples,) to encoder frames (warps, T, D_enc).
+
+    Also returns how many of the T frames are within ``length``, or None if ``length`` is None.
     """
 
     def __init__(
@@ -100,7 +115,11 @@ def _mean(x: Tensor, mask: Tensor | None, dims: tuple[int, ...]) -> Tensor:
 
 
 class GreedyCTC(nn.Module):
-    """Signal to labels by CTC heads, their log-probabilities averaged over warps and networks."""
+    """Greedy CTC search from signal to labels.
+
+    The log-probabilities of the CTC heads are averaged over warps and networks. Returns ``tokens``,
+    ``log_probs``, both (T, 1), and ``score``, (1,).
+    """
 
     def __init__(self, frames: Sequence[SignalToFrames], heads: Sequence[nn.Module]):
         super().__init__()

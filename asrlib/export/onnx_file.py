@@ -1,4 +1,4 @@
-"""ONNX: the file written, its weights in 8 bits, and the file in onnxruntime.
+"""ONNX files: write them, store their weights in 8 bits, and open them in onnxruntime.
 
 Lesson 12.
 """
@@ -16,14 +16,14 @@ from asrlib.errors import InputError
 from asrlib.export.formats import OpenFile, package
 from asrlib.export.parts import Part
 
-# smaller weights stay as they are: their scales and the node would take what 8 bits save
+# weights with fewer values stay in float32: scales and node would cost what 8 bits save
 SMALLEST = 1024
 
 
 def write_onnx(parts: list[Part], about: dict[str, Any], int8: bool) -> dict[str, bytes]:
-    """Return the file's content as ``float32``, and with ``int8`` also as ``int8``.
+    """Return the content of an ONNX file under ``float32`` and, if ``int8`` is true, also under ``int8``.
 
-    ``about`` is the description that the file carries, under the metadata key ``asrlib``.
+    ``parts`` must be a single part. The description ``about`` is stored under the metadata key ``asrlib``.
     """
     onnx = package("onnx", "onnx")
     (part,) = parts
@@ -36,7 +36,7 @@ def write_onnx(parts: list[Part], about: dict[str, Any], int8: bool) -> dict[str
         output_names=part.outputs,
         verbose=False,
     ).model_proto
-    for node in _nodes(proto.graph):  # the source lines of this machine that each was made from
+    for node in _nodes(proto.graph):  # they have paths of source files on this machine
         del node.metadata_props[:]
     onnx.helper.set_model_props(proto, {"asrlib": json.dumps(about, ensure_ascii=False)})
     contents = {"float32": proto.SerializeToString()}
@@ -48,14 +48,18 @@ def write_onnx(parts: list[Part], about: dict[str, Any], int8: bool) -> dict[str
 
 
 def open_onnx(content: bytes, threads: int) -> OpenFile:
-    """Open a file's content in onnxruntime; raises ``InputError`` if ``export`` did not write it."""
+    """Open the ``content`` of a file in onnxruntime.
+
+    Raises ``InputError`` if it is not a file that ``export`` wrote. The message starts with "is not", so
+    that callers can put the name of the file in front.
+    """
     runtime = package("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     try:
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         about = json.loads(session.get_modelmeta().custom_metadata_map["asrlib"])
-    except Exception as error:  # the runtime has a class of its own for each reason
+    except Exception as error:  # the runtime has its own exception class for each reason
         raise InputError(f"is not an exported model: {error}") from None
     names = [output.name for output in session.get_outputs()]
     types = {"tensor(int32)": np.int32, "tensor(float)": np.float32, "tensor(double)": np.float64}
@@ -72,9 +76,9 @@ def open_onnx(content: bytes, threads: int) -> OpenFile:
 
 
 def _int8_onnx(proto: Any) -> Any:
-    """Store large weights as int8 with a scale for each output channel.
+    """Store large weights as int8 with one scale per output channel.
 
-    A standard DequantizeLinear node stands behind them, which any runtime can read.
+    A standard DequantizeLinear node follows each of them, so any runtime can read the file.
     """
     onnx = package("onnx", "onnx")
     graph = proto.graph
@@ -107,7 +111,7 @@ def _int8_onnx(proto: Any) -> Any:
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
-    """Yield the graph's nodes, those of a loop's body too."""
+    """Yield all nodes of the graph, including those in loop bodies."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:

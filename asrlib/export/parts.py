@@ -1,4 +1,4 @@
-"""The functions that a file is made of: modules with the names of their inputs and outputs.
+"""The functions in an exported file: modules with named inputs and outputs.
 
 Lesson 12.
 """
@@ -19,14 +19,14 @@ from asrlib.export.transducer_graph import GreedyTransducer, Join, Predict, Tran
 from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
 
-# what is exported of one recognizer
+# the exported parts of one recognizer
 Network = tuple[FrontEnd, Transducer]
 _RESULT = ["tokens", "log_probs", "score"]
 
 
 @dataclass
 class Part:
-    """A function of the file, with its inputs by name and the names of its outputs."""
+    """A function of the file: a module, example inputs by name, and the names of its outputs."""
 
     name: str
     module: nn.Module
@@ -35,19 +35,22 @@ class Part:
 
 
 def stream_part(step: StreamStep) -> Part:
-    """Return the step of a stream: samples and states to labels and states."""
+    """Return the function of a streaming file: one step from samples and states to labels and states."""
     states = {f"state_{number}": tensor for number, tensor in enumerate(step.start)}
     inputs = {"signal": _example(step.overlap + step.chunk), **states}
     return Part("stream", step, inputs, [*_RESULT, *(f"{name}_after" for name in states)])
 
 
 def onnx_parts(networks: Sequence[Network], ctc: bool, decoding: DecodingConfig) -> list[Part]:
-    """Return the one function of an ONNX file: a signal of any length to labels."""
+    """Return the single function of an ONNX file, which maps a signal of any length to labels.
+
+    Raises ``InputError`` for a transducer if torch is older than 2.11.
+    """
     front_end, model = networks[0]
     if not ctc and tuple(map(int, torch.__version__.split(".")[:2])) < (2, 11):
         raise InputError(
             f"torch {torch.__version__} cannot write a transducer's loop to ONNX: install torch 2.11 or"
-            " later, or set decoding.head to ctc where the model has that head"
+            " later, or set decoding.head to ctc if the model has that head"
         )
     if ctc:
         module = _greedy_ctc(networks, decoding)
@@ -69,7 +72,7 @@ def _greedy_ctc(
 def tflite_parts(
     networks: Sequence[Network], ctc: bool, decoding: DecodingConfig, seconds: Sequence[int]
 ) -> list[Part]:
-    """Return the signatures of a TFLite file: one for each length, and a transducer's search step."""
+    """Return the signatures of a TFLite file: one per length in ``seconds``, and a transducer's networks."""
     front_end, model = networks[0]
     if ctc:
         module = _greedy_ctc(networks, decoding, torch.float32)
@@ -85,7 +88,7 @@ def tflite_parts(
 
 
 def _search_parts(model: Transducer) -> list[Part]:
-    """Return the prediction and the joint network, around which the loop of the search runs."""
+    """Return the prediction and joint networks, which the loop of the search calls."""
     predict = Predict(model)
     state = {f"state_{number}": tensor for number, tensor in enumerate(predict.start)}
     inputs = {"label": torch.zeros(1, dtype=torch.int32), **state}

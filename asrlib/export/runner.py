@@ -1,4 +1,4 @@
-"""An exported model in its own runtime, onnxruntime or LiteRT: the file's outputs as hypotheses.
+"""Run an exported model in onnxruntime or LiteRT and return hypotheses.
 
 Lesson 12.
 """
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torchaudio.functional
 
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
 from asrlib.errors import InputError
@@ -18,11 +17,15 @@ from asrlib.export.formats import OpenFile, check_format
 from asrlib.export.onnx_file import open_onnx
 from asrlib.export.tflite_file import open_tflite
 from asrlib.recognizer import mono_samples
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.signal.streaming import StreamingResampler, mono_chunk
 
 
 class Runner:
-    """An exported file in its own runtime: ``Runner.load("model.onnx").transcribe(audio)``."""
+    """A recognizer from an exported file: ``Runner.load("model.onnx").transcribe(audio)``.
+
+    ``about`` is the description in the file; ``sample_rate`` is the model's, in Hz.
+    """
 
     def __init__(self, file: OpenFile):
         self.about, self.sample_rate = file.about, file.about["sample_rate"]
@@ -31,7 +34,11 @@ class Runner:
 
     @classmethod
     def load(cls, path: str | Path, threads: int = 1) -> Runner:
-        """Open a file; raises ``InputError`` if it is missing or was not written by ``export``."""
+        """Open an exported file; its suffix is its format, ``.onnx`` or ``.tflite``.
+
+        Raises ``InputError`` if the file is missing or was not written by ``export``, or if the packages of
+        its format are not installed.
+        """
         path = Path(path)
         check_format(path.suffix.lstrip("."))
         if not path.is_file():
@@ -43,11 +50,18 @@ class Runner:
 
     @classmethod
     def from_bytes(cls, content: bytes, format: str, threads: int = 1) -> Runner:
-        """Open a file's content."""
+        """Open the content of an exported file in ``format``.
+
+        Raises ``InputError`` if ``export`` did not write it.
+        """
         return cls((open_onnx if format == "onnx" else open_tflite)(content, threads))
 
     def transcribe(self, audio: Any, sample_rate: int | None = None) -> Hypothesis:
-        """Transcribe one utterance: a path to an audio file, or mono samples in [-1, 1] with their rate."""
+        """Transcribe one utterance: an audio file, or mono samples in [-1, 1] with their rate in Hz.
+
+        Raises ``InputError`` for audio longer than a TFLite file accepts, and for what ``mono_samples``
+        refuses.
+        """
         samples = samples_at(self.sample_rate, audio, sample_rate)
         if self.about["stream"]:
             stream = self.stream()
@@ -59,8 +73,8 @@ class Runner:
     def stream(self, sample_rate: int | None = None) -> RunnerStream:
         """Return a stream, which transcribes speech while it is spoken.
 
-        ``sample_rate`` is that of the samples to come, the model's own if None. Raises ``InputError`` if
-        the file was not made for it.
+        ``sample_rate`` is the rate of the samples in Hz; None is the model's own. Raises ``InputError`` if
+        the file was exported without ``stream``.
         """
         if not self.about["stream"]:
             raise InputError("this file takes whole utterances: export the model with --stream")
@@ -72,7 +86,7 @@ class Runner:
         room = [n for n in self._lengths if len(samples) <= n * self.sample_rate]
         if not room:
             raise InputError(
-                f"the audio lasts {len(samples) / self.sample_rate:.1f} s, and the file takes at most"
+                f"the audio lasts {len(samples) / self.sample_rate:.1f} s, but the file accepts at most"
                 f" {self._lengths[-1]} s: export it with a longer --seconds"
             )
         signal = np.pad(samples, (0, room[0] * self.sample_rate - len(samples)))
@@ -83,7 +97,7 @@ class Runner:
         return self._transduce(found["hidden"], int(found["frames"][0]))
 
     def _transduce(self, hidden: np.ndarray, frames: int) -> dict[str, np.ndarray]:
-        """Run the loop of ``GreedyTransducer`` around two signatures."""
+        """Perform the loop of ``GreedyTransducer`` with the signatures ``predict`` and ``join``."""
         grid = (frames, self.about["max_symbols"])
         tokens, log_probs = np.zeros(grid, dtype=np.int32), np.zeros(grid, dtype=np.float32)
         score = np.zeros(1)
@@ -101,16 +115,20 @@ class Runner:
         return {"tokens": tokens, "log_probs": log_probs, "score": score}
 
     def hypothesis(self, tokens: np.ndarray, log_probs: np.ndarray, score: np.ndarray) -> Hypothesis:
-        """Write the three outputs of a file, of all frames, as text."""
+        """Return the hypothesis for the outputs of a file: (frames, symbols) twice, and a (1,) score."""
         emitted = tokens > 0
         labels, frames = tokens[emitted].tolist(), np.nonzero(emitted)[0].tolist()
         result = SearchResult(labels, frames, log_probs[emitted].tolist(), float(score[0]))
-        return Hypothesis.from_search(result, self.tokenizer, self.about["frame_seconds"])
+        half_window = self.about["shortest"] / self.about["sample_rate"] / 2
+        frame_times = FrameTimes(self.about["frame_seconds"], half_window)
+        return Hypothesis.from_search(result, self.tokenizer, frame_times)
 
 
 class RunnerStream:
-    """One utterance in chunks of any size: ``feed`` each of them, then ``finish``, as with
-    ``Recognizer.stream``. An encoder frame is made when all samples of its chunk are there.
+    """Recognition of one utterance in chunks of any size, as with ``Recognizer.stream``.
+
+    Call ``feed`` for each chunk, then ``finish``. An encoder frame is computed when all of its samples have
+    arrived.
     """
 
     def __init__(self, runner: Runner, sample_rate: int):
@@ -120,9 +138,10 @@ class RunnerStream:
         self.overlap, self.chunk = runner.about["overlap"], runner.about["chunk"]
 
     def feed(self, samples: Any) -> Hypothesis:
-        """Return the hypothesis so far; ``samples`` are mono, in [-1, 1], any number of them.
+        """Process the next samples and return the hypothesis so far.
 
-        Raises ``InputError`` for several channels, and for samples after ``finish``.
+        ``samples`` is a mono array or tensor of any length, with values in [-1, 1]. Raises
+        ``InputError`` for more than one channel, and after ``finish``.
         """
         chunk = mono_chunk(samples)
         if self._finished:
@@ -130,7 +149,7 @@ class RunnerStream:
         return self._advance(self._resampler.feed(chunk).numpy())
 
     def finish(self) -> Hypothesis:
-        """Return the final hypothesis: no samples follow."""
+        """End the utterance and return the final hypothesis."""
         if self._finished:
             return self._hypothesis()
         self._advance(self._resampler.finish().numpy())
@@ -141,7 +160,7 @@ class RunnerStream:
         return self._advance(np.zeros(missing * self.chunk + self.overlap, dtype=np.float32), missing)
 
     def _advance(self, samples: np.ndarray, most: int | None = None) -> Hypothesis:
-        """Search the encoder frames that are complete, at most ``most`` of them."""
+        """Process the complete encoder frames, at most ``most`` of them."""
         self._buffer = np.concatenate([self._buffer, samples])
         self._seen += len(samples)
         size = self.overlap + self.chunk
@@ -161,6 +180,9 @@ class RunnerStream:
 
 
 def samples_at(rate: int, audio: Any, sample_rate: int | None) -> np.ndarray:
-    """Return an audio file, or samples with their rate, as float32 samples at ``rate`` Hz."""
+    """Return an audio file, or samples with their rate in Hz, as mono float32 samples at ``rate`` Hz.
+
+    Raises ``InputError`` as ``mono_samples`` does.
+    """
     samples, own = mono_samples(audio, sample_rate)
-    return (samples if own == rate else torchaudio.functional.resample(samples, own, rate)).numpy()
+    return resample(samples, own, rate).numpy()

@@ -1,4 +1,4 @@
-"""A causal model's step from one encoder frame to the next, as plain tensor operations.
+"""One step of a causal model, from one encoder frame to the next, as plain tensor operations.
 
 Lesson 12.
 """
@@ -15,12 +15,12 @@ from asrlib.signal.features import FrontEnd, running_mean
 
 
 class StreamStep(nn.Module):
-    """The next encoder frame of a causal model: samples and states to labels and states.
+    """One encoder frame of a causal model: maps samples and states to labels and states.
 
-    ``signal`` are the ``overlap`` samples before (the first time: a zero and the
-    first samples of the utterance) and ``chunk`` new ones, so many that one more encoder
-    frame can be made. Behind the end of an utterance come zeros: the frame that began inside
-    it does not see them. The states begin as ``start``, zeros all of them.
+    ``signal`` is the ``overlap`` previous samples followed by ``chunk`` new ones, exactly enough for one
+    more encoder frame. In the first step, the previous samples are a zero and the first samples of the
+    utterance. Zeros follow the end of an utterance; a frame that began before the end does not depend on
+    them. ``start`` has the initial states, all zeros. ``sums`` is the dtype of running sums.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class StreamStep(nn.Module):
             self.start += [torch.zeros(1, 1, front_end.filters.shape[1]), torch.zeros(())]
         self._sums_end = len(self.start)
         self.start += model.encoder.initial_state()
-        # sums and numbers of frames: what the running means are made of
+        # sums and frame counts of the running means
         counts = slice(self._search_end, self._sums_end)
         self.start[counts] = [x.to(sums) for x in self.start[counts]]
         self.start = [x.to(sums) if x.dtype == torch.float64 else x for x in self.start]

@@ -1,4 +1,4 @@
-"""TFLite: the file written, its weights in 8 bits, and the file in LiteRT.
+"""TFLite files: write them, store their weights in 8 bits, and open them in LiteRT.
 
 Lesson 12.
 """
@@ -22,9 +22,9 @@ from asrlib.export.parts import Part
 
 
 def write_tflite(parts: list[Part], about: dict[str, Any], int8: bool) -> dict[str, bytes]:
-    """Return the file's content as ``float32``, and with ``int8`` also as ``int8``.
+    """Return the content of a TFLite file under ``float32`` and, if ``int8`` is true, also under ``int8``.
 
-    ``about`` is the description that the file carries, as its associated file ``asrlib.json``.
+    Each part becomes a signature. The description ``about`` is the associated file ``asrlib.json``.
     """
     converter = package("litert_torch", "tflite").Converter()
     for part in parts:
@@ -37,7 +37,11 @@ def write_tflite(parts: list[Part], about: dict[str, Any], int8: bool) -> dict[s
 
 
 def open_tflite(content: bytes, threads: int) -> OpenFile:
-    """Open a file's content in LiteRT; raises ``InputError`` if ``export`` did not write it."""
+    """Open the ``content`` of a file in LiteRT.
+
+    Raises ``InputError`` if it is not a file that ``export`` wrote. The message starts with "is not", so
+    that callers can put the name of the file in front.
+    """
     interpreters = package("ai_edge_litert.interpreter", "tflite")
     try:
         about = json.loads(zipfile.ZipFile(io.BytesIO(content)).read("asrlib.json"))
@@ -49,7 +53,7 @@ def open_tflite(content: bytes, threads: int) -> OpenFile:
     def run(name: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         if name not in signatures:
             signatures[name] = interpreter.get_signature_runner(name)
-        # scalars come back as numbers
+        # LiteRT returns scalars as Python numbers
         return {key: np.asarray(value) for key, value in signatures[name](**inputs).items()}
 
     names = interpreter.get_signature_list()
@@ -62,7 +66,7 @@ def open_tflite(content: bytes, threads: int) -> OpenFile:
 
 
 def _with_description(content: bytes, about: dict[str, Any]) -> bytes:
-    """Append the description: the interpreter reads from the start of a file, unzip from its end."""
+    """Append the description as a zip archive: LiteRT reads a file from its start, unzip from its end."""
     file = io.BytesIO()
     file.write(content)
     with zipfile.ZipFile(file, "a") as archive:
@@ -71,7 +75,7 @@ def _with_description(content: bytes, about: dict[str, Any]) -> bytes:
 
 
 class _Named(nn.Module):
-    """A part that takes keyword arguments, in their order, and returns a dictionary."""
+    """A part that takes keyword arguments in order and returns a dictionary."""
 
     def __init__(self, part: nn.Module, outputs: Sequence[str]):
         super().__init__()

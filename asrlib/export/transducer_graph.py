@@ -1,4 +1,4 @@
-"""A transducer as plain tensor operations: its networks step by step, and its greedy search as a loop.
+"""A transducer as plain tensor operations: single steps of its networks, and greedy search as a loop.
 
 Lesson 12.
 """
@@ -16,7 +16,10 @@ from asrlib.models.transducer import Transducer
 
 
 class TransducerFrames(nn.Module):
-    """Signal to the frames' part of the joint network, (T, D)."""
+    """Maps a signal, (samples,), to the encoder's part of the joint network, (T, D_joint).
+
+    Also returns how many of the T frames are within ``length``, (1,).
+    """
 
     def __init__(self, frames: SignalToFrames, joint: nn.Module):
         super().__init__()
@@ -28,7 +31,7 @@ class TransducerFrames(nn.Module):
 
 
 class _StepLSTM(nn.LSTM):
-    """One label, (1, 1, D), as matrix products, which every runtime has and 8 bits fit."""
+    """An LSTM for one label, (1, 1, D), as matrix products, which all runtimes support, also in 8 bits."""
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None):  # type: ignore[override]
         h, c = (_start(self, x), _start(self, x)) if state is None else state
@@ -39,7 +42,7 @@ class _StepLSTM(nn.LSTM):
 
 
 class _StepGRU(nn.GRU):
-    """One label, (1, 1, D), as matrix products."""
+    """A GRU for one label, (1, 1, D), as matrix products."""
 
     def forward(self, x: Tensor, h: Tensor | None = None):  # type: ignore[override]
         h = _start(self, x) if h is None else h
@@ -65,7 +68,8 @@ def _from_state(rnn: nn.RNNBase, h: Tensor) -> Tensor:
 class Predict(nn.Module):
     """One step of the prediction network.
 
-    A label, (1,), and the state, to its part of the joint network, (1, D), and the new state.
+    Maps a label, (1,), and the state to the prediction network's part of the joint network, (1, D_joint),
+    and the new state. ``start`` has the initial states, all zeros.
     """
 
     def __init__(self, model: Transducer):
@@ -85,7 +89,8 @@ class Predict(nn.Module):
 class Join(nn.Module):
     """The joint network at one (t, u).
 
-    Its two parts, (1, D) each, to the best label, its log-probability and that of blank, (1,) each.
+    Maps the two parts, (1, D_joint) each, to the best label, its log-probability and the log-probability
+    of blank, (1,) each.
     """
 
     def __init__(self, model: Transducer):
@@ -99,7 +104,10 @@ class Join(nn.Module):
 
 
 class GreedyTransducer(nn.Module):
-    """Signal to labels, with the search as a loop in the graph."""
+    """Greedy transducer search from signal to labels, as a loop in the graph.
+
+    Returns ``tokens`` and ``log_probs``, both (T, max_symbols), and ``score``, (1,).
+    """
 
     def __init__(self, frames: SignalToFrames, model: Transducer, max_symbols: int):
         super().__init__()

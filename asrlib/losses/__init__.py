@@ -1,1 +1,1 @@
-"""CTC and transducer losses, their alignments and posteriors."""
+"""CTC and transducer losses, with their alignments and posteriors."""

@@ -1,6 +1,6 @@
-"""The most probable path of a target: forced alignment with CTC and with the transducer (Lessons 06 and 07).
+"""Forced alignment: the most probable path of a target, with CTC and the transducer (Lessons 06 and 07).
 
-The recursions are those of the losses, with max in the place of the sum. Symbols as in `losses.ctc` and
+The recursions are those of the losses with max in place of the sum. Symbols are those of `losses.ctc` and
 `losses.rnnt`.
 """
 
@@ -23,11 +23,11 @@ class Alignment(NamedTuple):
     """The best path of one utterance. Frames count from 0; scores are natural logarithms.
 
     tokens  (U,) the target
-    starts  (U,) the frame at which each token begins
-    ends    (U,) the frame after its last one
+    starts  (U,) the frame at which each token begins; -1 if there is no path
+    ends    (U,) the frame after its last frame; -1 if there is no path
     scores  (U,) CTC: mean log probability of the token over its frames; transducer: that of its emission
-    path    CTC: (T,) the state s of l' at each frame; transducer: (T+U+1, 2) all nodes (t, u) to (T, U)
-    score   log probability of the whole path; -inf and an empty path where no path exists
+    path    CTC: (T,) the state s of l' at each frame; transducer: (T+U+1, 2) all nodes (t, u) up to (T, U)
+    score   log probability of the whole path; -inf, with an empty path, if no path exists
     """
 
     tokens: Tensor
@@ -45,10 +45,11 @@ def ctc_align(
     target_lengths: Lengths | None = None,
     blank: int = 0,
 ) -> list[Alignment] | Alignment:
-    """Return the most probable path of each target: α with max in the place of the sum (Lesson 06).
+    """Return the most probable CTC path of each target: α with max in place of the sum (Lesson 06).
 
-    Arguments as `ctc_loss`; without lengths, the tensors' own. Returns an `Alignment` per utterance: a list
-    for (T, B, V), one for (T, V). Raises what `ctc_loss` raises.
+    The arguments are those of `ctc_loss`; without lengths, the tensors' full lengths apply. Returns one
+    `Alignment` per utterance: a list for (T, B, V), a single one for (T, V). Raises the same errors as
+    `ctc_loss`.
     """
     batch, checked = CTCTargets.check(log_probs.detach(), targets, input_lengths, target_lengths, blank)
     emission = checked.emission(batch)
@@ -67,21 +68,22 @@ def rnnt_align(
     target_lengths: Int[Tensor, "B"] | None = None,
     blank: int = -1,
 ) -> list[Alignment]:
-    """Return the most probable path of each target: α with max in the place of the sum (Lesson 07).
+    """Return the most probable transducer path of each target: α with max in place of the sum (Lesson 07).
 
-    Arguments as `rnnt_loss`; without lengths, the tensors' own. Returns an `Alignment` per utterance: label
-    u comes out at frame starts[u], with the log probability scores[u]. Raises what `rnnt_loss` raises.
+    The arguments are those of `rnnt_loss`; without lengths, the tensors' full lengths apply. Returns one
+    `Alignment` per utterance: label u is emitted at frame starts[u], with log probability scores[u]. Raises
+    the same errors as `rnnt_loss`.
     """
     checked, log_blank, log_label = read_lattice(logits, targets, logit_lengths, target_lengths, blank)
     best = rnnt_lattice.sweep(log_blank, log_label, torch.maximum)
     return [
         _trace_rnnt(best[b], log_blank[b], log_label[b], T, checked.labels[b, :U])
-        for b, (T, U) in enumerate(zip(*checked.spans, strict=True))
+        for b, (T, U) in enumerate(zip(checked.T_b.tolist(), checked.U_b.tolist(), strict=True))
     ]
 
 
 def _trace_ctc(reach: Tensor, emission: Tensor, labels: Tensor) -> Alignment:
-    """Return the best path through `reach` (T, S), traced from its end."""
+    """Return the best path through `reach` (T, S), traced back from its end."""
     T, S = reach.shape
     U = len(labels)
     none = labels.new_full((U,), -1)
@@ -89,14 +91,14 @@ def _trace_ctc(reach: Tensor, emission: Tensor, labels: Tensor) -> Alignment:
     if T == 0 or float(ends.max()) == NEG_INF:
         return Alignment(labels, none, none, none.to(reach.dtype), labels.new_empty(0), float(ends.max()))
     s = max(0, S - 2) + int(ends.argmax())
-    rows, target, path = reach.tolist(), labels.tolist(), [s]
+    rows, target, states = reach.tolist(), labels.tolist(), [s]
     for row in reversed(rows[:-1]):
         reachable = [s, s - 1] if s > 0 else [s]
         if s >= 3 and s % 2 and target[s // 2] != target[s // 2 - 1]:
             reachable.append(s - 2)
         s = max(reachable, key=row.__getitem__)
-        path.append(s)
-    path = torch.tensor(path[::-1], device=labels.device)
+        states.append(s)
+    path = torch.tensor(states[::-1], device=labels.device)
     frame = torch.arange(T, device=labels.device)
     shown = path == 2 * torch.arange(U, device=labels.device)[:, None] + 1
     starts = torch.where(shown, frame, T).amin(1)
@@ -107,25 +109,25 @@ def _trace_ctc(reach: Tensor, emission: Tensor, labels: Tensor) -> Alignment:
 
 
 def _trace_rnnt(best: Tensor, log_blank: Tensor, log_label: Tensor, T: int, labels: Tensor) -> Alignment:
-    """Return the best path through `best` (T+1, U+1), from (T, U) back to (0, 0)."""
+    """Return the best path through `best` (T+1, U+1), traced back from (T, U) to (0, 0)."""
     U = len(labels)
     score = float(best[T, U])
     none = labels.new_full((U,), -1)
     if score == NEG_INF:
         return Alignment(labels, none, none, none.to(best.dtype), labels.new_empty(0, 2), score)
-    best, log_blank, y = best.tolist(), log_blank.tolist(), log_label.to(best.dtype)
-    t, u, path, starts = T, U, [(T, U)], []
+    reach, by_blank, y = best.tolist(), log_blank.tolist(), log_label.to(best.dtype)
+    t, u, nodes, frames = T, U, [(T, U)], []
     while t or u:
-        by_blank = best[t - 1][u] + log_blank[t - 1][u] if t else NEG_INF
-        # the last step is a blank: no label comes out at (T, U)
-        by_label = best[t][u - 1] + float(y[t, u - 1]) if u and t < T else NEG_INF
-        if by_blank >= by_label:
+        from_blank = reach[t - 1][u] + by_blank[t - 1][u] if t else NEG_INF
+        # the last step is a blank: no label is emitted at frame T
+        from_label = reach[t][u - 1] + float(y[t, u - 1]) if u and t < T else NEG_INF
+        if from_blank >= from_label:
             t -= 1
         else:
             u -= 1
-            starts.append(t)
-        path.append((t, u))
-    starts = torch.tensor(starts[::-1], dtype=torch.long, device=labels.device)
+            frames.append(t)
+        nodes.append((t, u))
+    starts = torch.tensor(frames[::-1], dtype=torch.long, device=labels.device)
     scores = y[starts, torch.arange(U, device=labels.device)]
-    path = torch.tensor(path[::-1], device=labels.device)
+    path = torch.tensor(nodes[::-1], device=labels.device)
     return Alignment(labels, starts, starts + 1, scores, path, score)

@@ -1,4 +1,4 @@
-"""Checks of the arguments that all losses share, and reductions (Lessons 06 and 07)."""
+"""Argument checks and reductions that all losses share (Lessons 06 and 07)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _VALUES_CHECKED = contextvars.ContextVar("values_checked", default=True)
 
 @contextlib.contextmanager
 def values_unchecked() -> Iterator[None]:
-    """Let NaN and infinity among a loss's inputs make a loss of NaN instead of an error.
+    """Skip the losses' checks for NaN and infinity inside the block: such inputs then give a loss of NaN.
 
-    For a training loop, which looks at the loss itself and has a GPU that should not wait for each look.
+    A training loop uses this. It checks the loss itself, and must not wait for the GPU at every check.
     """
     token = _VALUES_CHECKED.set(False)
     try:
@@ -32,12 +32,15 @@ def values_unchecked() -> Iterator[None]:
 
 
 def values_checked(x: Tensor) -> bool:
-    """Return whether a loss looks at its numbers: never where nothing is asked of the device, as on XLA."""
+    """Return whether a loss checks its values.
+
+    It never does where device values must not be read, as on XLA.
+    """
     return _VALUES_CHECKED.get() and not backend.asks_nothing(x)
 
 
 def as_lengths(name: str, lengths: Lengths, B: int) -> Int[Tensor, "B"]:
-    """Return lengths given as a tensor, a sequence or one number as a tensor (B,), where they lie.
+    """Convert lengths, given as a tensor, a sequence or a single number, to a tensor (B,) on their device.
 
     Raises ValueError for floats and for a wrong number of lengths.
     """
@@ -52,7 +55,7 @@ def as_lengths(name: str, lengths: Lengths, B: int) -> Int[Tensor, "B"]:
 
 
 def check_lengths(name: str, lengths: Sequence[int], longest: int, what: str) -> None:
-    """Raise ValueError for the first of ``lengths`` outside 0 .. ``longest``."""
+    """Raise ValueError if any of ``lengths`` is outside 0 .. ``longest``, naming the first one."""
     for b, length in enumerate(lengths):
         if not 0 <= length <= longest:
             raise ValueError(f"{name}[{b}] is {length}, but there are {longest} {what}")
@@ -67,17 +70,17 @@ def check_lengths_and_labels(
     V: int,
     blank: int,
 ) -> tuple[list[int], list[int]]:
-    """Return the lengths T_b and U_b as numbers, after one look at the device.
+    """Check lengths and labels; return T_b and U_b as lists, with a single transfer from the device.
 
-    T    frames there are
-    V    labels there are, ``blank`` among them
+    T    number of frames in the tensor
+    V    number of labels, including ``blank``
 
-    Raises ValueError, naming the argument and the first bad item: a length beyond its tensor, a label that
-    is blank or outside the vocabulary.
+    Raises ValueError, naming the argument and the first bad item, for a length beyond its tensor and a label
+    that is blank or outside the vocabulary.
     """
     B, U = targets.shape
     bad = within(U_b, U) & ((targets < 0) | (targets >= V) | (targets == blank))
-    # everything a GPU must tell, in one message
+    # a single transfer for everything that is needed from a GPU
     *numbers, any_bad = torch.cat([T_b, U_b, bad.any()[None]]).tolist()
     frames, labels = numbers[:B], numbers[B:]
     check_lengths(length_name, frames, T, "frames")
@@ -91,9 +94,9 @@ def check_lengths_and_labels(
 
 
 def check_finite(name: str, x: Tensor, inside: Tensor | None = None) -> None:
-    """Raise ValueError for the first item of ``x`` that is NaN or infinite.
+    """Raise ValueError if ``x`` contains NaN or infinity, naming the first such item.
 
-    inside  (B, N, ...) or None for all: True for the items that count
+    inside  (B, N, ...), True for the items to check; None: all
     """
     if not values_checked(x):
         return
@@ -106,7 +109,7 @@ def check_finite(name: str, x: Tensor, inside: Tensor | None = None) -> None:
 
 
 def within(lengths: Int[Tensor, "B"], longest: int) -> Bool[Tensor, "B N"]:
-    """Return (B, longest): True for the first lengths[b] places."""
+    """Return a mask (B, longest) that is True for the first lengths[b] places."""
     return torch.arange(longest, device=lengths.device) < lengths[:, None]
 
 
@@ -117,7 +120,7 @@ def check_reduction(reduction: str) -> None:
 
 
 def reduce_losses(losses: Float[Tensor, "B"], reduction: str) -> Float[Tensor, "*reduced"]:
-    """Return the losses themselves, their mean over the batch, or their sum.
+    """Return the losses as they are, their mean over the batch, or their sum.
 
     Raises ValueError for an unknown reduction.
     """

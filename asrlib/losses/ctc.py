@@ -1,22 +1,23 @@
 """Connectionist temporal classification: the loss and its posteriors, in plain PyTorch (Lesson 06).
 
-Graves et al. 2006, "Connectionist Temporal Classification", ICML. Equation numbers are that paper's,
-symbols too:
+Graves et al. 2006, "Connectionist Temporal Classification", ICML. Equation numbers and symbols are the
+paper's:
 
     T            frames (t = 0 .. T-1 here; 1 .. T in the paper)
     U            labels of the target l
     l'           the target with blanks around every label: ∅ l1 ∅ l2 ∅ ... lU ∅; S = 2U + 1 states
     y(t, l'(s))  log probability of state s at frame t             `emission[t, s]`
-    α(t, s)      log probability of all path beginnings that are in s at t, frames 0 .. t    (eq. 5)
-    β(t, s)      log probability of all path ends that are in s at t, frames t .. T-1        (eq. 9)
-    γ(t, s)      probability that a path of l is in state s at frame t                       (from eq. 14)
+    α(t, s)      log probability of all path prefixes, frames 0 .. t, that are in s at t       (eq. 5)
+    β(t, s)      log probability of all path suffixes, frames t .. T-1, that are in s at t     (eq. 9)
+    γ(t, s)      probability that a path of l is in state s at frame t                         (from eq. 14)
 
-Every probability is a natural logarithm. The recursion itself is in `losses.ctc_lattice`.
+All logarithms are natural. The recursion is in `losses.ctc_lattice`.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -38,29 +39,29 @@ def ctc_loss(
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Float[Tensor, "*reduced"]:
-    """Return -ln p(l | x), Graves 2006 eq. 8 and 12 (Lesson 06).
+    """Return the CTC loss -ln p(l | x), Graves 2006 eq. 8 and 12 (Lesson 06).
 
     The arguments are those of torch.nn.functional.ctc_loss:
 
-    log_probs       (T, B, V) or (T, V): natural log probabilities, as log_softmax gives them; any float dtype
-    targets         (B, U) padded with anything, or all targets behind one another (sum of target_lengths,)
-    input_lengths   (B,) frames of each utterance: tensor, tuple or, without B, a number
+    log_probs       (T, B, V) or (T, V): natural log probabilities, as from log_softmax; any float dtype
+    targets         (B, U) with any padding, or all targets concatenated, (sum of target_lengths,)
+    input_lengths   (B,) frames of each utterance: tensor, sequence or, without B, a number
     target_lengths  (B,) labels of each target
     blank           index of the blank
-    reduction       "none": (B,); "sum"; "mean": each loss over its target's length, then over the batch
-    zero_infinity   an utterance that no path explains (fewer frames than labels plus repeats) counts as 0
+    reduction       "none": (B,); "sum"; "mean": each loss divided by its target's length, averaged over B
+    zero_infinity   an utterance without a path (fewer frames than labels plus repeats) counts as 0
 
-    An utterance that no path explains has the loss inf and the gradient 0, whatever `zero_infinity` says.
-    Log probabilities of -inf are allowed: that path is impossible. The recursion runs in float64 where the
-    device has it; the loss is float32 or wider.
+    An utterance without a path has loss inf (0 with `zero_infinity`) and gradient 0 in either case. Log
+    probabilities of -inf are allowed and make paths impossible. The recursion runs in float64 if the device
+    supports it. The loss is float32 or wider.
 
-    The gradient is the derivative by `log_probs` itself, minus the posterior of each label (eq. 15);
-    PyTorch's adds exp(log_probs), which is the derivative by logits. Behind a log_softmax the two are the
-    same.
+    The gradient is the derivative with respect to `log_probs` itself: minus the posterior of each label (eq.
+    15). PyTorch adds exp(log_probs), which gives the derivative with respect to logits. After a log_softmax
+    the two agree.
 
-    Raises ValueError, naming the argument and the first bad item: shapes that disagree, a length beyond its
-    tensor, a label that is blank or outside the vocabulary, NaN or +inf among the log probabilities that
-    count. On XLA only shapes are checked, for values stay on the device, and targets must be (B, U).
+    Raises ValueError, naming the argument and the first bad item, for shapes that disagree, a length beyond
+    its tensor, a label that is blank or outside the vocabulary, and NaN or +inf outside the padding. On XLA
+    only shapes are checked, because values stay on the device, and targets must be (B, U).
     """
     check_reduction(reduction)
     arguments = log_probs, targets, input_lengths, target_lengths, blank
@@ -86,17 +87,21 @@ def ctc_posteriors(
 ) -> Float[Tensor, "T *B S"]:
     """Return γ(t, s), the probability that a path of the target is in state s of l' at frame t (Lesson 06).
 
-    Arguments as `ctc_loss`; without lengths, the tensors' own. Eq. 14: (T, B, 2U+1) or (T, 2U+1)
-    probabilities, which sum to 1 over s at every
-    frame of an utterance that has a path, and are 0 in the padding. Raises what `ctc_loss` raises.
+    The arguments are those of `ctc_loss`; without lengths, the tensors' full lengths apply. Returns (T, B,
+    2U+1) or (T, 2U+1) probabilities (eq. 14). They sum to 1 over s at every frame of an utterance that has a
+    path, and are 0 in the padding. Raises the same errors as `ctc_loss`.
     """
     batch, checked = CTCTargets.check(log_probs.detach(), targets, input_lengths, target_lengths, blank)
-    gamma = forward_backward(batch, checked)[1][:, :-2].permute(0, 2, 1)
+    _, flow = forward_backward(batch, checked)
+    assert flow is not None  # posteriors are asked for by default
+    gamma = flow[:, :-2].permute(0, 2, 1)
     return gamma[:, 0] if log_probs.ndim == 2 else gamma
 
 
-def _by_kernels(log_probs, targets, input_lengths, target_lengths, blank) -> tuple[Tensor, Tensor]:
-    """Return the losses (B,) by the kernels for a GPU, and the lengths of the targets."""
+def _by_kernels(
+    log_probs: Tensor, targets: Tensor, input_lengths: Lengths, target_lengths: Lengths, blank: int
+) -> tuple[Tensor, Tensor]:
+    """Return the losses (B,), computed by the GPU kernels, and the lengths of the targets."""
     from asrlib.losses.kernels.arguments import mark_bad_rows, prepare
     from asrlib.losses.kernels.ctc import ctc_losses
 
@@ -104,7 +109,7 @@ def _by_kernels(log_probs, targets, input_lengths, target_lengths, blank) -> tup
     log_probs, targets, T_b, U_b = in_one_form(*arguments)
     T, _, V = log_probs.shape
     prepared = prepare("input_lengths", T_b, T, U_b, targets, V, blank, log_probs)
-    if values_checked(log_probs):
+    if values_checked(log_probs) and prepared.status is not None:
         mark_bad_rows(prepared.status, log_probs.transpose(0, 1), prepared.T_b, minus_infinity=True)
     losses = ctc_losses(log_probs, *prepared[:3], blank)
     if prepared.suspicious():
@@ -114,7 +119,7 @@ def _by_kernels(log_probs, targets, input_lengths, target_lengths, blank) -> tup
 
 class _CTCLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, log_probs, targets):
+    def forward(ctx: Any, log_probs: Tensor, targets: CTCTargets) -> Tensor:
         log_p, gamma = forward_backward(log_probs, targets, posteriors=ctx.needs_input_grad[0])
         if gamma is not None:
             ctx.save_for_backward(gamma.to(loss_dtype(log_probs)), targets.states)
@@ -123,11 +128,11 @@ class _CTCLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_losses):
+    def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor, None]:
         # eq. 15 for ln p(l|x) and log y: -Σ γ(t, s) over the states s that show label k
         gamma, states = ctx.saved_tensors
         like, (T, B, V) = ctx.like
-        # an impossible utterance has no γ: zero_infinity or not, inf * 0 must not make a NaN of it
+        # an impossible utterance has γ = 0 and maybe an infinite gradient: avoid inf * 0 = NaN
         flow = -gamma * grad_losses.where(grad_losses.isfinite(), 0)
         index = states.expand(T, -1, -1).transpose(1, 2)
         grad = gamma.new_zeros(T, B, V).scatter_add_(2, index, flow.transpose(1, 2))

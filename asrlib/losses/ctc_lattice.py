@@ -1,8 +1,8 @@
 """The lattice of CTC, T frames by S states, for a batch: checked targets and the recursion (Lesson 06).
 
-Symbols and equation numbers as in `losses.ctc`. Two states are added to the extended target l': one for
-"the utterance is over", in which every utterance ends in frame T, and one that is never reached, for S to be
-odd. So utterances of different lengths end alike, and the lattice turned around is a lattice, too.
+Symbols and equation numbers are those of `losses.ctc`. Two states are added to the extended target l': one
+that every utterance is in after its last frame, until frame T, and one that is never reached and makes S odd.
+All utterances then end in frame T, whatever their lengths, and the reversed lattice is a lattice, too.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from asrlib.losses.textbook import extended
 class CTCTargets(NamedTuple):
     """Checked targets of a batch, and the shape of their lattice.
 
-    labels  (B, U) the blank in the padding
-    states  (S, B) the extended targets l', and two states more
+    labels  (B, U) with blank in the padding
+    states  (S, B) the extended targets l' and two more states
     T_b     (B,) frames of each utterance
     U_b     (B,) labels of each target
     frames  T
@@ -64,9 +64,9 @@ class CTCTargets(NamedTuple):
         target_lengths: Lengths | None,
         blank: int,
     ) -> tuple[Tensor, CTCTargets]:
-        """Return the log probabilities as (T, B, V), and the targets; arguments as `ctc_loss`.
+        """Check the arguments of `ctc_loss`; return the log probabilities as (T, B, V), and the targets.
 
-        Without lengths, the tensors' own are taken. Raises what `ctc_loss` raises.
+        Without lengths, the tensors' full lengths apply. Raises the same errors as `ctc_loss`.
         """
         log_probs, targets, T_b, U_b = in_one_form(log_probs, targets, input_lengths, target_lengths, blank)
         (T, _, V), device = log_probs.shape, log_probs.device
@@ -80,17 +80,17 @@ class CTCTargets(NamedTuple):
         return log_probs, cls(labels, states, T_b, U_b, T, blank)
 
     def real_frames(self) -> Tensor:
-        """Return (T, B): True for each utterance's own frames, False in its padding."""
+        """Return a mask (T, B) that is True for each utterance's own frames and False in its padding."""
         return within(self.T_b, self.frames).T
 
     def over(self) -> Tensor:
-        """Return (B,): the state behind the last blank, where an utterance is after its last frame."""
+        """Return the state after the last blank, (B,), which an utterance is in after its last frame."""
         return 2 * self.U_b + 1
 
     def emission(self, log_probs: Tensor) -> Tensor:
-        """Return (T+1, S, B): y(t, l'(s)); behind the utterance, probability 1 for the state of being over.
+        """Return y(t, l'(s)) as (T+1, S, B), and 0 for the state `over` after an utterance's last frame.
 
-        Elsewhere -inf, so that nothing of the padding is ever read.
+        All other entries are -inf, so that the padding does not matter.
         """
         T, device = self.frames, log_probs.device
         index = self.states.T.expand(T, -1, -1)
@@ -104,7 +104,7 @@ class CTCTargets(NamedTuple):
         return lattice.masked_fill_((t >= self.T_b) & (s == self.over()), 0.0)
 
     def skip(self) -> Tensor:
-        """Return (S, B): 0 where a path may come from s-2 (eq. 6, lower case), else -inf."""
+        """Return (S, B): 0 where a path may come from s-2 (the second case of eq. 6), else -inf."""
         states = self.states
         skip = torch.full(states.shape, NEG_INF, device=states.device, dtype=recursion_dtype(states.device))
         s = torch.arange(2, len(states), device=states.device)[:, None]
@@ -114,7 +114,7 @@ class CTCTargets(NamedTuple):
         return skip
 
     def start(self) -> Tensor:
-        """Return (S, B): 0 for the two states in which a path may begin, else -inf."""
+        """Return (S, B): 0 for the two states in which a path may start, else -inf."""
         s = torch.arange(len(self.states), device=self.U_b.device)[:, None]
         begins = (s < 2).expand(self.states.shape)
         return torch.where(begins, 0.0, NEG_INF).to(recursion_dtype(self.U_b.device))
@@ -129,9 +129,10 @@ def in_one_form(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the arguments of `ctc_loss` as log_probs (T, B, V), targets (B, U), and lengths (B,).
 
-    Targets and lengths lie on one device, which is the host if all of them did. Only shapes are checked.
+    Targets and lengths are returned on one device: on the host if all of them were there. Only shapes are
+    checked.
 
-    Raises what `ctc_loss` raises for shapes.
+    Raises the same errors as `ctc_loss` for shapes.
     """
     if log_probs.ndim not in (2, 3):
         raise ValueError(f"log_probs must be (T, B, V) or (T, V), not {tuple(log_probs.shape)}")
@@ -158,11 +159,11 @@ def in_one_form(
 def forward_backward(
     log_probs: Tensor, targets: CTCTargets, posteriors: bool = True
 ) -> tuple[Tensor, Tensor | None]:
-    """Return ln p(l|x) (B,), and the posteriors γ (T, S, B), or None in their place."""
+    """Return ln p(l|x) (B,), and the posteriors γ (T, S, B), or None without ``posteriors``."""
     emission, skip, start = targets.emission(log_probs), targets.skip(), targets.start()
     (S, B), over = skip.shape, targets.over()
     if posteriors:
-        # β is α of time and target read backwards: both go in one sweep, as 2B utterances
+        # β is α with time and target reversed: compute both in one sweep over 2B utterances
         emission = torch.cat([emission, emission.flip(0, 1)], 2)
         skip = torch.cat([skip, shift(skip.flip(0), 2, 0)], 1)
         ends = torch.arange(S, device=over.device)[:, None] == S - 1 - over
@@ -177,7 +178,7 @@ def forward_backward(
         log_p = log_p + taken[:B]
     if not posteriors:
         return log_p, None
-    # eq. 14: α and β both count y(t, l'(s)) in the paper; here β comes without
+    # eq. 14: in the paper both α and β include y(t, l'(s)); here β does not
     paths = before[:-1, :, :B] + emission[:-1, :, :B]
     paths += before[1:, :, B:].flip(0, 1)
     possible = targets.real_frames()[:, None] & (log_p > NEG_INF)
@@ -187,17 +188,17 @@ def forward_backward(
 
 
 def sweep(emission: Tensor, skip: Tensor, start: Tensor, combine: Callable) -> Tensor:
-    """Return α(t, s) before y(t, l'(s)) is added, eq. 6 and 7, for R utterances: (T, S, R) as `emission`.
+    """Return α(t, s) without y(t, l'(s)), eq. 6 and 7, for R utterances: (T, S, R).
 
-    `combine` is logaddexp for the sum over paths, maximum for the best one.
+    `combine` is logaddexp for the sum over paths, and maximum for the best path.
     """
     T, S, R = emission.shape
     before = emission.new_empty(T, S, R)
     before[0] = start
-    # two rows of -inf in front: s-1 and s-2 of the first states
+    # two rows of -inf at the front stand for s-1 and s-2 of the first states
     alpha = emission.new_full((S + 2, R), NEG_INF)
     here, one_before = alpha[2:], alpha[1:-1]
-    # only to a label or the end, which are the odd ones, may a path jump
+    # a path may skip only to a label or to the end, which are the odd states
     two_before, may_jump = alpha[1:S:2], skip[1::2].contiguous()
     jump = torch.empty_like(may_jump)
     rows, odd_rows = before.unbind(), before[:, 1::2].unbind()
@@ -210,10 +211,11 @@ def sweep(emission: Tensor, skip: Tensor, start: Tensor, combine: Callable) -> T
 
 
 def _scaled_sweep(emission: Tensor, skip: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sum over paths of `sweep` on XLA: one loop of the program, and each frame rescaled.
+    """Compute `sweep` with a sum over paths on XLA: as one loop of the program, rescaling each frame.
 
-    A TPU has no float64, and needs none where no number grows with T: what α and β say about a frame is how
-    the paths share it (eq. 14). Returns before (T, S, R) and what was taken away before the last frame (R,).
+    A TPU has no float64. float32 suffices because no value grows with T: only the ratios of α and β within a
+    frame matter (eq. 14). Returns α before y is added (T, S, R), and the total log scale removed before the
+    last frame (R,).
     """
 
     def step(state, y):
@@ -227,9 +229,9 @@ def _scaled_sweep(emission: Tensor, skip: Tensor, start: Tensor) -> tuple[Tensor
 
 
 def _padded(targets: Tensor, U_b: Tensor) -> Tensor:
-    """Return targets given behind one another, (sum of U_b,), as (B, U).
+    """Convert concatenated targets, (sum of U_b,), to (B, U).
 
-    Raises ValueError where the lengths do not sum to the number of labels.
+    Raises ValueError if the lengths do not sum to the number of labels.
     """
     lengths = U_b.tolist()
     check_lengths("target_lengths", lengths, len(targets), "labels in targets")
@@ -243,10 +245,10 @@ def _padded(targets: Tensor, U_b: Tensor) -> Tensor:
 
 
 def _check_values(log_probs: Tensor, T_b: Tensor) -> None:
-    """Raise ValueError for the first NaN or +inf among the log probabilities that count."""
+    """Raise ValueError for NaN or +inf outside the padding, naming the first one."""
     if not values_checked(log_probs):
         return
-    # one sum per frame sees every NaN and +inf; -inf is a probability of zero and harmless
+    # a sum per frame reveals every NaN and +inf; -inf is a probability of zero and harmless
     total = log_probs.detach().sum(-1, dtype=loss_dtype(log_probs))
     bad = (total.isnan() | (total == math.inf)) & within(T_b, len(log_probs)).T
     if bad.any():

@@ -1,13 +1,14 @@
-"""The joint network and the transducer loss in one, part by part, in memory that does not grow (Lesson 07).
+"""The joint network and the transducer loss together, chunk by chunk in bounded memory (Lesson 07).
 
-Symbols as in `losses.rnnt`; D is the width of the joint network's hidden layer. The (B, T, U+1, V) logits
-are made for some nodes of the lattice at a time, read, forgotten, and made again in the backward pass.
+Symbols are those of `losses.rnnt`; D is the width of the joint network's hidden layer. The (B, T, U+1, V)
+logits are computed for a few nodes of the lattice at a time, used, discarded, and recomputed in the backward
+pass.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,14 +21,17 @@ from asrlib.losses.arguments import check_finite, check_reduction, reduce_losses
 from asrlib.losses.joint_xla import StaticJointRNNTLoss
 from asrlib.losses.kernels import choice
 from asrlib.losses.recursion import NEG_INF, loss_dtype
-from asrlib.losses.rnnt_lattice import RNNTTargets, check_shapes, forward_backward, new_lattice
+from asrlib.losses.rnnt_lattice import Arguments, RNNTTargets, check_shapes, forward_backward, new_lattice
 from asrlib.losses.rnnt_logits import GPU_BUDGET
 
-# Bytes a chunk may take on a CPU, where larger chunks were not faster.
+# bytes per chunk on a CPU, where larger chunks were not faster
 CPU_BUDGET = 64 << 20
-# Log probabilities of the whole lattice that take no more bytes than this wait for the backward pass.
+# log probabilities of the whole lattice are kept for the backward pass if they take at most so many bytes
 KEEP_BUDGET = 128 << 20
 OVERFLOW = "encoder_out, prediction_out and weight are finite, but their logits overflow"
+
+# encoder_out, prediction_out, weight and bias
+_Parts = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 def joint_rnnt_loss(
@@ -45,10 +49,10 @@ def joint_rnnt_loss(
 ) -> Float[Tensor, "*reduced"]:
     """Return `rnnt_loss` of activation(encoder_out + prediction_out) @ weight.T + bias (Lesson 07).
 
-    encoder_out     (B, T, D) projected encoder frames
-    prediction_out  (B, U+1, D) projected prediction network, one row for each number of labels out
+    encoder_out     (B, T, D) projected encoder output
+    prediction_out  (B, U+1, D) projected prediction output, one row per number of emitted labels
     weight, bias    (V, D) and (V,) or None: the joint network's last layer
-    targets         (B, U) labels; the padding may hold anything
+    targets         (B, U) labels, with any padding
     frame_lengths   (B,) frames of each utterance, 0 .. T
     target_lengths  (B,) labels of each target, 0 .. U
     blank           index of the blank; negative counts from the end
@@ -56,16 +60,15 @@ def joint_rnnt_loss(
     activation      "tanh", "relu", "swish" (also called "silu") or "linear"
     chunk_frames    about how many frames of (U+1, V) logits to hold; None: as many as a memory budget allows
 
-    The (B, T, U+1, V) logits are made chunk by chunk, and again in the backward pass, so that memory does
-    not grow with T (below `KEEP_BUDGET`, and without `chunk_frames`, they are kept). The second time only
-    nodes are visited that paths go through: one with an occupancy below eps / 128 (1e-9 in float32) changes
-    no digit of the gradient. Under autocast the matrix products run in the lower precision; softmax,
-    recursion and the sums over nodes stay in float32 or wider.
+    The (B, T, U+1, V) logits are computed chunk by chunk, and again in the backward pass, so that memory does
+    not grow with T. Without `chunk_frames` they are kept if they fit into `KEEP_BUDGET`. The backward pass
+    visits only nodes that matter: an occupancy below eps / 128 (1e-9 in float32) changes no digit of the
+    gradient. Under autocast the matrix products run in the lower precision; softmax, recursion and sums over
+    nodes stay in float32 or wider.
 
-    On XLA, and by the kernels for a GPU, every node is computed, both times, so that shapes do not depend on
-    lengths.
+    On XLA and in the GPU kernels, both passes compute every node, so that shapes do not depend on lengths.
 
-    Raises ValueError as `rnnt_loss` does, and for an unknown activation.
+    Raises ValueError as `rnnt_loss` does, for an unknown activation, and for `chunk_frames` below 1.
     """
     _check_shapes(encoder_out, prediction_out, weight, bias)
     if activation not in SLOPES:
@@ -76,7 +79,7 @@ def joint_rnnt_loss(
     parts = encoder_out, prediction_out, weight, bias
     (B, T, _), U1, V = encoder_out.shape, prediction_out.shape[1], len(weight)
     shape, lengths = (B, T, U1, V), (frame_lengths, target_lengths)
-    arguments = "prediction_out", shape, "frame_lengths", *lengths, targets, blank
+    arguments: Arguments = "prediction_out", shape, "frame_lengths", *lengths, targets, blank
     kind = encoder_out.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else encoder_out.dtype
     nodes = None if chunk_frames is None else chunk_frames * U1
@@ -103,7 +106,7 @@ def _check_shapes(encoder_out: Tensor, prediction_out: Tensor, weight: Tensor, b
         raise ValueError(f"weight is {(V, weight_D)} and bias {bias_shape}, but encoder_out has D = {D}")
 
 
-def _check_values(parts: tuple, checked: RNNTTargets) -> None:
+def _check_values(parts: _Parts, checked: RNNTTargets) -> None:
     encoder_out, prediction_out, weight, bias = parts
     check_finite("encoder_out", encoder_out, within(checked.T_b, encoder_out.shape[1]))
     check_finite("prediction_out", prediction_out, within(checked.U_b + 1, prediction_out.shape[1]))
@@ -113,9 +116,9 @@ def _check_values(parts: tuple, checked: RNNTTargets) -> None:
 
 
 def _by_kernels(
-    parts: tuple, arguments: tuple, activation: str, nodes: int | None, compute: torch.dtype
+    parts: _Parts, arguments: Arguments, activation: str, nodes: int | None, compute: torch.dtype
 ) -> Tensor:
-    """Return the losses (B,) by the kernels for a GPU; ``arguments`` are those of `RNNTTargets.check`."""
+    """Return the losses (B,), computed by the GPU kernels. ``arguments`` are those of `RNNTTargets.check`."""
     from asrlib.losses.kernels.arguments import mark_bad_rows, prepare
     from asrlib.losses.kernels.joint import Plan, joint_rnnt_losses
 
@@ -124,7 +127,7 @@ def _by_kernels(
     encoder_out, prediction_out, weight, bias = parts
     prepared = prepare(length_name, T_b, T, U_b, targets, V, blank, encoder_out)
     marks = None
-    if values_checked(encoder_out) and B:
+    if values_checked(encoder_out) and B and prepared.status is not None:
         marks = prepared.status
         mark_bad_rows(marks, encoder_out, prepared.T_b)
         mark_bad_rows(marks, prediction_out, prepared.U_b, more=1)
@@ -145,7 +148,7 @@ def _swish_slope(z: Tensor, h: Tensor) -> Tensor:
     return s + h * (1 - s)
 
 
-# activation functions h(z), each with its slope at z, where it is h
+# activation functions h(z), each with its derivative as a function of z and h
 SLOPES = {
     "tanh": (torch.tanh, lambda z, h: 1 - h * h),
     "relu": (torch.relu, lambda z, h: (h > 0).to(h.dtype)),
@@ -156,40 +159,48 @@ SLOPES = {
 
 
 class _Joint(NamedTuple):
-    """How to compute it: `rows` nodes at a time, matrix products in `compute`, `keep` what is small."""
+    """Settings: `rows` nodes per chunk, matrix products in `compute`, whether to `keep` small lattices."""
 
     activation: str
     rows: int
     compute: torch.dtype
     keep: bool
 
-    def activate(self, z):
+    def activate(self, z: Tensor) -> Tensor:
         return SLOPES[self.activation][0](z)
 
-    def slope(self, z, h):
+    def slope(self, z: Tensor, h: Tensor) -> Tensor:
         return SLOPES[self.activation][1](z, h)
 
-    def hidden(self, encoder, prediction, nodes):
+    def hidden(self, encoder: Tensor, prediction: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the activation's input and output at nodes (N, 3) of b, t, u: (N, D) each."""
         b, t, u = nodes.unbind(1)
         (_, T, D), (_, U1, _) = encoder.shape, prediction.shape
-        # index_select copies whole rows, which indexing with two index tensors does not do as fast
+        # index_select copies whole rows, faster than indexing with two index tensors
         z = encoder.reshape(-1, D).index_select(0, b * T + t)
         z = z + prediction.reshape(-1, D).index_select(0, b * U1 + u)
         return z, self.activate(z)
 
-    def logits(self, h, weight, bias):
+    def logits(self, h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         out = backend.linear(h.to(self.compute), weight, bias)
         return out.to(loss_dtype(out))
 
-    def cast(self, weight, bias):
-        """Return the last layer in the dtype of the matrix products."""
+    def cast(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return the last layer's parameters in the dtype of the matrix products."""
         return weight.to(self.compute), None if bias is None else bias.to(self.compute)
 
 
 class _JointRNNTLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, encoder, prediction, weight, bias, targets, joint):
+    def forward(
+        ctx: Any,
+        encoder: Tensor,
+        prediction: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: RNNTTargets,
+        joint: _Joint,
+    ) -> Tensor:
         T, U1 = encoder.shape[1], prediction.shape[1]
         low_weight, low_bias = joint.cast(weight, bias)
         dtype = loss_dtype(encoder)
@@ -197,12 +208,13 @@ class _JointRNNTLoss(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad)
         inside = targets.inside(T).nonzero()
         shape = len(inside), len(weight)
-        keep = wanted and joint.keep and math.prod(shape) * dtype.itemsize <= KEEP_BUDGET
-        kept = encoder.new_empty(shape, dtype=dtype) if keep else None
+        kept = None
+        if wanted and joint.keep and math.prod(shape) * dtype.itemsize <= KEEP_BUDGET:
+            kept = encoder.new_empty(shape, dtype=dtype)
         for number, nodes in enumerate(inside.split(joint.rows)):
             _, h = joint.hidden(encoder, prediction, nodes)
             log_p = joint.logits(h, low_weight, low_bias).log_softmax(-1)
-            if keep:
+            if kept is not None:
                 kept[number * joint.rows :][: len(nodes)] = log_p
             here = b, t, u = nodes.unbind(1)
             log_blank[here] = log_p[:, targets.blank].to(dtype)
@@ -212,14 +224,14 @@ class _JointRNNTLoss(torch.autograd.Function):
             raise ValueError(OVERFLOW)
         log_p, *flows = forward_backward(log_blank, log_label, targets.T_b, targets.U_b, wanted)
         if wanted:
-            flows = (flow.to(dtype) for flow in flows)
-            ctx.save_for_backward(encoder, prediction, weight, bias, kept, *flows)
+            given = (flow.to(dtype) for flow in flows if flow is not None)
+            ctx.save_for_backward(encoder, prediction, weight, bias, kept, *given)
             ctx.arguments = targets, joint
         return -log_p.to(dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_losses):
+    def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         encoder, prediction, weight, bias, kept, blank_flow, label_flow = ctx.saved_tensors
         targets, joint = ctx.arguments
         (B, T, D), U1 = encoder.shape, prediction.shape[1]

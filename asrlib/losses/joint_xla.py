@@ -1,8 +1,8 @@
-"""The joint network and the transducer loss in one with fixed shapes, for a TPU (Lesson 07).
+"""The joint network and the transducer loss together, with fixed shapes for a TPU (Lesson 07).
 
-`losses.joint` is the reference and chooses this by itself on XLA devices; nobody needs to call it. Every node
-is computed, both times, so that shapes do not depend on lengths; as for `losses.rnnt_xla`, nothing is asked
-of the device, and the loops are `recursion.scan`s. On other devices the same code runs, too: so it is tested.
+`losses.joint` is the reference and calls this on XLA devices. Both passes compute every node, so that shapes
+do not depend on lengths. As in `losses.rnnt_xla`, no values are read from the device and loops are
+`recursion.scan`s. The code also runs on other devices, where it is tested.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from asrlib.losses.rnnt_xla import by_logits, forward_backward, is_label
 
 
 class StaticJointRNNTLoss(torch.autograd.Function):
-    """(encoder, prediction, weight, bias or None, RNNTTargets, how to compute) -> losses (B,)."""
+    """Map (encoder, prediction, weight, bias or None, RNNTTargets, settings) to losses (B,)."""
 
     @staticmethod
     def forward(ctx, encoder, prediction, weight, bias, targets, joint):
         T, U1 = encoder.shape[1], prediction.shape[1]
-        # masked: a NaN of the padding would reach the sums
+        # mask the padding, where a NaN would reach the sums
         encoder = torch.where(within(targets.T_b, T)[..., None], encoder, 0.0)
         prediction = torch.where(within(targets.U_b + 1, U1)[..., None], prediction, 0.0)
         dtype = loss_dtype(encoder)
@@ -50,7 +50,7 @@ class StaticJointRNNTLoss(torch.autograd.Function):
 
 
 def _read(encoder, prediction, weight, bias, targets, joint) -> tuple[Tensor, Tensor]:
-    """Return log_blank, log_label (B, T, U+1) of the joint, some frames at a time."""
+    """Return the joint's log_blank and log_label (B, T, U+1), computed some frames at a time."""
     B, T, _ = encoder.shape
     U1 = prediction.shape[1]
     frames = _frames(encoder, U1, joint.rows)
@@ -69,7 +69,7 @@ def _read(encoder, prediction, weight, bias, targets, joint) -> tuple[Tensor, Te
 
 
 def _gradient(encoder, prediction, weight, bias, blank_flow, label_flow, scale, targets, joint):
-    """Return ∂(-ln Pr)/∂ encoder, prediction, weight and bias, each utterance times scale[b]."""
+    """Return ∂(-ln Pr)/∂ encoder, prediction, weight and bias, with each utterance scaled by scale[b]."""
     B, T, D = encoder.shape
     U1, dtype = prediction.shape[1], blank_flow.dtype
     frames = _frames(encoder, U1, joint.rows)
@@ -95,21 +95,21 @@ def _gradient(encoder, prediction, weight, bias, blank_flow, label_flow, scale, 
 
 
 def _joint(joint, encoder, prediction, weight, bias):
-    """Return what goes into the activation, out of it (B, t, U+1, D), and the logits (B, t, U+1, V)."""
+    """Return input and output of the activation, (B, t, U+1, D), and the logits (B, t, U+1, V)."""
     z = encoder[:, :, None] + prediction[:, None]
     h = joint.activate(z)
     return z, h, joint.logits(h, weight, bias)
 
 
 def _frames(encoder: Tensor, U1: int, rows: int) -> int:
-    """Return how many frames of the whole batch make some `rows` nodes, in chunks of about equal size."""
+    """Return the number of frames per chunk, for about `rows` nodes and chunks of about equal size."""
     B, T, _ = encoder.shape
     chunks = -(-T // max(1, min(T, rows // (B * U1))))
     return -(-T // chunks)
 
 
 def _chunks(x: Tensor, frames: int) -> Tensor:
-    """Return (B, T, ...) as (chunks, B, frames, ...), the last filled up with zeros."""
+    """Reshape (B, T, ...) to (chunks, B, frames, ...), padding the last chunk with zeros."""
     B, T = x.shape[:2]
     chunks = -(-T // frames)
     x = F.pad(x, [0, 0] * (x.ndim - 2) + [0, chunks * frames - T])
@@ -117,5 +117,5 @@ def _chunks(x: Tensor, frames: int) -> Tensor:
 
 
 def _frames_of(chunks: Tensor, T: int) -> Tensor:
-    """Return (chunks, B, frames, ...) as (B, T, ...), the inverse of `_chunks`."""
+    """Reshape (chunks, B, frames, ...) to (B, T, ...), the inverse of `_chunks`."""
     return chunks.transpose(0, 1).flatten(1, 2)[:, :T]

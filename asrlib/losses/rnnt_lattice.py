@@ -1,14 +1,14 @@
 """The lattice of the transducer for a batch: checked targets and the recursion (Lesson 07).
 
-Symbols and equation numbers as in `losses.rnnt`. A path walks a lattice of nodes (t, u) from (0, 0): T steps
-of blank, t to t+1, and U steps of a label, u to u+1. The last blank leads from (T-1, U) to (T, U), where
-every path ends, so the lattice is kept with T+1 rows, and the paper's Pr(y | x) = α(T, U) ∅(T, U) is simply
-its last node.
+Symbols and equation numbers are those of `losses.rnnt`. A path visits nodes (t, u) of a lattice, starting at
+(0, 0): T blank steps lead from t to t+1, and U label steps from u to u+1. The last blank leads from (T-1, U)
+to (T, U), where every path ends. The lattice therefore has T+1 rows, and the paper's Pr(y | x) = α(T, U) ∅(T,
+U) is its last node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,14 +22,17 @@ from asrlib.losses.arguments import check_lengths_and_labels, within
 from asrlib.losses.kernels import choice
 from asrlib.losses.recursion import NEG_INF, recursion_dtype
 
+# those of `RNNTTargets.check` and `check_shapes`, in their order
+Arguments = tuple[str, Sequence[int], str, Tensor, Tensor, Tensor, int]
+
 
 class RNNTTargets(NamedTuple):
     """Checked targets of a batch.
 
-    labels  (B, U+1) the blank in the padding, so that there is something to look up
+    labels  (B, U+1) with blank in the padding, so that every entry is a valid index
     T_b     (B,) frames of each utterance
     U_b     (B,) labels of each target
-    spans   the lengths as numbers; None on XLA, where nothing is asked of the device
+    spans   the lengths as lists; None on XLA, where no values are read from the device
     blank   index of the blank, 0 .. V-1
     """
 
@@ -43,16 +46,16 @@ class RNNTTargets(NamedTuple):
     def check(
         cls,
         name: str,
-        shape: tuple[int, int, int, int],
+        shape: Sequence[int],
         length_name: str,
         T_b: Tensor,
         U_b: Tensor,
         targets: Tensor,
         blank: int,
     ) -> RNNTTargets:
-        """Return the targets for a lattice of ``shape`` (B, T, U+1, V), which argument ``name`` gave.
+        """Return the checked targets for a lattice of ``shape`` (B, T, U+1, V), that of argument ``name``.
 
-        Raises what `rnnt_loss` raises.
+        Raises the same errors as `rnnt_loss`.
         """
         blank = check_shapes(name, shape, length_name, T_b, U_b, targets, blank)
         _, T, U1, V = shape
@@ -66,11 +69,11 @@ class RNNTTargets(NamedTuple):
         return cls(F.pad(labels, (0, 1), value=blank), T_b, U_b, spans, blank)
 
     def inside(self, T: int) -> Tensor:
-        """Return (B, T, U+1): True for the nodes of each utterance, False in its padding."""
+        """Return a mask (B, T, U+1) that is True for the nodes of each utterance and False in its padding."""
         return within(self.T_b, T)[:, :, None] & within(self.U_b + 1, self.labels.shape[1])[:, None]
 
     def fill(self, log_blank: Tensor, log_label: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores (B, T, U+1), whatever their padding holds, as lattices (B, T+1, U+1).
+        """Convert scores (B, T, U+1), with any padding, to lattices (B, T+1, U+1) as from `new_lattice`.
 
         Gradients flow through.
         """
@@ -84,14 +87,17 @@ class RNNTTargets(NamedTuple):
 
 def check_shapes(
     name: str,
-    shape: tuple[int, int, int, int],
+    shape: Sequence[int],
     length_name: str,
     T_b: Tensor,
     U_b: Tensor,
     targets: Tensor,
     blank: int,
 ) -> int:
-    """Raise what `rnnt_loss` raises for shapes and the blank; return the blank as an index from the front."""
+    """Check shapes and blank; return the blank as a nonnegative index.
+
+    Raises the same errors as `rnnt_loss`.
+    """
     B, _, U1, V = shape
     if not -V <= blank < V:
         raise ValueError(f"blank is {blank}, but there are {V} labels: {-V} to {V - 1}")
@@ -104,12 +110,12 @@ def check_shapes(
 
 
 def new_lattice(T_b: Int[Tensor, "B"], U_b: Int[Tensor, "B"], T: int, U1: int, dtype: torch.dtype):
-    """Return log_blank and log_label, (B, T+1, U1), to be filled by the caller.
+    """Return log_blank and log_label, (B, T+1, U1), for the caller to fill.
 
-    Filled are t < T_b and u <= U_b (blank) or u < U_b (label). Elsewhere they are -inf, no way through, but
-    for one: from (T_b, U_b), where the utterance ends, blanks of
-    probability 1 lead to the row T and labels of probability 1 along it to (T, U). So utterances of different
-    lengths all start at (0, 0) and end at (T, U), and turning the lattice around makes an α of β.
+    The caller fills t < T_b and u <= U_b (blank) or u < U_b (label). All other entries are -inf, except on
+    one path: from (T_b, U_b), where the utterance ends, blanks of probability 1 lead to row T, and labels of
+    probability 1 along it to (T, U). Utterances of different lengths thus all start at (0, 0) and end at (T,
+    U), and β is α of the reversed lattice.
     """
     t = torch.arange(T + 1, device=T_b.device)
     u = torch.arange(U1, device=T_b.device)
@@ -129,11 +135,12 @@ def forward_backward(
     U_b: Int[Tensor, "B"],
     flows: bool = True,
 ) -> tuple[Float[Tensor, "B"], Float[Tensor, "B T U1"] | None, Float[Tensor, "B T U1"] | None]:
-    """Return ln Pr(y | x), and how probable it is that a path leaves (t, u) by blank and by label.
+    """Return ln Pr(y | x), and the probabilities that a path leaves (t, u) by blank and by label (the flows).
 
-    Takes lattices of `new_lattice`, filled. Without `flows` only α is computed. The two flows are all the
-    gradient needs (eq. 20): with k the label or blank that is taken, they are α(t, u) Pr(k | t, u) β(next
-    node) / Pr(y | x); together they are γ(t, u), for what comes into a node leaves it.
+    The lattices are those of `new_lattice`, filled. Without `flows` only α is computed and the flows are
+    None. The gradient needs only the flows (eq. 20). For k the blank or the label, the flow is α(t, u) Pr(k |
+    t, u) β(next node) / Pr(y | x). The two flows sum to γ(t, u), because a path that enters a node also
+    leaves it.
     """
     B, T1, U1 = log_blank.shape
     if choice.runs_kernels(log_blank, U1):
@@ -142,19 +149,19 @@ def forward_backward(
         return by_diagonals(log_blank[:, :-1], log_label[:, :-1], T_b, U_b, flows)
     if backend.asks_nothing(log_blank):
         return rnnt_xla.forward_backward(log_blank, log_label, T_b, flows)
-    # β is α of the lattice turned around: both go in one sweep, as 2B utterances
+    # β is α of the reversed lattice: compute both in one sweep over 2B utterances
     nodes = sweep(log_blank, log_label, torch.logaddexp, turned=flows)
     log_p = nodes[:B, -1, -1]
     if not flows:
         return log_p, None, None
     alpha, beta = nodes[:B, :-1], nodes[B:].flip(1, 2)
-    # an impossible target has no flow: -inf - -inf must not make a NaN of it
+    # an impossible target has no flow: avoid -inf - -inf = NaN
     alpha = alpha - torch.where(log_p == NEG_INF, 0.0, log_p)[:, None, None]
     blank_flow = (alpha + log_blank[:, :-1]).add_(beta[:, 1:]).exp_()
     label_flow = alpha.add_(log_label[:, :-1])
     label_flow[..., :-1] += beta[:, :-1, 1:]
     label_flow.exp_()
-    # behind an utterance's last frame the path goes on to the end of the padding, for the recursion only
+    # after an utterance's last frame, the path through the padding exists for the recursion only
     beyond = torch.arange(T1 - 1, device=T_b.device)[:, None] >= T_b[:, None, None]
     return log_p, blank_flow.masked_fill_(beyond, 0), label_flow.masked_fill_(beyond, 0)
 
@@ -165,14 +172,15 @@ def sweep(
     combine: Callable,
     turned: bool = False,
 ) -> Float[Tensor, "R T1 U1"]:
-    """Return α of the lattices, eq. 16; with ``turned``, behind it α of the lattices turned around.
+    """Return α of the lattices, eq. 16, followed, with ``turned``, by α of the reversed lattices.
 
-    `combine` is logaddexp for the sum over paths, maximum for the best one. It runs in float64 where the
-    device has it, diagonal after diagonal: the nodes of one t + u = n do not need each other.
+    `combine` is logaddexp for the sum over paths, and maximum for the best path. The recursion runs in
+    float64 if the device supports it, one diagonal t + u = n at a time, because the nodes of a diagonal do
+    not depend on each other.
     """
     by_blank, by_label = _entering(log_blank, log_label, turned)
     N, U1, R = by_blank.shape
-    # a column of -inf in front: u - 1 of the first
+    # a column of -inf at the front stands for u - 1 of the first column
     nodes = by_blank.new_full((N, U1 + 1, R), NEG_INF)
     nodes[0, 1] = 0
     wait, emit = torch.empty_like(by_blank[0]), torch.empty_like(by_blank[0])
@@ -185,9 +193,9 @@ def sweep(
 
 
 def _entering(log_blank: Tensor, log_label: Tensor, turned: bool) -> tuple[Tensor, Tensor]:
-    """Return (T+U+1, U+1, R): the scores on which node (n - u, u) is entered, in row n, column u.
+    """Return the scores of the steps into node (n - u, u), in row n, column u of (T+U+1, U+1, R).
 
-    ``turned`` adds the lattices turned around behind them, so that R is 2B.
+    ``turned`` appends the reversed lattices, so that R is 2B.
     """
     B, T1, U1 = log_blank.shape
     shape = (T1 + U1 - 1, U1, 2 * B if turned else B)
@@ -205,7 +213,7 @@ def _entering(log_blank: Tensor, log_label: Tensor, turned: bool) -> tuple[Tenso
 
 
 def _on_lattice(diagonals: Tensor, T1: int, U1: int) -> Tensor:
-    """Return diagonals, where node (t, u) lies in row t + u, column u, seen as (R, T+1, U+1); no copy."""
+    """View diagonals, with node (t, u) in row t + u, column u, as (R, T+1, U+1), without a copy."""
     row, column, r = diagonals.stride()
     shape = diagonals.shape[2], T1, U1
     return diagonals.as_strided(shape, (r, row, row + column), diagonals.storage_offset())

@@ -1,7 +1,7 @@
-"""From the logits of the joint network to the transducer's lattice, and back: the passes over the vocabulary.
+"""The passes over the vocabulary: from the joint network's logits to the transducer's lattice, and back.
 
-On a CPU the (B, T, U+1, V) logits are read in blocks that fit the caches, padding is not visited, and beside
-the gradient no copy of them is made (Lesson 07). Symbols and equation numbers as in `losses.rnnt`.
+On a CPU the (B, T, U+1, V) logits are read in blocks that fit the caches. Padding is skipped, and no copy
+other than the gradient is made (Lesson 07). Symbols and equation numbers are those of `losses.rnnt`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from asrlib.losses.arguments import values_checked
 from asrlib.losses.recursion import loss_dtype
 from asrlib.losses.rnnt_lattice import RNNTTargets, new_lattice
 
-# Logits taken at a time on a CPU, 16 MB of float32. More, and the allocator returns the room after each call,
-# to pay for fresh pages at the next; less, and a busy machine spends its time on handing blocks to threads.
+# logits per block on a CPU, 16 MB of float32; with more, the allocator returns the memory after each call and
+# fetches fresh pages at the next; with less, a busy machine spends its time passing blocks to threads
 BLOCK_ELEMENTS = 1 << 22
-# A GPU wants more at a time: bytes.
+# bytes per block on a GPU, which needs larger blocks
 GPU_BUDGET = 512 << 20
 
 
@@ -33,7 +33,7 @@ def read_lattice(
     U_b: Tensor | None,
     blank: int,
 ) -> tuple[RNNTTargets, Tensor, Tensor]:
-    """Check the arguments of `rnnt_posteriors`; return the targets, and ∅ and y as lattices (B, T+1, U+1)."""
+    """Check the arguments of `rnnt_posteriors`; return targets, and ∅ and y as lattices (B, T+1, U+1)."""
     B, T, U1, _ = logits.shape
     T_b = torch.full((B,), T, device=logits.device) if T_b is None else T_b
     U_b = torch.full((B,), U1 - 1, device=logits.device) if U_b is None else U_b
@@ -46,18 +46,18 @@ def read(logits: Tensor, targets: RNNTTargets, fused: bool) -> tuple[Tensor, Ten
 
     fused  False: the logits are log probabilities already
 
-    The logsumexp (B, T, U+1) is returned on XLA, whose gradient needs it. Raises ValueError for a logit that
-    is NaN or infinite (a log probability: NaN or +inf).
+    The logsumexp (B, T, U+1) is returned only on XLA, where the gradient needs it. Raises ValueError for a
+    logit that is NaN or infinite (for log probabilities: NaN or +inf).
     """
     if backend.asks_nothing(logits):
         *scores, lse = rnnt_xla.read(logits, targets, fused)
         return *targets.fill(*scores), lse
     log_blank, log_label = _read_blocks(logits, targets, fused)
     if values_checked(logits):
-        # NaN or +inf among a node's logits has made its scores NaN; one look at the lattice finds it
+        # NaN or +inf among a node's logits makes its scores NaN, so checking the lattice is enough
         sound = (log_blank < math.inf).all() & (log_label < math.inf).all()
         if fused:
-            # a sum is NaN or infinite if one of its terms is: -inf as a logit shows nowhere else
+            # a logit of -inf shows in the sum of all logits only
             sound = sound & logits.sum(dtype=log_blank.dtype).isfinite()
         if not sound:
             complain(logits, targets, fused)
@@ -74,11 +74,11 @@ def gradient(
     clamp: float,
     fused: bool,
 ) -> Tensor:
-    """Return ∂(-ln Pr)/∂logits, each utterance times scale[b]; 0 in the padding.
+    """Return ∂(-ln Pr)/∂logits, with each utterance scaled by scale[b], and 0 in the padding.
 
-    blank_flow, label_flow  (B, T, U+1) as `rnnt_lattice.forward_backward` returns them
-    lse                     as `read` returned it
-    clamp                   above 0: the gradient of each utterance is cut to [-clamp, clamp] before scaling
+    blank_flow, label_flow  (B, T, U+1), from `rnnt_lattice.forward_backward`
+    lse                     logsumexp or None, from `read`
+    clamp                   above 0: each utterance's gradient is clipped to [-clamp, clamp] before scaling
     """
     scale = scale.to(blank_flow.dtype)
     if lse is not None:
@@ -107,7 +107,7 @@ def _read_blocks(logits, targets, fused):
 
 
 def _write_gradient(grad, logits, blank_flow, label_flow, targets, fused):
-    """∂(-ln Pr)/∂logit k = γ(t, u) Pr(k | t, u) - the flow that leaves (t, u) by k: eq. 20 and softmax."""
+    """Write γ(t, u) Pr(k | t, u) minus the flow that leaves (t, u) by k: eq. 20 and the softmax."""
     occupancy = blank_flow + label_flow
     scratch = _scratch(logits, occupancy.dtype)
     for b, (T, U) in enumerate(zip(*targets.spans, strict=True)):
@@ -129,14 +129,14 @@ def _write_gradient(grad, logits, blank_flow, label_flow, targets, fused):
 
 
 def _scratch(logits: Tensor, dtype: torch.dtype) -> Tensor:
-    """Room for one block of logits, used again by the next: fresh memory costs more than the arithmetic."""
+    """Return memory for one block of logits, reused by all: fresh memory costs more than the arithmetic."""
     _, _, U1, V = logits.shape
     most = BLOCK_ELEMENTS if logits.device.type == "cpu" else GPU_BUDGET // 4
     return logits.new_empty(max(min(most, logits.numel()), U1 * V), dtype=dtype)
 
 
 def complain(logits, targets, fused):
-    """Raise ValueError for the first logit that is NaN or infinite; -inf is a log probability, too."""
+    """Raise ValueError for the first logit that is NaN or infinite. Without ``fused``, -inf is allowed."""
     for here, _ in _blocks(targets, logits.shape[-1], BLOCK_ELEMENTS):
         bad = ~(logits[here].isfinite() if fused else logits[here] < math.inf)
         if bad.any():
@@ -148,10 +148,10 @@ def complain(logits, targets, fused):
 def _blocks(
     targets: RNNTTargets, V: int, elements: int
 ) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
-    """Yield (utterances, frames, labels out) of some ``elements`` logits each, and labels (b, t, U_b, 1).
+    """Yield slices (utterances, frames, u) of about ``elements`` logits each, and labels (b, t, U_b, 1).
 
-    No padding, and few large blocks, utterances of equal lengths together: each block is a hand-over between
-    threads.
+    Blocks contain no padding. Utterances of equal lengths share blocks, because few large blocks need fewer
+    hand-overs between threads.
     """
     first = 0
     for (T, U), run in itertools.groupby(zip(*targets.spans, strict=True)):

@@ -1,8 +1,7 @@
-"""CTC and transducer, one utterance at a time, written as the papers write them (Lessons 06 and 07).
+"""CTC and the transducer for a single utterance, written like the papers' equations (Lessons 06 and 07).
 
-For reading, and as witnesses against which the batched losses of `losses.ctc` and `losses.rnnt` are tested.
-CTC is Graves et al. 2006, the transducer Graves 2012; symbols are explained in those two modules. Every
-probability is a natural logarithm.
+These functions are for reading, and are references for the tests of `losses.ctc` and `losses.rnnt`, where the
+symbols are explained. CTC is Graves et al. 2006, the transducer is Graves 2012. All logarithms are natural.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from asrlib.losses.recursion import NEG_INF
 def ctc_alphas(
     log_probs: Float[Tensor, "T V"], targets: Int[Tensor, "U"], blank: int = 0
 ) -> Float[Tensor, "T 2*U+1"]:
-    """Return α(t, s) of one utterance, written as Graves 2006 eq. 5-7 are (Lesson 06)."""
+    """Return α(t, s) of one utterance, Graves 2006 eq. 5-7 (Lesson 06)."""
     label, (T, _) = extended(targets, blank), log_probs.shape
     S = len(label)
     alpha = log_probs.new_full((T, S), NEG_INF)
@@ -32,7 +31,7 @@ def ctc_alphas(
             before = [alpha[t - 1, s]]
             if s >= 1:
                 before.append(alpha[t - 1, s - 1])
-            # a blank may be jumped over, except between two equal labels, which would then be read as one
+            # a path may skip a blank, except between two equal labels, which would merge into one
             if s >= 2 and label[s] != blank and label[s] != label[s - 2]:
                 before.append(alpha[t - 1, s - 2])
             alpha[t, s] = torch.stack(before).logsumexp(0) + log_probs[t, label[s]]
@@ -44,8 +43,8 @@ def ctc_betas(
 ) -> Float[Tensor, "T 2*U+1"]:
     """Return β(t, s) of one utterance, Graves 2006 eq. 9-11 (Lesson 06).
 
-    It is α of the utterance and its target read backwards. As in the paper, β(t, s) counts frame t too, and
-    so does α(t, s): α + β - y(t, l'(s)) is one path through (t, s).
+    It is α of the reversed utterance and the reversed target. As in the paper, both α(t, s) and β(t, s)
+    include frame t: the paths through (t, s) have the log probability α + β - y(t, l'(s)).
     """
     return ctc_alphas(log_probs.flip(0), targets.flip(0), blank).flip(0, 1)
 
@@ -53,9 +52,10 @@ def ctc_betas(
 def ctc_brute_force(
     log_probs: Float[Tensor, "T V"], targets: Int[Tensor, "U"], blank: int = 0
 ) -> Float[Tensor, ""]:
-    """Return ln p(l | x) as Graves 2006 eq. 2 and 3 define it (Lesson 06).
+    """Return ln p(l | x) by the definition, Graves 2006 eq. 2 and 3 (Lesson 06).
 
-    It is the sum over all V**T paths that collapse to l, so only for small T and V; -inf where none does.
+    This sums over those of all V**T paths that collapse to l, so it is for small T and V only. Returns -inf
+    if there is no such path.
     """
     T, V = log_probs.shape
     wanted = targets.tolist()
@@ -77,7 +77,7 @@ def rnnt_scores(
 ) -> tuple[Float[Tensor, "T U1"], Float[Tensor, "T U"]]:
     """Return ∅(t, u) and y(t, u) of one utterance, Graves 2012 eq. 12-15 (Lesson 07).
 
-    They are all that the transducer loss sees of the logits.
+    The transducer loss depends on the logits only through these.
     """
     log_p = logits.log_softmax(-1)
     u = torch.arange(len(targets), device=targets.device)
@@ -85,7 +85,7 @@ def rnnt_scores(
 
 
 def rnnt_alphas(log_blank: Float[Tensor, "T U1"], log_label: Float[Tensor, "T U"]) -> Float[Tensor, "T U1"]:
-    """Return α(t, u) of one utterance, written as Graves 2012 eq. 16 is (Lesson 07).
+    """Return α(t, u) of one utterance, Graves 2012 eq. 16 (Lesson 07).
 
     ln Pr(y | x) is α(T-1, U) + ∅(T-1, U) (eq. 17).
     """
@@ -103,7 +103,7 @@ def rnnt_alphas(log_blank: Float[Tensor, "T U1"], log_label: Float[Tensor, "T U"
 
 
 def rnnt_betas(log_blank: Float[Tensor, "T U1"], log_label: Float[Tensor, "T U"]) -> Float[Tensor, "T U1"]:
-    """Return β(t, u) of one utterance, written as Graves 2012 eq. 18 is (Lesson 07).
+    """Return β(t, u) of one utterance, Graves 2012 eq. 18 (Lesson 07).
 
     ln Pr(y | x) is β(0, 0).
     """
@@ -121,13 +121,13 @@ def rnnt_betas(log_blank: Float[Tensor, "T U1"], log_label: Float[Tensor, "T U"]
 
 
 def rnnt_brute_force(log_blank: Float[Tensor, "T U1"], log_label: Float[Tensor, "T U"]) -> Float[Tensor, ""]:
-    """Return ln Pr(y | x) as Graves 2012 eq. 1 defines it: the sum over all paths (Lesson 07).
+    """Return ln Pr(y | x) by the definition, a sum over all paths: Graves 2012 eq. 1 (Lesson 07).
 
-    There are (T-1+U choose U) of them, so only for small lattices.
+    There are (T-1+U choose U) paths, so it is for small lattices only.
     """
     T, U = log_label.shape
     paths = []
-    # the last step is a blank; the labels come out at any U of the T-1+U steps before it
+    # the last step is a blank; the labels are emitted at any U of the T-1+U steps before it
     for emitting in itertools.combinations(range(T - 1 + U), U):
         t = u = 0
         path = log_blank[T - 1, U]

@@ -1,1 +1,1 @@
-"""Encoders, prediction and joint networks: what turns features into scores."""
+"""Encoders, prediction networks and joint networks: from features to label scores."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-from torch import nn
-
+from asrlib.losses.objective import LossConfig
 from asrlib.models.encoder import EncoderConfig
 from asrlib.models.joint import JointConfig
 from asrlib.models.prediction import PredictionConfig
@@ -21,10 +20,11 @@ class ModelConfig(Protocol):
     encoder: EncoderConfig
     prediction: PredictionConfig | None
     joint: JointConfig | None
+    loss: LossConfig
     training: Any
 
 
-def build_model(config: ModelConfig, vocabulary: int | None = None) -> nn.Module:
+def build_model(config: ModelConfig, vocabulary: int | None = None) -> Transducer:
     """The network of a configuration, with ``.encoder``, ``.prediction``, ``.joint``, ``.ctc_head``.
 
     ``vocabulary`` is the number of labels with blank; by default the configuration's.
@@ -32,9 +32,11 @@ def build_model(config: ModelConfig, vocabulary: int | None = None) -> nn.Module
     vocabulary = vocabulary or config.tokenizer.vocabulary
     encoder = config.encoder.build(config.features.mels)
     encoder.set_checkpointing(config.training.checkpoint_blocks)
-    ctc_head = nn.Linear(encoder.dim, vocabulary) if config.training.ctc_weight > 0 else None
-    if config.joint is None:
-        return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0)
+    settings = config.training
+    ctc_head = encoder.make_ctc_head(vocabulary) if settings.ctc_weight > 0 else None
+    rest: dict[str, Any] = {"objective": config.loss, "intermediate_weight": settings.intermediate_weight}
+    if config.joint is None or config.prediction is None:
+        return Transducer(encoder, None, None, ctc_head, ctc_weight=1.0, **rest)
     prediction = config.prediction.build(vocabulary)
     joint = config.joint.build(encoder.dim, prediction.dim, vocabulary)
-    return Transducer(encoder, prediction, joint, ctc_head, ctc_weight=config.training.ctc_weight)
+    return Transducer(encoder, prediction, joint, ctc_head, ctc_weight=settings.ctc_weight, **rest)

@@ -1,8 +1,8 @@
-"""The ContextNet encoder: 23 convolution blocks with squeeze-and-excitation.
+"""The ContextNet encoder (Han et al. 2020): 23 convolution blocks with squeeze-and-excitation. Lesson 04.
 
-Several networks carry the name, the paper's and those of TensorFlowASR's code (lesson 04 counts them):
-`asrlib.models.contextnet_blocks` says how their blocks differ. `asrlib.models.contextnet_plain` is the
-paper's in as few lines as it takes, without padding.
+Several networks have this name: the paper's and those of TensorFlowASR's code. Lesson 04 counts their
+parameters; `asrlib.models.contextnet_blocks` describes how their blocks differ.
+`asrlib.models.contextnet_plain` is a minimal version of the paper's network, without padding.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ from asrlib.models.parameters import count_parameters
 
 
 class ContextNetEncoder(Encoder):
-    """(batch, frames, mels) features to (batch, ceil(frames / 8), D) for the standard blocks.
+    """The ContextNet encoder: (batch, frames, mels) features to (batch, ceil(frames / 8), D). Lesson 04.
 
-    ``keys`` is where a configuration describes each block, for messages about them.
+    The 8 holds for the standard blocks; in general it is the product of the strides. ``blocks`` describe the
+    blocks in order. ``alpha`` scales their channels. ``variant`` is one of ``VARIANTS``. ``keys`` names the
+    configuration key of each block, for error messages. Raises ``InputError`` for an unknown variant, no
+    blocks, or a block that cannot be built.
     """
 
     checkpoint_blocks = False
@@ -51,7 +54,7 @@ class ContextNetEncoder(Encoder):
         if variant not in VARIANTS:
             raise InputError(f"variant is {variant!r}; use one of {', '.join(VARIANTS)}")
         if not blocks:
-            raise InputError("the encoder has no blocks")
+            raise InputError("the encoder has no blocks: list at least one")
         self.described_by = list(zip(keys or _block_keys(blocks), blocks, strict=True))
         self.blocks = nn.ModuleList()
         channels, rate = mels, 1
@@ -64,7 +67,7 @@ class ContextNetEncoder(Encoder):
     def forward(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch frames_out channels"], Int[Tensor, "batch"]]:
-        """Frames past each length are ignored, and zero on the way out; see ``Encoder.forward``."""
+        """Return the encoder's output and its lengths in frames; see ``Encoder.forward``."""
         if self.training and can_fuse(self, features):
             return fused_forward(self, features, lengths)
         batch, frames, _ = features.shape
@@ -82,7 +85,7 @@ class ContextNetEncoder(Encoder):
         return x, lengths
 
     def run_block(self, function: Callable[..., Tensor], block: Block, *arguments: Any) -> Tensor:
-        """Return function(block, *arguments), kept or recomputed as ``checkpoint_blocks`` says."""
+        """Return function(block, *arguments), checkpointed if ``checkpoint_blocks`` is set."""
         if not (self.checkpoint_blocks and self.training and torch.is_grad_enabled()):
             return function(block, *arguments)
         return checkpoint(
@@ -95,13 +98,32 @@ class ContextNetEncoder(Encoder):
         )
 
     def set_checkpointing(self, enabled: bool) -> None:
-        """Keep each block's input alone in training, and run the block again in the backward pass
-        (Chen et al. 2016). Same numbers, less memory, more time.
+        """Turn gradient checkpointing on or off (Chen et al. 2016).
+
+        With it, training keeps only the input of each block and runs the block again in the backward pass.
+        This takes less memory and more time, and changes no result.
         """
         self.checkpoint_blocks = enabled
 
+    @property
+    def reach(self) -> int | None:
+        """None with squeeze-and-excitation over the whole utterance; else of all convolutions and windows."""
+        reach, rate = 0, 1
+        for block in self.blocks:
+            for layer in block.layers:
+                reach += (layer.conv.depthwise.shape[1] - 1) * rate
+                rate *= layer.conv.stride
+            if block.se is not None:
+                if not isinstance(block.se.context, int):
+                    return None
+                reach += (block.se.context // 2 + 1) * rate
+        return reach
+
     def streaming_obstacles(self) -> list[str]:
-        """Return each block's key that needs the future, with its value. Lesson 12."""
+        """Return every configuration key, with its value, that makes a block depend on the future.
+
+        Lesson 12.
+        """
         found = []
         for key, block in self.described_by:
             if block.kernel > 1 and block.padding != "causal":
@@ -111,13 +133,16 @@ class ContextNetEncoder(Encoder):
         return list(dict.fromkeys(found))
 
     def initial_state(self, batch: int = 1) -> list[Tensor]:
-        """Return the states of all blocks, one behind the other. Lesson 12."""
+        """Return the initial states of all blocks, concatenated. Lesson 12."""
         return [tensor for block in self.blocks for tensor in block.initial_state(batch)]
 
     def step(
         self, features: Float[Tensor, "batch frames mels"], state: list[Tensor], phase: int = 0
     ) -> tuple[Float[Tensor, "batch frames_out channels"], list[Tensor]]:
-        """Return the frames that further feature frames complete; see ``Encoder.step``. Lesson 12."""
+        """Return the output frames that these feature frames complete, and the new state.
+
+        See ``Encoder.step``. Lesson 12.
+        """
         before, after, x = iter(state), [], features
         for block in self.blocks:
             x, own = block.step(x, before, phase)
@@ -126,9 +151,12 @@ class ContextNetEncoder(Encoder):
         return x, after
 
     def profile(self) -> dict[str, list[float]]:
-        """Return for each block: ``parameters``; ``work``, multiplications of its convolutions for a second
-        of sound at 100 frames per second; ``field``, the receptive field up to there in input frames;
-        ``rate``, how many input frames a frame of its output spans. Lesson 04.
+        """Return four numbers for each block. Lesson 04.
+
+        - ``parameters``: the number of parameters, as ``count_parameters`` counts them.
+        - ``work``: multiplications in its convolutions per second of sound, at 100 input frames per second.
+        - ``field``: the receptive field of its output, in input frames.
+        - ``rate``: the number of input frames per output frame.
         """
         profile: dict[str, list[float]] = {"parameters": [], "work": [], "field": [], "rate": []}
         rate, stack = 1, []
@@ -149,8 +177,10 @@ class ContextNetEncoder(Encoder):
     def gates(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
     ) -> list[Float[Tensor, "batch _ _"]]:
-        """Return the factors of each squeeze-and-excitation module, in order: one frame of them for the
-        whole utterance where the context is global. Lesson 03.
+        """Return the gates of each squeeze-and-excitation module, in order. Lesson 03.
+
+        Each is (batch, frames, channels), with a single frame for the whole utterance if the context is
+        global.
         """
         modules = [module for module in self.modules() if isinstance(module, SqueezeExcite)]
         found: list[Tensor] = []
@@ -167,20 +197,20 @@ class ContextNetEncoder(Encoder):
 
 
 def _may_differ(lengths: Tensor, frames: int) -> bool:
-    """Whether there may be something to mask; on an accelerator, or in a graph, without asking."""
+    """Return whether there may be padding to mask. Assume so on an accelerator and in a recorded graph."""
     return is_traced() or lengths.device.type != "cpu" or bool((lengths != frames).any())
 
 
 @contextlib.contextmanager
 def _statistics_kept(block: Block) -> Iterator[None]:
-    """Let a block run again for its gradients: its running statistics know this batch already."""
+    """Protect a block's running statistics while it runs again: they include this batch already."""
     own = [
         (norm, dict(norm.named_buffers())) for norm in block.modules() if isinstance(norm, MaskedBatchNorm)
     ]
     try:
         for norm, buffers in own:
             for name, value in buffers.items():
-                setattr(norm, name, torch.empty_like(value))  # which nobody reads
+                setattr(norm, name, torch.empty_like(value))  # written to, never read
         yield
     finally:
         for norm, buffers in own:
@@ -194,7 +224,11 @@ def _block_keys(blocks: Sequence[BlockConfig]) -> list[str]:
 
 @dataclass
 class ContextNetConfig(EncoderConfig):
-    """``blocks`` overrides what the other keys describe, but for ``variant`` and ``alpha``. Lesson 04."""
+    """Section ``encoder`` of a configuration with ``kind: contextnet``. Lesson 04.
+
+    ``kernel``, ``activation``, ``downsampling``, ``padding`` and ``se`` describe the standard blocks
+    (``standard_blocks``). If ``blocks`` is given, it replaces these keys.
+    """
 
     kind: str = "contextnet"
     variant: str = "paper"
@@ -207,12 +241,14 @@ class ContextNetConfig(EncoderConfig):
     blocks: list[BlockConfig] | None = None
 
     def build(self, mels: int) -> ContextNetEncoder:
+        """Return the encoder, with new weights, for features of ``mels`` bins."""
         if self.blocks is not None:
             return ContextNetEncoder(mels, self.blocks, self.alpha, self.variant)
         blocks = standard_blocks(self.kernel, self.activation, self.padding, self.se, self.downsampling)
         return ContextNetEncoder(mels, blocks, self.alpha, self.variant, ["encoder"] * len(blocks))
 
     def check(self, where: str) -> None:
+        """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""
         validate.positive(where, "encoder", self, "alpha", "kernel")
         validate.choice(where, "encoder", self, "variant", VARIANTS)
         validate.choice(where, "encoder", self, "downsampling", DOWNSAMPLING)

@@ -1,15 +1,13 @@
-"""The blocks of ContextNet: their table, and what each computes, at once or chunk by chunk.
+"""The blocks of ContextNet: their table, and their computation, at once or chunk by chunk. Lesson 04.
 
-- ``variant="paper"`` (Han et al. 2020, section 2.2): a block is m × (separable
-  convolution, batch norm, activation), then SE, and where it is residual a
-  pointwise convolution and batch norm on the shortcut; the block's activation
-  comes after the addition.
-- ``variant="tensorflowasr"``: the SE module starts with one more separable
-  convolution, the shortcut is a separable convolution too, and a block without a
-  shortcut ends with the activation all the same. ``variant="tensorflowasr-2021"``
-  is that code two years before: its gates are sigmoid(activation(·)).
+- ``variant="paper"`` (Han et al. 2020, section 2.2): a block is m × (separable convolution, batch norm,
+  activation), then SE. The shortcut of a residual block is a pointwise convolution and batch norm. The
+  block's activation follows the addition.
+- ``variant="tensorflowasr"``: the SE module starts with another separable convolution, the shortcut is a
+  separable convolution, and a block without a shortcut also ends with the activation.
+- ``variant="tensorflowasr-2021"``: the same code two years earlier, with gates sigmoid(activation(·)).
 
-The stride sits on the last of the m convolutions, and on the shortcut. Lesson 04.
+The last of the m convolutions and the shortcut have the block's stride.
 """
 
 from __future__ import annotations
@@ -28,13 +26,17 @@ from asrlib.models.layers.mask import FrameMask
 from asrlib.models.layers.se import SqueezeExcite
 
 VARIANTS = ("paper", "tensorflowasr", "tensorflowasr-2021")
-# the blocks that halve the frame rate
+# indices of the blocks that halve the frame rate
 DOWNSAMPLING = {"progressive": (3, 7, 14), "2x": (3,)}
 
 
 @dataclass
 class BlockConfig:
-    """One row of the paper's table 1; ``filters`` before scaling by alpha."""
+    """One block: a row of the paper's table 1.
+
+    ``filters`` is the number of channels before scaling by alpha, ``layers`` is m, and ``se`` is the context
+    of squeeze-and-excitation (``asrlib.models.layers.se``; a number is in input frames of the encoder).
+    """
 
     filters: int
     layers: int = 5
@@ -53,10 +55,10 @@ def standard_blocks(
     se: str | int = "global",
     downsampling: str = "progressive",
 ) -> list[BlockConfig]:
-    """C0 to C22 of the paper (table 1).
+    """Return the blocks C0 to C22 of the paper (Han et al. 2020, table 1).
 
-    ``downsampling="progressive"`` halves the rate at C3, C7 and C14 (8 ×, section
-    2.3); ``"2x"`` only at C3, the paper's ablation.
+    ``downsampling="progressive"`` halves the frame rate at C3, C7 and C14, by 8 in total (section 2.3);
+    ``"2x"`` halves it at C3 only, the paper's ablation. Raises ``InputError`` for another value.
     """
     if downsampling not in DOWNSAMPLING:
         raise InputError(f"downsampling is {downsampling!r}; use one of {', '.join(DOWNSAMPLING)}")
@@ -71,7 +73,7 @@ def standard_blocks(
 
 
 class ConvModule(nn.Module):
-    """Separable convolution, batch norm, activation."""
+    """A separable convolution, batch norm and activation."""
 
     def __init__(self, channels_in: int, channels_out: int, block: BlockConfig, stride: int, activation: str):
         super().__init__()
@@ -84,17 +86,21 @@ class ConvModule(nn.Module):
         x: Float[Tensor, "batch frames cin"],
         mask: Bool[Tensor, "batch frames_out"] | FrameMask | None,
     ) -> Float[Tensor, "batch frames_out cout"]:
-        """``mask`` belongs to the frames that come out."""
+        """Return the layer's output. ``mask`` is True at its valid frames; None if all are valid."""
         return self.norm(self.conv(x), mask, self.activation)
 
     def step(self, x: Tensor, state: Tensor, phase: int) -> tuple[Tensor, Tensor]:
-        """Return what further frames give, and the input frames to go on from; see ``SeparableConv.step``."""
+        """Return the output frames that ``x`` completes, and the new state; see ``SeparableConv.step``."""
         y, state = self.conv.step(x, state, phase)
         return self.norm(y, None, self.activation) if y.shape[1] else y, state
 
 
 class Block(nn.Module):
-    """One of C0 … C22. ``rate`` is how many input frames one frame of this block's output spans."""
+    """One of the blocks C0 … C22.
+
+    ``rate`` is the number of input frames of the encoder per output frame of this block. Raises
+    ``InputError`` for an unknown activation and a block without layers or channels.
+    """
 
     def __init__(self, channels_in: int, block: BlockConfig, alpha: float, variant: str, rate: int):
         super().__init__()
@@ -104,7 +110,8 @@ class Block(nn.Module):
             )
         if block.layers < 1 or block.filters < 1 or alpha <= 0:
             raise InputError(
-                f"a block of {block.layers} layers and {block.filters} filters at alpha {alpha} is empty"
+                f"a block of {block.layers} layers and {block.filters} filters at alpha {alpha} is empty:"
+                " use positive numbers"
             )
         channels = int(block.filters * alpha)
         self.stride, self.channels = block.stride, channels
@@ -141,7 +148,10 @@ class Block(nn.Module):
         mask: Bool[Tensor, "batch frames"] | FrameMask | None,
         mask_out: Bool[Tensor, "batch frames_out"] | FrameMask | None,
     ) -> Float[Tensor, "batch frames_out cout"]:
-        """``mask`` and ``mask_out`` are True at the valid frames of input and output; None where all are."""
+        """Return the block's output.
+
+        ``mask`` and ``mask_out`` are True at the valid frames of input and output; None if all are valid.
+        """
         y, current = x, mask
         for layer in self.layers:
             current = mask_out if layer.conv.stride > 1 else current
@@ -152,13 +162,15 @@ class Block(nn.Module):
         return self.end(y, shortcut)
 
     def end(self, y: Tensor, shortcut: Tensor | None) -> Tensor:
-        """Return the sum with the shortcut's output, if there is one, through the last activation."""
+        """Add the shortcut's output, if any, and apply the block's last activation."""
         y = y if shortcut is None else y + shortcut
         return self.activation(y) if self.ends_active else y
 
     def initial_state(self, batch: int = 1) -> list[Tensor]:
-        """Return what ``step`` carries: the last input frames of each convolution, the sum and the number of
-        frames that squeeze-and-excitation has seen, the last input frames of the shortcut. Lesson 12.
+        """Return the state of ``step`` before the first frame. Lesson 12.
+
+        It holds the last input frames of each convolution, the sum and the number of frames so far for
+        squeeze-and-excitation, and the last input frames of the shortcut.
         """
         state = [layer.conv.initial_state(batch) for layer in self.layers]
         if self.se is not None:
@@ -170,9 +182,10 @@ class Block(nn.Module):
     def step(
         self, x: Float[Tensor, "batch frames cin"], state: Iterator[Tensor], phase: int = 0
     ) -> tuple[Float[Tensor, "batch frames_out cout"], list[Tensor]]:
-        """Return the output of further frames, and the new state; the old one is taken from ``state``.
+        """Return the output frames that ``x`` completes, and the new state. Lesson 12.
 
-        ``phase`` is the number of input frames before ``x``, modulo a multiple of the stride.
+        The old state is consumed from the iterator ``state``. ``phase`` is the number of input frames before
+        ``x``, modulo a multiple of the stride.
         """
         y, after, phase_in = x, [], phase
         for layer in self.layers:

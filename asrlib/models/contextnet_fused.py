@@ -1,11 +1,11 @@
-"""ContextNet's training forward through fused Triton kernels: same weights, same numbers, less traffic.
+"""ContextNet's forward pass in training through fused Triton kernels, with less memory traffic. Lesson 04.
 
-`ContextNetEncoder.forward` calls `fused_forward` in training where `can_fuse` says so: on a GPU, or on a CPU
-under Triton's interpreter. A layer is a depthwise kernel, a matrix product (cuBLAS), statistics, and a kernel
-that normalizes; from a layer's norm to the next one's depthwise convolution it is one autograd function,
-which keeps and reads less. A block's end is the squeeze, the excitation (PyTorch), and one kernel for gates,
-shortcut's norm, sum and activation. Nothing depends on a number that only the device knows, so a CUDA graph
-can capture the whole pass. Lesson 04.
+`ContextNetEncoder.forward` calls `fused_forward` in training if `can_fuse` allows it: on a GPU, or on a CPU
+under Triton's interpreter. A layer consists of a depthwise kernel, a matrix product (cuBLAS), statistics, and
+a kernel that normalizes. A layer's norm and the next layer's depthwise convolution are one autograd function,
+which keeps and reads less. A block ends with the squeeze, the excitation (PyTorch), and one kernel for gates,
+the shortcut's norm, sum and activation. Nothing depends on values that only the device knows, so a CUDA graph
+can capture the whole pass.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from asrlib.models.layers.se import SqueezeExcite
 
 
 def can_fuse(encoder: nn.Module, features: Tensor) -> bool:
-    """Whether the kernels run where `features` live, and know all that `encoder` is made of."""
+    """Return whether the kernels run on the device of `features` and support all activations of `encoder`."""
     if torch.compiler.is_compiling() or not runs_triton(features.device, _trial):
         return False
     from asrlib.models.kernels.activations import ACTIVATIONS as known
@@ -43,13 +43,16 @@ def fused_forward(
     features: Float[Tensor, "batch frames mels"],
     lengths: Int[Tensor, "batch"] | None = None,
 ) -> tuple[Float[Tensor, "batch frames_out channels"], Int[Tensor, "batch"]]:
-    """Return what `ContextNetEncoder.forward` returns in training; what lies past each length is not read."""
+    """Return the training output of `ContextNetEncoder.forward`, and its lengths in frames.
+
+    Features past each length do not matter.
+    """
     batch, frames, _ = features.shape
     kind = features.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else features.dtype
     if lengths is None:
         lengths = torch.full((batch,), frames, dtype=torch.long, device=features.device)
-    # types are chosen here: autocast would cast weight by weight, one launch each
+    # convert types here: autocast would convert weight by weight, with one launch each
     with torch.autocast(kind, enabled=False):
         weights = _Weights(encoder, dtype)
         x = torch.where(frame_mask(lengths, frames)[..., None], features, 0).to(dtype)
@@ -60,9 +63,9 @@ def fused_forward(
 
 
 class _Weights:
-    """The encoder's weights as the kernels want them, converted together instead of two launches per layer.
+    """The encoder's weights in the layout of the kernels, converted together to save two launches per layer.
 
-    taps    of each separable convolution, (K, C), as they are
+    taps    filter taps of each separable convolution, (K, C), in their own dtype
     linear  weight and bias of each pointwise convolution, in `dtype`
     """
 
@@ -107,7 +110,7 @@ def _block(block: nn.Module, x: Tensor, lengths: Tensor, lengths_out: Tensor, we
 
 
 class _Excitation:
-    """The gates of (B, C) means, in the parameters' own precision: they are few."""
+    """Compute gates from (B, C) means in the parameters' own precision, which is cheap for so few numbers."""
 
     def __init__(self, se: SqueezeExcite):
         self.se = se
@@ -124,7 +127,7 @@ def _separable(
     before: nn.Module | None = None,
     lengths: Tensor | None = None,
 ) -> Tensor:
-    """Return `module` of x; where there is a layer `before`, of its norm and activation of x."""
+    """Return `module` of x. If there is a layer `before`, apply its norm and activation to x first."""
     from asrlib.models.kernels.depthwise import depthwise_conv
     from asrlib.models.kernels.norm_depthwise import norm_depthwise
 
@@ -148,9 +151,9 @@ def _pointwise(linear: nn.Linear, x: Tensor, weights: _Weights) -> Tensor:
 
 
 class _BeforeNorm(torch.autograd.Function):
-    """x @ weight.T + bias before a batch norm, which subtracts the mean: the bias has no gradient.
+    """x @ weight.T + bias before a batch norm, which subtracts the mean: the gradient of the bias is zero.
 
-    Sums of rounded numbers in its place are noise, on which Adam would take steps.
+    Computed as a sum of rounded numbers it would be noise, and Adam would take steps along it.
     """
 
     @staticmethod
@@ -171,13 +174,13 @@ class _BeforeNorm(torch.autograd.Function):
 
 
 def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a @ b in `dtype`; cuBLAS can write its float32 sums as they are."""
+    """Return a @ b in `dtype`. cuBLAS can write its float32 sums without rounding them first."""
     if a.is_cuda and a.dtype != dtype:
         return torch.mm(a, b, out_dtype=dtype)
     return torch.mm(a, b).to(dtype)
 
 
 def _name(activation) -> str:
-    """Return the kernels' name of one of `ACTIVATIONS`; "" for any other function."""
+    """Return the kernels' name for one of `ACTIVATIONS`, or "" for any other function."""
     names = [name for name, function in ACTIVATIONS.items() if function is activation]
     return next((name for name in names if name != "silu"), "")

@@ -1,9 +1,9 @@
-"""ContextNet as one would first write it: the paper's network in PyTorch's own layers.
+"""A straightforward ContextNet transducer: the paper's network in PyTorch's own layers. Lesson 04.
 
-The same network as `asrlib.models.contextnet`'s (variant "paper") with `asrlib.models.transducer`'s, for
-batches without padding and without what makes those fast: (batch, channels, time) as ``nn.Conv1d`` wants it,
-the whole (B, T, U + 1, V) lattice of scores at once. Modules come in the same order, so that weights can be
-copied from one to the other: tests and the benchmark hold the two against each other, lesson 04 reads this.
+It is the same network as `asrlib.models.contextnet` (variant "paper") with `asrlib.models.transducer`, for
+batches without padding and without their optimizations. Tensors are (batch, channels, time), as ``nn.Conv1d``
+expects, and the whole (B, T, U + 1, V) lattice of scores is computed at once. The modules have the same
+order, so that weights can be copied from one network to the other. Tests and the benchmark compare the two.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from asrlib.models.contextnet_blocks import BlockConfig
 
 
 class PlainBlock(nn.Module):
-    """Han et al. 2020, section 2.2: m convolutions, gates, and the shortcut where the block is residual.
+    """A block of ContextNet (Han et al. 2020, section 2.2): convolutions, gates, and a shortcut if residual.
 
-    Padding keeps the length (kernels are odd), but for the last convolution's stride.
+    Kernels are odd. Padding keeps the length, except for the stride of the last convolution.
     """
 
     def __init__(self, channels_in: int, block: BlockConfig, alpha: float = 1.0):
@@ -32,7 +32,7 @@ class PlainBlock(nn.Module):
             width = channels if number else channels_in
             stride = block.stride if number == block.layers - 1 else 1
             layers += [
-                # depthwise: one filter for each channel; pointwise: channels to channels at each frame
+                # depthwise: one filter per channel; pointwise: mixes the channels of each frame
                 nn.Conv1d(width, width, block.kernel, stride, block.kernel // 2, groups=width, bias=False),
                 nn.Conv1d(width, channels, 1),
                 _batch_norm(channels),
@@ -52,17 +52,18 @@ class PlainBlock(nn.Module):
             )
 
     def forward(self, x: Float[Tensor, "batch cin frames"]) -> Float[Tensor, "batch cout frames_out"]:
+        """Return the block's output."""
         y = self.layers(x)
-        y = y * self.excite(y.mean(2, keepdim=True))  # squeeze over all of the utterance
+        y = y * self.excite(y.mean(2, keepdim=True))  # squeeze over the whole utterance
         return y if self.shortcut is None else F.silu(y + self.shortcut(x))
 
 
 def _batch_norm(channels: int) -> nn.BatchNorm1d:
-    return nn.BatchNorm1d(channels, eps=1e-3, momentum=0.01)  # as Keras sets them
+    return nn.BatchNorm1d(channels, eps=1e-3, momentum=0.01)  # Keras's defaults
 
 
 class PlainEncoder(nn.Module):
-    """The blocks one behind the other: C0 … C22 for ``standard_blocks()``."""
+    """The blocks in sequence: C0 … C22 for ``standard_blocks()``."""
 
     def __init__(self, mels: int, blocks: Sequence[BlockConfig], alpha: float = 1.0):
         super().__init__()
@@ -73,11 +74,12 @@ class PlainEncoder(nn.Module):
         self.dim = channels
 
     def forward(self, features: Float[Tensor, "batch frames mels"]) -> Float[Tensor, "batch frames_out dim"]:
+        """Return the encoder's output. All utterances of the batch have the same length."""
         return self.blocks(features.transpose(1, 2)).transpose(1, 2)
 
 
 class PlainTransducer(nn.Module):
-    """Encoder, prediction network (one LSTM) and joint network; blank is label 0."""
+    """Encoder, prediction network (one LSTM) and joint network. Blank is label 0."""
 
     def __init__(self, encoder: PlainEncoder, vocabulary: int, embed_dim: int, units: int, dim: int):
         super().__init__()
@@ -92,7 +94,7 @@ class PlainTransducer(nn.Module):
     def scores(
         self, encoder_out: Float[Tensor, "batch T D"], targets: Int[Tensor, "batch U"]
     ) -> Float[Tensor, "batch T U1 V"]:
-        """Return the scores of each label at each frame behind each prefix of the targets."""
+        """Return the score of every label at every frame after every prefix of the targets."""
         prediction_out, _ = self.rnn(self.embedding(F.pad(targets, (1, 0))))  # blank, then the labels
         from_prediction = self.prediction_linear(self.norm(prediction_out))
         hidden = torch.tanh(self.encoder_linear(encoder_out)[:, :, None] + from_prediction[:, None])
@@ -101,7 +103,10 @@ class PlainTransducer(nn.Module):
     def loss(
         self, encoder_out: Float[Tensor, "batch T D"], targets: Int[Tensor, "batch U"], rnnt_loss: Callable
     ) -> Float[Tensor, ""]:
-        """Return the loss per utterance in nats; ``rnnt_loss`` is torchaudio's or one of its arguments."""
+        """Return the mean loss per utterance, in nats.
+
+        ``rnnt_loss`` is torchaudio's, or a function with the same arguments.
+        """
         batch, frames, _ = encoder_out.shape
         lengths = (
             torch.full((batch,), n, dtype=torch.int32, device=targets.device)
@@ -113,7 +118,7 @@ class PlainTransducer(nn.Module):
 
 @torch.no_grad()
 def copy_weights(plain: nn.Module, model: nn.Module) -> None:
-    """Give ``plain`` the parameters and the running statistics of its counterpart in asrlib."""
+    """Copy the parameters and running statistics of asrlib's ``model`` into its ``plain`` counterpart."""
     pairs = [*zip(plain.parameters(), model.parameters(), strict=True)]
     pairs += zip(plain.buffers(), model.buffers(), strict=True)
     for own, given in pairs:

@@ -1,8 +1,8 @@
-"""What the rest of the kit asks of an encoder: the seam between features and scores.
+"""The interface of an encoder, between features and scores. Lessons 04 and 12.
 
-Streaming, export, training and the configuration call what stands here and never look inside. A new
-kind is one module with an `Encoder` and its `EncoderConfig`, one line in `asrlib.models.registry`, and
-one YAML that says ``encoder: {kind: ...}``. docs/extending.md walks through one. Lessons 04 and 12.
+Streaming, export, training and the configuration use only this interface. A new kind of encoder is one module
+with an `Encoder` and its `EncoderConfig`, one line in `asrlib.models.registry`, and one YAML file with
+``encoder: {kind: ...}``. docs/extending.md has a worked example.
 """
 
 from __future__ import annotations
@@ -16,53 +16,98 @@ from asrlib.errors import InputError
 
 
 class Encoder(nn.Module):
-    """Features to frames of ``dim`` channels, one for every ``reduction`` feature frames.
+    """The base class of encoders: from features to frames of ``dim`` channels at a lower rate.
 
-    A subclass sets both numbers and defines ``forward``. One that can also run chunk by chunk
-    overrides ``streaming_obstacles``, ``initial_state`` and ``step``; one that can recompute its
-    layers in the backward pass overrides ``set_checkpointing``.
+    There is one output frame per ``reduction`` feature frames. A subclass sets both numbers and defines
+    ``forward``. If it can run chunk by chunk, it also overrides ``streaming_obstacles``, ``initial_state``
+    and ``step``. If it can recompute its layers in the backward pass, it overrides ``set_checkpointing``.
+    If it reads a CTC head between its layers, it sets ``reads_ctc_head`` and overrides ``make_ctc_head`` and
+    ``forward_with_intermediate``.
     """
 
     dim: int
     reduction: int
+    reads_ctc_head = False
 
     def forward(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch frames_out dim"], Int[Tensor, "batch"]]:
         """Return the encoder's output and its lengths, ceil(length / ``reduction``), in frames.
 
-        Frames past each length are ignored, whatever finite numbers they hold, and zero on the way out;
-        ``lengths`` None means that there is nothing to mask. ONNX and TFLite are exported from this method:
-        while ``asrlib.backend.is_traced()``, nothing may be decided by the values of a tensor.
+        Feature frames past each length are ignored, whatever finite values they have; output frames past each
+        length are zero. ``lengths`` None means that there is no padding. ONNX and TFLite files are exported
+        from this method: while ``asrlib.backend.is_traced()``, no decision may depend on the values of a
+        tensor.
         """
         raise NotImplementedError
 
-    def streaming_obstacles(self) -> list[str]:
-        """Return what keeps the encoder from streaming, one configuration key with its value each.
+    def make_ctc_head(self, vocabulary: int) -> nn.Module:
+        """Return a new CTC head, from ``dim`` channels to the scores of ``vocabulary`` labels."""
+        return nn.Linear(self.dim, vocabulary)
 
-        Empty if it streams: then no output frame depends on feature frames behind it, and ``step``
-        gives the very frames of ``forward``.
+    def forward_with_intermediate(
+        self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
+    ) -> tuple[Float[Tensor, "batch frames_out dim"], Int[Tensor, "batch"], list[Tensor]]:
+        """Return what ``forward`` returns, and the CTC head's log-probabilities, (batch, frames_out, V),
+        between the layers: none of an encoder that does not read the head. Training may add their loss.
+        """
+        return *self(features, lengths), []
+
+    @property
+    def reach(self) -> int | None:
+        """How many feature frames on either side an output frame depends on in evaluation; None: on all.
+
+        A long recording read in pieces that overlap by this much gives the frames of the whole.
+        """
+        return None
+
+    def set_attention_window(self, frames: int | None) -> int | None:
+        """Let each output frame attend to so many others on either side (None: to all); return the number
+        before.
+
+        Raises ``InputError`` for an encoder without attention.
+        """
+        raise InputError(f"a {type(self).__name__} has no attention whose window could be set")
+
+    def gates(
+        self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
+    ) -> list[Tensor]:
+        """Return the factors of each squeeze-and-excitation module. Lesson 03.
+
+        Raises ``InputError`` for an encoder without such modules.
+        """
+        raise InputError(f"a {type(self).__name__} has no squeeze-and-excitation to look at")
+
+    def streaming_obstacles(self) -> list[str]:
+        """Return the reasons why the encoder cannot stream, each a configuration key with its value.
+
+        The list is empty if it can. Then no output frame depends on later feature frames, and ``step``
+        returns the same frames as ``forward``.
         """
         return [f"the encoder, a {type(self).__name__}, does not stream (use encoder.kind: contextnet)"]
 
     def initial_state(self, batch: int = 1) -> list[Tensor]:
-        """Return what ``step`` carries before the first frame: zeros, of shapes that stay the same."""
+        """Return the state of ``step`` before the first frame: zeros, in shapes that never change.
+
+        Raises ``InputError`` if the encoder cannot stream.
+        """
         raise InputError("; ".join(self.streaming_obstacles()))
 
     def step(
         self, features: Float[Tensor, "batch frames mels"], state: list[Tensor], phase: int = 0
     ) -> tuple[Float[Tensor, "batch frames_out dim"], list[Tensor]]:
-        """Return the frames that further feature frames, any number of them, complete, and the new state.
+        """Return the output frames that these feature frames, in any number, complete, and the new state.
 
-        Output frame n needs the feature frames up to n · ``reduction``. ``phase`` is how many feature
-        frames came before, modulo ``reduction``: always 0 if all chunks are multiples of it.
+        Output frame n needs the feature frames up to n · ``reduction``. ``phase`` is the number of earlier
+        feature frames modulo ``reduction``; it stays 0 if all chunks are multiples of ``reduction``. Raises
+        ``InputError`` if the encoder cannot stream.
         """
         raise InputError("; ".join(self.streaming_obstacles()))
 
     def set_checkpointing(self, enabled: bool) -> None:
         """Recompute activations in the backward pass instead of keeping them (training.checkpoint_blocks).
 
-        Raises ``InputError`` for a kind of encoder that cannot.
+        Raises ``InputError`` if ``enabled`` and this kind of encoder cannot do so.
         """
         if enabled:
             raise InputError(
@@ -72,9 +117,9 @@ class Encoder(nn.Module):
 
 @dataclass
 class EncoderConfig:
-    """The ``encoder`` section of a configuration: what the settings of every kind have in common.
+    """The base class of the ``encoder`` section of a configuration.
 
-    A subclass gives ``kind`` its name and adds fields, each with a default.
+    A subclass sets ``kind`` to its name and adds fields, each with a default.
     """
 
     kind: str = ""
@@ -84,4 +129,4 @@ class EncoderConfig:
         raise NotImplementedError
 
     def check(self, where: str) -> None:
-        """Raise ``InputError``, naming the file ``where`` and the key, for values that make no sense."""
+        """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""

@@ -1,6 +1,6 @@
-"""The joint network: from both sides to the scores of the next label.
+"""The joint network: from encoder and prediction outputs to the scores of the next label.
 
-    joint(t, u)            -> (V,) scores        the next label, or blank: next frame
+    joint(t, u)            -> (V,) scores        of the next label, or of blank: next frame
 
 Graves 2012, section 2.2. Lesson 07.
 """
@@ -25,9 +25,7 @@ JOINT_MODES = {"add": torch.add, "mul": torch.mul}
 
 @dataclass
 class JointConfig:
-    """``mode`` is how the two sides meet: ``add`` or ``mul``. Each may have a linear layer before
-    (``encoder_linear``, ``prediction_linear``), and both together one after (``post_linear``). Lesson 07.
-    """
+    """Section ``joint`` of a configuration; see ``JointNetwork``. Lesson 07."""
 
     dim: int = 640
     activation: str = "tanh"
@@ -37,21 +35,23 @@ class JointConfig:
     post_linear: bool = False
 
     def build(self, encoder_dim: int, prediction_dim: int, vocabulary: int) -> JointNetwork:
+        """Return the network, with new weights, for sides of these widths. ``vocabulary`` includes blank."""
         return JointNetwork(encoder_dim, prediction_dim, vocabulary=vocabulary, **vars(self))
 
     def check(self, where: str) -> None:
+        """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""
         validate.positive(where, "joint", self, "dim")
         validate.choice(where, "joint", self, "activation", ACTIVATIONS)
         validate.choice(where, "joint", self, "mode", JOINT_MODES)
 
 
 class JointNetwork(nn.Module):
-    """W_v · activation(W_e · encoder + W_p · prediction): scores of V labels at (t, u).
+    """Compute label scores W_v · activation(W_e · encoder + W_p · prediction) at (t, u). Lesson 07.
 
-    ``mode`` "mul" multiplies the two sides in place of adding them. Without ``encoder_linear`` or
-    ``prediction_linear`` that side comes as it is, and both must then be equally wide;
-    ``post_linear`` is one more linear layer, between the meeting and the activation.
-    Raises ``InputError`` for widths that do not fit and for an unknown mode or activation.
+    ``mode`` is "add", or "mul" to multiply the two sides instead. ``encoder_linear`` and
+    ``prediction_linear`` give their side a linear layer of width ``dim``. A side without it is used as it is,
+    so that both sides must have the same width. ``post_linear`` adds a linear layer between combination and
+    activation. Raises ``InputError`` for different widths and for an unknown mode or activation.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class JointNetwork(nn.Module):
         width = dim if encoder_linear else encoder_dim
         if width != (other := dim if prediction_linear else prediction_dim):
             raise InputError(
-                f"the encoder's side is {width} wide and the prediction network's {other}: make them equal,"
+                f"the joint's encoder side is {width} wide and its prediction side {other}: make them equal,"
                 " or give both a linear layer (encoder_linear, prediction_linear)"
             )
         self.activation, self.mode = activation, mode
@@ -87,13 +87,16 @@ class JointNetwork(nn.Module):
     def forward(
         self, encoder_out: Float[Tensor, "*#lattice D_enc"], prediction_out: Float[Tensor, "*#lattice D_pred"]
     ) -> Float[Tensor, "*#lattice V"]:
-        """Broadcasts: give (B, T, 1, D_enc) and (B, 1, U + 1, D_pred) for the whole lattice."""
+        """Return the scores of V labels. Inputs broadcast.
+
+        Give (B, T, 1, D_enc) and (B, 1, U + 1, D_pred) for the whole lattice.
+        """
         return self.scores(self.encoder_linear(encoder_out), self.prediction_linear(prediction_out))
 
     def scores(
         self, encoder_hidden: Float[Tensor, "*#lattice D"], prediction_hidden: Float[Tensor, "*#lattice D"]
     ) -> Float[Tensor, "*#lattice V"]:
-        """The same from projections made before: decoders project each frame only once."""
+        """Return the scores from projections made before, so that decoders project each frame only once."""
         hidden = self.post_linear(JOINT_MODES[self.mode](encoder_hidden, prediction_hidden))
         return self.output(ACTIVATIONS[self.activation](hidden))
 
@@ -106,8 +109,11 @@ class JointNetwork(nn.Module):
         target_lengths: Tensor,
         blank: int,
     ) -> Tensor:
-        """RNN-T loss summed over the batch, nats; where the two sides are added, without the whole
-        (B, T, U + 1, V) lattice of scores.
+        """Return the RNN-T loss summed over the batch, in nats.
+
+        ``encoder_out`` is (B, T, D_enc), ``prediction_out`` (B, U + 1, D_pred), ``targets`` (B, U), and the
+        lengths are (B,) in frames and in labels. In mode "add" the whole (B, T, U + 1, V) lattice is never in
+        memory.
         """
         from_encoder = self.encoder_linear(encoder_out)
         from_prediction = self.prediction_linear(prediction_out)

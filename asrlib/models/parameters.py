@@ -1,4 +1,4 @@
-"""How many numbers a network holds, counted as Keras counts them. Lesson 04."""
+"""Count the parameters of a network as Keras does. Lesson 04."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from torch import nn
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:
-    """(trainable, non-trainable) as Keras counts them. Lesson 04.
+    """Return the numbers of trainable and non-trainable parameters, as Keras counts them. Lesson 04.
 
-    Batch norm's running mean and variance are Keras' non-trainable weights. PyTorch's
-    LSTM has two bias vectors where Keras' has one: the second is not counted. Keras' GRU
-    has two as well (``reset_after``, its default).
+    The running mean and variance of batch norm are non-trainable. PyTorch's LSTM has two bias vectors where
+    Keras's has one, so the second is not counted. Keras's GRU has two as well (``reset_after``, its default).
     """
     lstms = [part for part in module.modules() if isinstance(part, nn.LSTM)]
     second = {p for lstm in lstms for n, p in lstm.named_parameters() if n.startswith("bias_hh")}

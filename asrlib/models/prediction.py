@@ -1,4 +1,4 @@
-"""The prediction network: from the labels so far to what the joint network needs of them.
+"""The prediction network: from the labels so far to features for the joint network.
 
     prediction(labels)     -> (B, U + 1, D_pred) for all prefixes of the labels
 
@@ -24,9 +24,7 @@ State = tuple[Tensor, ...]
 
 @dataclass
 class PredictionConfig:
-    """``encoding`` of a label is ``embedding`` or ``one_hot``, ``rnn`` is ``lstm`` or ``gru``;
-    ``projection`` is the width of a linear layer after each of the ``layers``, 0 for none. Lesson 07.
-    """
+    """Section ``prediction`` of a configuration; see ``PredictionNetwork``. Lesson 07."""
 
     embed_dim: int = 640
     encoding: str = "embedding"
@@ -38,9 +36,11 @@ class PredictionConfig:
     dropout: float = 0.0
 
     def build(self, vocabulary: int) -> PredictionNetwork:
+        """Return the network, with new weights. ``vocabulary`` includes blank, which is label 0."""
         return PredictionNetwork(vocabulary, 0, **vars(self))
 
     def check(self, where: str) -> None:
+        """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""
         validate.positive(where, "prediction", self, "units", "layers")
         if self.encoding == "embedding":
             validate.positive(where, "prediction", self, "embed_dim")
@@ -51,7 +51,7 @@ class PredictionConfig:
 
 
 class OneHot(nn.Module):
-    """A label as a vector that is 1 at its number; blank is all zeros (Graves 2012, section 2.2)."""
+    """Encode a label as a one-hot vector, and blank as all zeros (Graves 2012, section 2.2)."""
 
     def __init__(self, vocabulary: int, blank: int):
         super().__init__()
@@ -60,15 +60,17 @@ class OneHot(nn.Module):
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, labels: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape V"]:
+        """Return the vectors of label numbers."""
         return F.embedding(labels, self.table)
 
 
 class PredictionNetwork(nn.Module):
-    """Labels as vectors, then ``layers`` times: LSTM or GRU, layer norm, projection. The sequence
-    starts with blank, as TensorFlowASR's does.
+    """Encode labels, then apply recurrent layer, layer norm and projection ``layers`` times. Lesson 07.
 
-    ``encoding`` is ``embedding`` (of ``embed_dim`` numbers a label) or ``one_hot``; ``projection``
-    is the width of a linear layer behind each recurrent one, 0 for none.
+    The sequence starts with blank, as in TensorFlowASR. ``encoding`` is ``embedding`` (of ``embed_dim``
+    numbers per label) or ``one_hot``. ``rnn`` is ``lstm`` or ``gru``, of ``units`` cells. ``projection`` is
+    the width of a linear layer after each recurrent layer, 0 for none. Raises ``InputError`` for an unknown
+    encoding or rnn.
     """
 
     def __init__(
@@ -105,16 +107,17 @@ class PredictionNetwork(nn.Module):
         self.deeper = nn.ModuleList(nn.ModuleList(layer(self.dim)) for _ in range(layers - 1))
 
     def forward(self, targets: Int[Tensor, "batch U"]) -> Float[Tensor, "batch U1 dim"]:
-        """All U + 1 prefixes of each target at once; values past its length do not matter."""
+        """Return the output for all U + 1 prefixes of each target. Labels past its length do not matter."""
         labels = F.pad(targets, (1, 0), value=self.blank)
         return self._run(self.dropout(self.embedding(labels)), None)[0]
 
     def step(
         self, labels: Int[Tensor, "batch"], state: State | None = None
     ) -> tuple[Float[Tensor, "batch dim"], State]:
-        """One more label; ``state`` None starts (give blank). For decoders.
+        """Return the output after one more label, and the new state, for decoders.
 
-        A state is a tuple of tensors (layers, batch, units): an LSTM's h and c, a GRU's h.
+        To start, give blank as the label and None as the state. A state is a tuple of tensors (layers, batch,
+        units): h and c of an LSTM, h of a GRU.
         """
         out, state = self._run(self.embedding(labels)[:, None], state)
         return out[:, 0], state
@@ -125,7 +128,7 @@ class PredictionNetwork(nn.Module):
             [(self.rnn, self.norm, self.projection), *self.deeper]
         ):
             before = None if state is None else tuple(part[number : number + 1] for part in state)
-            # under autocast PyTorch runs a GPU's LSTM in float16, whatever type was asked for
+            # under autocast PyTorch runs an LSTM on a GPU in float16, whatever dtype autocast has
             with torch.autocast(x.device.type, enabled=False):
                 x, end = rnn(x.to(rnn.weight_ih_l0.dtype), before if lstm or before is None else before[0])
             x = projection(norm(x))

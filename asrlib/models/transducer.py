@@ -9,17 +9,30 @@ Graves 2012, sections 2.2 and 2.3. Lesson 07.
 
 from __future__ import annotations
 
+from typing import cast
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from asrlib.losses.ctc import ctc_loss
+from asrlib.losses.objective import LossConfig
+from asrlib.models.encoder import Encoder
+from asrlib.models.joint import JointNetwork
+from asrlib.models.prediction import PredictionNetwork
 
 
 class Transducer(nn.Module):
     """Encoder, prediction network, joint, and a CTC head beside the joint.
 
-    ``loss`` weighs the two: ``ctc_weight`` 0 is a pure transducer, 1 pure CTC.
+    ``ctc_weight`` weighs the losses of the two heads: 0 is a pure transducer, 1 pure CTC. ``objective`` says
+    what these losses are (None: CTC and RNN-T as their papers define them). Of the CTC part,
+    ``intermediate_weight`` goes to the mean loss of what the encoder writes between its layers
+    (Nozaki & Komatsu 2021, equation 8; theirs is 0.5).
     """
+
+    encoder: Encoder
+    prediction: PredictionNetwork | None
+    joint: JointNetwork | None
+    ctc_head: nn.Linear | None
 
     def __init__(
         self,
@@ -29,10 +42,17 @@ class Transducer(nn.Module):
         ctc_head: nn.Module | None,
         blank: int = 0,
         ctc_weight: float = 0.0,
+        objective: LossConfig | None = None,
+        intermediate_weight: float = 0.0,
     ):
         super().__init__()
-        self.encoder, self.prediction, self.joint, self.ctc_head = encoder, prediction, joint, ctc_head
-        self.blank, self.ctc_weight = blank, ctc_weight
+        # a stand-in with the same methods will do, or nn.Identity() where a part is not called
+        self.encoder = cast(Encoder, encoder)
+        self.prediction = cast("PredictionNetwork | None", prediction)
+        self.joint = cast("JointNetwork | None", joint)
+        self.ctc_head = cast("nn.Linear | None", ctc_head)
+        self.blank, self.ctc_weight, self.intermediate_weight = blank, ctc_weight, intermediate_weight
+        self.objective = objective or LossConfig()
 
     def forward(
         self,
@@ -46,24 +66,28 @@ class Transducer(nn.Module):
         An utterance with fewer frames than CTC needs for its labels adds nothing to
         the CTC part.
         """
-        encoder_out, frame_lengths = self.encoder(features, lengths)
+        intermediate: list[Tensor] = []
+        if self.intermediate_weight > 0:
+            encoder_out, frame_lengths, intermediate = self.encoder.forward_with_intermediate(
+                features, lengths
+            )
+        else:
+            encoder_out, frame_lengths = self.encoder(features, lengths)
         loss = features.new_zeros(())
         if self.ctc_head is not None and self.ctc_weight > 0:
-            log_probs = self.ctc_head(encoder_out).float().log_softmax(-1).transpose(0, 1)
-            ctc = ctc_loss(
-                log_probs,
-                targets,
-                frame_lengths,
-                target_lengths,
-                blank=self.blank,
-                reduction="sum",
-                zero_infinity=True,
-            )
+            arguments = targets, frame_lengths, target_lengths, self.blank
+            log_probs = self.ctc_head(encoder_out).float().log_softmax(-1)
+            ctc = self.objective.ctc(log_probs.transpose(0, 1), *arguments)
+            if intermediate:
+                between = [self.objective.ctc(each.transpose(0, 1), *arguments) for each in intermediate]
+                share = self.intermediate_weight
+                ctc = (1 - share) * ctc + share * sum(between) / len(between)
             loss = loss + self.ctc_weight * ctc
-        if self.joint is not None and self.ctc_weight < 1:
+        if self.joint is not None and self.prediction is not None and self.ctc_weight < 1:
             prediction_out = self.prediction(targets)
-            rnnt = self.joint.loss(
-                encoder_out, prediction_out, targets, frame_lengths, target_lengths, self.blank
+            sides = encoder_out, prediction_out
+            rnnt = self.objective.transducer(
+                self.joint, *sides, targets, frame_lengths, target_lengths, self.blank
             )
             loss = loss + (1 - self.ctc_weight) * rnnt
         return loss / features.shape[0]

@@ -1,1 +1,1 @@
-"""From samples to features: log-mel spectrograms, and the augmentation of both."""
+"""From samples to log-mel features, and the augmentation of both."""

@@ -1,7 +1,7 @@
 """Augmentation, one function per kind: SpecAugment, speed, noise, channel, room, noise gate.
 
-What is drawn at random comes from a ``torch.Generator`` on the CPU, so that a training step can be repeated
-exactly after a resume, on any device. ``asrlib.signal.augment_policy`` applies them to training batches,
+Random numbers come from a ``torch.Generator`` on the CPU, so that a resumed training repeats a step exactly
+on any device. ``asrlib.signal.augment_policy`` applies these functions to training batches.
 ``asrlib.signal.features.warp_filters`` warps the frequency axis. Lessons 01 and 09.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from asrlib.errors import InputError
 
-# SpecAugment's settings of ContextNet (Han et al. 2020, section 3.1)
+# ContextNet's settings for SpecAugment (Han et al. 2020, section 3.1)
 TIME_MASKS, TIME_FRACTION = 10, 0.05
 FREQ_MASKS, FREQ_WIDTH = 1, 27
 
@@ -36,12 +36,12 @@ def spec_augment(
     freq_width: int = FREQ_WIDTH,
     fill: float = 0.0,
 ) -> Float[Tensor, "batch frames mels"]:
-    """Mask times and frequencies: SpecAugment without warping (Park et al. 2019), as ContextNet uses it.
+    """Apply SpecAugment without time warping (Park et al. 2019, section 2), as ContextNet does.
 
-    Each of ``time_masks`` masks covers up to ``time_fraction`` of its utterance's
-    own length (and at most ``time_width`` frames, if given); each of ``freq_masks``
-    covers up to ``freq_width`` mel bins. Masks may overlap. Masked cells become
-    ``fill``: 0 is the mean of normalized features. lengths: in frames.
+    Each of the ``time_masks`` time masks covers up to ``time_fraction`` of its utterance's own length, and at
+    most ``time_width`` frames if that is given. Each of the ``freq_masks`` frequency masks covers up to
+    ``freq_width`` mel bins. Masks may overlap. Masked cells become ``fill``; 0 is the mean of normalized
+    features. ``lengths`` are in frames.
     """
     _, frames, mels = features.shape
     times, bins = draw_masks(
@@ -61,7 +61,11 @@ def draw_masks(
     freq_masks: int,
     freq_width: int,
 ) -> tuple[Bool[Tensor, "batch frames"], Bool[Tensor, "batch mels"]]:
-    """Draw which frames and which mel bins ``spec_augment`` masks; ``lengths`` (in frames) on the CPU."""
+    """Draw the frames and mel bins to mask in ``spec_augment``; True means masked.
+
+    ``lengths`` are in frames and on the CPU, and so are the masks. ``frames`` and ``mels`` are the padded
+    sizes.
+    """
     batch = len(lengths)
     counts = lengths.float()[:, None]
     longest = counts * time_fraction if time_width is None else (counts * time_fraction).clamp(max=time_width)
@@ -76,15 +80,17 @@ def hide(
     bins: Bool[Tensor, "batch mels"],
     fill: float = 0.0,
 ) -> Float[Tensor, "batch frames mels"]:
-    """Put ``fill`` wherever ``times`` or ``bins`` is True."""
+    """Return ``features`` with ``fill`` wherever ``times`` or ``bins`` is True."""
     return features.masked_fill(times[:, :, None] | bins[:, None, :], fill)
 
 
 def _bands(
     batch: int, masks: int, longest: Tensor, extent: Tensor, size: int, generator: torch.Generator
 ) -> Tensor:
-    """Return (batch, size) booleans: the union of ``masks`` bands, each of an integer width uniform in
-    0..longest, placed uniformly where it fits into ``extent``.
+    """Return (batch, size) booleans, True inside any of ``masks`` random bands.
+
+    A band's width is an integer drawn uniformly from 0..longest. Its position is drawn uniformly among those
+    that fit into ``extent``.
     """
     width = (torch.rand(batch, masks, generator=generator) * (longest.floor() + 1)).floor()
     start = (torch.rand(batch, masks, generator=generator) * (extent - width + 1).clamp(min=1)).floor()
@@ -94,22 +100,23 @@ def _bands(
 
 
 def fast_size(samples: int) -> int:
-    """Return a length not below ``samples`` whose Fourier transform is quick: a multiple of a power of two,
-    at most an eighth longer.
+    """Return a length of at least ``samples`` whose Fourier transform is fast.
+
+    It is a multiple of a power of two, and at most an eighth longer.
     """
     step = max(1 << max(samples.bit_length() - 4, 0), 1)
     return -(-samples // step) * step
 
 
 def change_speed(waveform: Float[Tensor, "samples"], factor: float) -> Float[Tensor, "samples_out"]:
-    """Play faster (factor > 1) or slower: tempo, pitch and formants move together
-    (Ko et al. 2015).
+    """Change speed by resampling: tempo, pitch and formants change together (Ko et al. 2015).
 
-    Resampled by cutting or lengthening the spectrum, which is exact for a
-    band-limited signal; the factor is rounded so that both transforms are quick.
+    A factor above 1 plays faster. Resampling truncates or zero-pads the spectrum, which is exact for a
+    band-limited signal. The factor is rounded so that both transforms are fast. Raises ``InputError`` unless
+    ``factor`` is positive.
     """
     if not factor > 0:
-        raise InputError(f"speed factor {factor} is not positive")
+        raise InputError(f"speed factor is {factor}; it must be positive")
     samples = waveform.shape[0]
     size = fast_size(samples + 64)
     step = max(size >> 7, 1)
@@ -119,12 +126,64 @@ def change_speed(waveform: Float[Tensor, "samples"], factor: float) -> Float[Ten
 
 
 def longest_after(samples: int, slowest: float) -> int:
-    """Return a bound, in samples, on the length of ``samples`` samples after ``change_speed``.
+    """Return an upper bound on the length, in samples, of ``samples`` samples after ``change_speed``.
 
-    slowest: the smallest factor.
+    ``slowest`` is the smallest speed factor.
     """
-    # `change_speed` rounds the factor to what makes half a 128th of its transform
+    # rounding the factor in `change_speed` adds at most half a 128th of the transform's size
     return math.ceil(samples * (1 / slowest + 1 / 256)) + 1
+
+
+def shift_in_time(
+    waveforms: Float[Tensor, "batch samples"],
+    lengths: Int[Tensor, "batch"],
+    shifts: Int[Tensor, "batch"],
+) -> Float[Tensor, "batch samples"]:
+    """Move the sound of each utterance ``shifts`` samples later (earlier if negative), within its length.
+
+    What is moved past either end is lost, silence fills the other: a recording of the same length, cut at
+    another moment. Lesson 14.
+    """
+    place = torch.arange(waveforms.shape[1], device=waveforms.device) - shifts.to(waveforms.device)[:, None]
+    inside = (place >= 0) & (place < lengths.to(waveforms.device)[:, None])
+    moved = waveforms.gather(1, place.clamp(0, waveforms.shape[1] - 1)) * inside
+    return moved * (torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None])
+
+
+def add_background(
+    waveforms: Float[Tensor, "batch samples"],
+    lengths: Int[Tensor, "batch"],
+    background: Float[Tensor, "batch samples"],
+    snr_db: Float[Tensor, "batch"],
+) -> Float[Tensor, "batch samples"]:
+    """Add to each utterance the row of ``background``, ``snr_db`` decibels below its mean power.
+
+    An utterance or a background that is silent stays as it is.
+    """
+    mask = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
+    background = background * mask
+    signal, noise = ((x * mask).square().sum(1) for x in (waveforms, background))
+    ratio = torch.where(noise > 0, signal / noise.clamp(min=1e-12), 0.0)
+    gain = torch.sqrt(ratio * 10 ** (-snr_db.to(waveforms.device) / 10))
+    return waveforms + gain[:, None] * background
+
+
+def babble(
+    waveforms: Float[Tensor, "batch samples"], generator: torch.Generator, voices: int = 3
+) -> Float[Tensor, "batch samples"]:
+    """Return a background for each utterance: the sum of ``voices`` others of the batch, each turned around
+    in time at a random place.
+
+    Voices played backward sound like people in the next room, and say no word that could be learned from.
+    """
+    batch, samples = waveforms.shape
+    total = torch.zeros_like(waveforms)
+    for _ in range(voices if batch > 1 else 0):
+        other = (torch.arange(batch) + torch.randint(1, batch, (batch,), generator=generator)) % batch
+        start = torch.randint(0, samples, (batch, 1), generator=generator)
+        place = (start - torch.arange(samples)) % samples
+        total += waveforms[other.to(waveforms.device)].gather(1, place.to(waveforms.device))
+    return total
 
 
 def add_noise(
@@ -134,10 +193,10 @@ def add_noise(
     color: Float[Tensor, "batch"],
     generator: torch.Generator,
 ) -> Float[Tensor, "batch samples"]:
-    """Add stationary noise whose power is ``snr_db`` decibels below each utterance's mean power.
+    """Add stationary noise at a signal-to-noise ratio of ``snr_db`` decibels per utterance.
 
-    ``color`` is the exponent of the noise's power spectrum, 1 / f^color:
-    0 white, 1 pink, 2 brown.
+    ``color`` is the exponent of the noise's power spectrum 1 / f^color: 0 is white, 1 pink, 2 brown.
+    ``lengths`` are in samples. Padding stays free of noise.
     """
     batch, samples = waveforms.shape
     size = fast_size(samples)
@@ -150,7 +209,7 @@ def add_noise(
     noise = torch.fft.irfft(spectrum * shape, n=size)[:, :samples]
     mask = torch.arange(samples, device=waveforms.device) < lengths[:, None]
     noise = noise * mask
-    # both over the utterance alone: the lengths cancel in the ratio
+    # energies over the same samples: the number of samples cancels in the ratio
     signal_energy = (waveforms * mask).square().sum(1)
     noise_energy = noise.square().sum(1).clamp(min=1e-12)
     gain = torch.sqrt(signal_energy / noise_energy * 10 ** (-snr_db.to(waveforms.device) / 10))
@@ -161,8 +220,10 @@ def color_channel(
     waveforms: Float[Tensor, "batch samples"],
     gains_db: Float[Tensor, "batch points"],
 ) -> Float[Tensor, "batch samples"]:
-    """Apply a microphone's frequency response: a gain in decibels at points evenly spaced from 0 Hz to half
-    the sample rate, linear between them.
+    """Apply a microphone's frequency response to each utterance.
+
+    ``gains_db`` holds gains in decibels at frequencies evenly spaced from 0 Hz to half the sample rate. Gains
+    between these points are interpolated linearly.
     """
     size = fast_size(waveforms.shape[1])
     spectrum = torch.fft.rfft(waveforms, n=size)
@@ -179,8 +240,10 @@ def reverberate(
     wet: Float[Tensor, "batch"],
     generator: torch.Generator,
 ) -> Float[Tensor, "batch samples"]:
-    """Add the echo of a random room: its impulse response is exponentially decaying noise, 60 dB down after
-    ``decay_s`` seconds, with ``wet`` times the energy of the direct sound.
+    """Add the reverberation of a random room to each utterance.
+
+    The room's impulse response is exponentially decaying noise. It is 60 dB down after ``decay_s`` seconds,
+    and its energy is ``wet`` times that of the direct sound. ``sample_rate`` is in Hz.
     """
     taps = int(sample_rate * float(decay_s.max()))
     time = torch.arange(1, taps + 1) / sample_rate
@@ -202,13 +265,13 @@ def gate_noise(
     chosen: Float[Tensor, "batch"],
     threshold_db: float = 30.0,
 ) -> Float[Tensor, "batch samples"]:
-    """Apply a noise gate, as telephones and recorders do: silence where the speech in ``clean`` is
-    ``threshold_db`` or more below the utterance's loudest 20 ms.
+    """Apply a noise gate, as telephones and recorders do.
 
-    ``chosen`` is 1 for the utterances to gate and 0 for those to leave as they are. sample_rate: in Hz.
+    The output is silent where the speech in ``clean`` is ``threshold_db`` decibels or more below the loudest
+    20 ms of its utterance. The gate opens 30 ms before speech and closes 30 ms after it. ``chosen`` is 1 for
+    the utterances to gate and 0 for the others. ``sample_rate`` is in Hz.
     """
-    window = sample_rate // 50
-    # the power of 20 ms around each sample, then the gate held open for 30 ms before and after speech
+    window = sample_rate // 50  # 20 ms
     power = torch.nn.functional.avg_pool1d(
         clean.square()[:, None], window, stride=1, padding=window // 2, count_include_pad=False
     )[:, 0, : clean.shape[1]]

@@ -1,8 +1,8 @@
-"""The augmentation policy of a training: what is done to which share of its utterances. Lessons 01 and 09.
+"""The augmentation policy of a training: which augmentations, how strong and how often. Lessons 01 and 09.
 
-AugmentPolicy        probabilities and ranges, the configuration's section ``augment``
+AugmentPolicy        probabilities and ranges: section ``augment`` of a configuration
 draw_speed           a speed factor for each utterance, applied before a batch is padded
-augmented_features   features of a batch after everything else
+augmented_features   the features of a batch after all other augmentation
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from asrlib.signal.augment import (
     FREQ_WIDTH,
     TIME_FRACTION,
     TIME_MASKS,
+    add_background,
     add_noise,
+    babble,
     color_channel,
     draw_masks,
     gate_noise,
     hide,
     reverberate,
+    shift_in_time,
     uniform,
 )
 from asrlib.signal.features import FrontEnd
@@ -31,9 +34,14 @@ from asrlib.signal.features import FrontEnd
 
 @dataclass
 class AugmentPolicy:
-    """What is done to training utterances. Ranges are [low, high], drawn for each utterance.
+    """Probabilities and ranges of the augmentation of training utterances.
 
-    ``time_*`` and ``freq_*`` are ``spec_augment``'s. speed, warp: factors. noise_snr_db, channel_db: in dB.
+    A range is ``[low, high]``; a value is drawn from it for each utterance. ``time_*`` and ``freq_*`` are the
+    arguments of ``spec_augment``. ``speed`` and ``warp`` are ranges of factors; None turns them off.
+    ``noise_snr_db`` is a range in decibels. ``channel_db`` is the largest gain or attenuation of a simulated
+    microphone, in decibels; 0 turns it off.
+    ``shift_ms`` is the furthest that speech is moved within its recording, either way. ``babble_*`` put other
+    utterances of the batch, played backward, in the background.
     """
 
     time_masks: int = TIME_MASKS
@@ -48,10 +56,16 @@ class AugmentPolicy:
     gate_probability: float = 0.0
     channel_db: float = 0.0
     room_probability: float = 0.0
+    shift_ms: float = 0.0
+    babble_probability: float = 0.0
+    babble_snr_db: list[float] = field(default_factory=lambda: [5.0, 30.0])
 
 
 def draw_speed(policy: AugmentPolicy, count: int, generator: torch.Generator) -> list[float] | None:
-    """Draw a speed factor for each of ``count`` utterances; None where the policy changes no speed."""
+    """Draw a speed factor for each of ``count`` utterances.
+
+    Return None if the policy does not change speed.
+    """
     if policy.speed is None:
         return None
     return uniform(*policy.speed, (count,), generator).tolist()
@@ -64,10 +78,10 @@ def augmented_features(
     policy: AugmentPolicy,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
-    """Return augmented features and their lengths in frames.
+    """Return the augmented features of a batch, and their lengths in frames.
 
-    In this order: channel, room, noise, gate; features with a warped frequency axis; SpecAugment. lengths: in
-    samples. generator: on the CPU.
+    The order is: shift, babble, channel, room, noise, gate; features with a warped frequency axis;
+    SpecAugment. ``lengths`` are in samples. ``generator`` is on the CPU.
     """
     waveforms = augment_waveforms(waveforms, lengths, front_end.sample_rate, policy, generator)
     warp = draw_warp(policy, len(waveforms), generator)
@@ -83,12 +97,23 @@ def augment_waveforms(
     policy: AugmentPolicy,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch samples"]:
-    """Apply the first part of ``augmented_features``: channel, room, noise, gate."""
+    """Apply the first part of ``augmented_features``: shift, babble, channel, room, noise, gate.
+
+    ``lengths`` are in samples, ``sample_rate`` is in Hz, ``generator`` is on the CPU.
+    """
     batch = waveforms.shape[0]
 
     def chosen(probability: float) -> Tensor:
         return (torch.rand(batch, generator=generator) < probability).float()
 
+    if policy.shift_ms:
+        furthest = policy.shift_ms / 1000 * sample_rate
+        shifts = uniform(-furthest, furthest, (batch,), generator).round().long()
+        waveforms = shift_in_time(waveforms, lengths, shifts)
+    if policy.babble_probability:
+        snr = uniform(*policy.babble_snr_db, (batch,), generator)
+        snr = snr + 100.0 * (1 - chosen(policy.babble_probability))
+        waveforms = add_background(waveforms, lengths, babble(waveforms, generator), snr)
     if policy.channel_db:
         gains_db = uniform(-policy.channel_db, policy.channel_db, (batch, 5), generator)
         waveforms = color_channel(waveforms, gains_db)
@@ -108,14 +133,20 @@ def augment_waveforms(
 
 
 def draw_warp(policy: AugmentPolicy, count: int, generator: torch.Generator) -> Float[Tensor, "batch"] | None:
-    """Draw a factor for each of ``count`` utterances' frequency axis, on the CPU; None if none is warped."""
+    """Draw a warp factor of the frequency axis for each of ``count`` utterances, on the CPU.
+
+    Return None if the policy does not warp.
+    """
     return None if policy.warp is None else uniform(*policy.warp, (count,), generator)
 
 
 def draw_spec_masks(
     policy: AugmentPolicy, lengths: Int[Tensor, "batch"], frames: int, mels: int, generator: torch.Generator
 ) -> tuple[Bool[Tensor, "batch frames"], Bool[Tensor, "batch mels"]]:
-    """Draw SpecAugment's masks of time and frequency, on the CPU, where ``lengths`` (in frames) are, too."""
+    """Draw SpecAugment's time and frequency masks with ``draw_masks``.
+
+    ``lengths`` are in frames and on the CPU, and so are the masks.
+    """
     return draw_masks(
         lengths,
         frames,

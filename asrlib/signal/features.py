@@ -1,13 +1,15 @@
-"""From waveform to log-mel features: framing, STFT, mel filters, log, normalisation.
+"""From waveform to log-mel features: framing, STFT, mel filters, log, normalization.
 
-Lesson 01 derives every step. Conventions, the same as TensorFlowASR's so that
-its configurations mean the same thing here:
+Lesson 01 derives every step. The conventions are TensorFlowASR's, so that its configurations mean the same
+here:
 
-- frames are not centred: ``frames = 1 + (samples - window) // hop``, so a frame
-  never looks past its own window and features can be streamed;
-- the periodic Hann window is zero-padded at its end to the next power of two;
-- power spectrum, HTK mel scale, unnormalised triangles, natural log of
+- Frames are not centered: ``frames = 1 + (samples - window) // hop``. A frame never looks past its own
+  window, so features can be streamed.
+- The periodic Hann window is zero-padded at its end to the next power of two.
+- Features are the power spectrum on the HTK mel scale with unnormalized triangles, and the natural log of
   ``x + log_floor``.
+
+Other systems' conventions are options: ``centered`` windows, no ``logarithm``, ``normalize: recording``.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -23,12 +26,15 @@ from torch import Tensor
 from asrlib import validate
 from asrlib.errors import InputError
 
-NORMALIZATIONS = ("none", "utterance", "bin", "running")
+# a number, or a tensor of numbers
+Count = TypeVar("Count", int, Tensor)
+
+NORMALIZATIONS = ("none", "utterance", "bin", "running", "recording")
 
 
 @dataclass
 class FeatureConfig:
-    """Lesson 01."""
+    """Arguments of ``FrontEnd``: section ``features`` of a configuration. Lesson 01."""
 
     sample_rate: int = 16000
     window_ms: float = 25.0
@@ -38,28 +44,33 @@ class FeatureConfig:
     normalize_signal: bool = False
     normalize: str = "utterance"
     log_floor: float = 1e-6
+    logarithm: bool = True
+    centered: bool = False
 
     def check(self, where: str) -> None:
+        """Raise ``InputError``, naming the file ``where`` and the key, for settings that cannot be used."""
         validate.positive(where, "features", self, "sample_rate", "mels", "log_floor")
         with validate.named(where, "features"):
             FrontEnd(**vars(self))
 
 
 def hz_to_mel(hz: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """Return mel of Hz on the HTK scale: 2595 · log10(1 + f / 700 Hz). Lesson 01."""
+    """Convert Hz to mel on the HTK scale: 2595 · log10(1 + f / 700 Hz). Lesson 01."""
     return 2595.0 * torch.log10(1.0 + hz / 700.0)
 
 
 def mel_to_hz(mel: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """Return Hz of mel, the inverse of ``hz_to_mel``."""
+    """Convert mel to Hz: the inverse of ``hz_to_mel``."""
     return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
 
 
 def mel_filters(
     sample_rate: int, fft_size: int, mels: int, low_hz: float = 0.0, high_hz: float | None = None
 ) -> Float[Tensor, "bins mels"]:
-    """Return triangular filters, evenly spaced in mel between ``low_hz`` and ``high_hz``
-    (default: half the sample rate), each peaking at 1. Lesson 01.
+    """Return triangular filters evenly spaced in mel, each with a peak of 1. Lesson 01.
+
+    They span ``low_hz`` to ``high_hz`` (None: half the sample rate). ``sample_rate`` is in Hz; there are
+    ``fft_size // 2 + 1`` bins. Raises ``InputError`` unless 0 <= low_hz < high_hz <= sample_rate / 2.
     """
     high_hz = high_hz or sample_rate / 2
     if not 0 <= low_hz < high_hz <= sample_rate / 2:
@@ -71,7 +82,7 @@ def mel_filters(
 
 
 def _triangles(frequency: Tensor, edges: Tensor) -> Tensor:
-    """Rise from edge m to edge m + 1, fall to edge m + 2."""
+    """Return triangles that rise from edge m to edge m + 1 and fall to edge m + 2."""
     left, center, right = edges[:-2], edges[1:-1], edges[2:]
     rise = (frequency - left) / (center - left)
     fall = (right - frequency) / (right - center)
@@ -81,12 +92,11 @@ def _triangles(frequency: Tensor, edges: Tensor) -> Tensor:
 def warp_filters(
     filters: Float[Tensor, "bins mels"], warp: Float[Tensor, "batch"]
 ) -> Float[Tensor, "batch bins mels"]:
-    """Return the filters read at stretched frequencies, one factor per utterance.
+    """Return the filters with their frequency axis stretched by one factor per utterance.
 
-    A factor above 1 moves every filter up in frequency, as if the speech came
-    from a longer vocal tract (Jaitly & Hinton 2013, vocal tract length
-    perturbation). Linear interpolation between neighbouring FFT bins; filters warped
-    past half the sample rate keep what is left of them. Lesson 01.
+    This is vocal tract length perturbation (Jaitly & Hinton 2013). A factor above 1 moves every filter up in
+    frequency, as if the speech came from a longer vocal tract. Values between FFT bins are interpolated
+    linearly. Filters that extend past half the sample rate are cut off there. Lesson 01.
     """
     bins = filters.shape[0]
     position = torch.arange(bins, device=filters.device) / warp[:, None]
@@ -96,8 +106,11 @@ def warp_filters(
     return filters[lower] * (1 - fraction) + filters[upper] * fraction
 
 
-def frame_count(samples: int | Tensor, window: int, hop: int) -> int | Tensor:
-    """Return the frames in ``samples`` samples; a signal shorter than a window is one frame."""
+def frame_count(samples: Count, window: int, hop: int) -> Count:
+    """Return the number of frames in ``samples`` samples. A signal shorter than a window is one frame.
+
+    ``window`` and ``hop`` are in samples.
+    """
     if isinstance(samples, Tensor):
         return 1 + (samples - window).clamp(min=0) // hop
     return 1 + max(samples - window, 0) // hop
@@ -106,7 +119,10 @@ def frame_count(samples: int | Tensor, window: int, hop: int) -> int | Tensor:
 def frame(
     signal: Float[Tensor, "*batch samples"], window: int, hop: int
 ) -> Float[Tensor, "*batch frames window"]:
-    """Return overlapping frames (a view where the signal is long enough). Lesson 01."""
+    """Split a signal into overlapping frames of ``window`` samples, ``hop`` samples apart. Lesson 01.
+
+    The result is a view. A signal shorter than a window is zero-padded to one frame first.
+    """
     if signal.shape[-1] < window:
         signal = torch.nn.functional.pad(signal, (0, window - signal.shape[-1]))
     return signal.unfold(-1, window, hop)
@@ -115,7 +131,7 @@ def frame(
 def preemphasize(
     signal: Float[Tensor, "*batch samples"], coefficient: float
 ) -> Float[Tensor, "*batch samples"]:
-    """Return y[n] = x[n] - coefficient · x[n - 1]; the first sample stays."""
+    """Return y[n] = x[n] - coefficient · x[n - 1]. The first sample stays as it is."""
     if not coefficient:
         return signal
     return torch.cat([signal[..., :1], signal[..., 1:] - coefficient * signal[..., :-1]], dim=-1)
@@ -131,30 +147,55 @@ def log_mel(
     normalize_signal: bool = FeatureConfig.normalize_signal,
     normalize: str = "none",
     log_floor: float = FeatureConfig.log_floor,
+    logarithm: bool = FeatureConfig.logarithm,
+    centered: bool = FeatureConfig.centered,
 ) -> Float[Tensor, "frames mels"]:
-    """Return log-mel features of one utterance, natural log. Lesson 01.
+    """Return the log-mel features of one utterance, in natural log. Lesson 01.
 
-    ``waveform`` is mono in [-1, 1]; ``normalize_signal`` divides it by its peak;
-    ``normalize`` is ``"none"``, ``"utterance"`` (one mean and variance over all
-    frames and bins), ``"bin"`` (one for each mel bin) or ``"running"`` (from each bin the mean
-    of its frames so far is subtracted: a louder recording or another microphone is evened out
-    without looking ahead). Raises ``InputError`` for an empty waveform.
+    ``waveform`` is mono in [-1, 1] at ``sample_rate`` Hz. ``window_ms`` and ``hop_ms`` are in milliseconds.
+    ``normalize_signal`` divides the waveform by its peak. ``normalize`` is one of
+
+    - ``"none"``;
+    - ``"utterance"``: zero mean and unit variance over all frames and bins;
+    - ``"bin"``: zero mean and unit variance for each mel bin;
+    - ``"recording"``: as ``"bin"``, by the unbiased standard deviation with nothing added to it, so that
+      features without a logarithm may be as small as they like;
+    - ``"running"``: subtract from each bin the mean of its frames so far, which evens out loudness and
+      microphones without looking ahead.
+
+    ``logarithm`` False returns mel powers. ``centered`` puts the middle of window n at sample n · hop, with
+    the signal mirrored at its ends, and gives samples // hop + 1 frames.
+
+    Raises ``InputError`` for an empty waveform, an unknown ``normalize``, and a window shorter than the hop.
     """
     if waveform.numel() == 0:
-        raise InputError("waveform is empty: there is nothing to compute features of")
+        raise InputError("waveform is empty: give at least one sample")
     front_end = FrontEnd(
-        sample_rate, window_ms, hop_ms, mels, preemphasis, normalize_signal, normalize, log_floor
+        sample_rate,
+        window_ms,
+        hop_ms,
+        mels,
+        preemphasis,
+        normalize_signal,
+        normalize,
+        log_floor,
+        logarithm,
+        centered,
     ).to(waveform.device)
     samples = torch.tensor([waveform.shape[0]], device=waveform.device)
     return front_end(waveform[None], samples)[0][0]
 
 
 class FrontEnd(torch.nn.Module):
-    """``log_mel`` for padded batches, on whatever device it is moved to.
+    """Compute ``log_mel`` for padded batches, on any device. Lesson 01.
 
-    Padding is invisible: each utterance gives the features it gives alone, and
-    frames past its length are zero.
+    Padding is invisible: each utterance has the same features in a batch as alone, and frames past its length
+    are zero. The arguments are those of ``log_mel``. Raises ``InputError`` for an unknown ``normalize`` and a
+    window shorter than the hop.
     """
+
+    taper: Tensor
+    filters: Tensor
 
     def __init__(
         self,
@@ -166,6 +207,8 @@ class FrontEnd(torch.nn.Module):
         normalize_signal: bool = FeatureConfig.normalize_signal,
         normalize: str = "none",
         log_floor: float = FeatureConfig.log_floor,
+        logarithm: bool = FeatureConfig.logarithm,
+        centered: bool = FeatureConfig.centered,
     ):
         super().__init__()
         if normalize not in NORMALIZATIONS:
@@ -183,6 +226,9 @@ class FrontEnd(torch.nn.Module):
         self.normalize_signal = normalize_signal
         self.normalize = normalize
         self.log_floor = log_floor
+        self.logarithm = logarithm
+        # samples mirrored at either end
+        self.margin = self.window // 2 if centered else 0
         taper, filters = _tables(sample_rate, self.window, self.fft_size, mels)
         self.register_buffer("taper", taper, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
@@ -193,41 +239,70 @@ class FrontEnd(torch.nn.Module):
         lengths: Int[Tensor, "batch"],
         warp: Float[Tensor, "batch"] | None = None,
     ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
-        """Return features and their lengths in frames; ``lengths`` are in samples, padding is ignored.
+        """Return the features of a batch, and their lengths in frames.
 
-        ``warp`` stretches each utterance's frequency axis (see ``warp_filters``).
+        ``lengths`` are in samples. ``warp`` stretches each utterance's frequency axis (see ``warp_filters``).
         """
         inside = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
-        with torch.autocast(waveforms.device.type, enabled=False):  # 16 bits are too few for power spectra
+        with torch.autocast(waveforms.device.type, enabled=False):  # power spectra need more than 16 bits
             if self.normalize_signal:
                 waveforms = waveforms / (waveforms * inside).abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
-            frames = frame(preemphasize(waveforms, self.preemphasis) * inside, self.window, self.hop)
-            features = self.log_mels(frames, warp)
-            counts = frame_count(lengths, self.window, self.hop)
+            signal = mirrored(preemphasize(waveforms, self.preemphasis) * inside, lengths, self.margin)
+            features = self.log_mels(frame(signal, self.window, self.hop), warp)
+            counts = self.frame_count(lengths)
             mask = (
                 torch.arange(features.shape[1], device=features.device)[None, :, None] < counts[:, None, None]
             )
             return self._normalized(features, mask) * mask, counts
 
+    def frame_count(self, samples: Count) -> Count:
+        """Return the frames of so many samples."""
+        return frame_count(samples + 2 * self.margin, self.window, self.hop)
+
     def log_mels(
         self, frames: Float[Tensor, "batch frames window"], warp: Float[Tensor, "batch"] | None = None
     ) -> Float[Tensor, "batch frames mels"]:
-        """Return log-mel features of pre-emphasized frames, before normalization."""
+        """Return log-mel features (mel powers without ``logarithm``) of pre-emphasized frames, before
+        normalization.
+        """
         spectrum = torch.fft.rfft(frames * self.taper, n=self.fft_size)
         power = spectrum.real.square() + spectrum.imag.square()
         filters = self.filters if warp is None else warp_filters(self.filters, warp)
-        return torch.log(power @ filters + self.log_floor)
+        return self.scaled(power @ filters)
+
+    def scaled(self, power: Float[Tensor, "*frames mels"]) -> Float[Tensor, "*frames mels"]:
+        """Return the natural logarithm of mel powers, or with ``logarithm`` False the powers."""
+        return torch.log(power + self.log_floor) if self.logarithm else power
 
     def _normalized(self, features: Tensor, mask: Tensor) -> Tensor:
         if self.normalize == "none":
             return features
         if self.normalize == "running":
             return features - running_mean(features)[0]
-        dims = (1,) if self.normalize == "bin" else (1, 2)
+        dims = (1, 2) if self.normalize == "utterance" else (1,)
         count = mask.expand_as(features).sum(dims, keepdim=True)
         mean = (features * mask).sum(dims, keepdim=True) / count
         variance = ((features - mean).square() * mask).sum(dims, keepdim=True) / count
-        return (features - mean) / (variance.sqrt() + 1e-3)
+        return (features - mean) / deviation(variance, count, self.normalize)
+
+
+def deviation(variance: Tensor, count: Tensor, normalize: str) -> Tensor:
+    """Return what centered features are divided by: of a variance over ``count`` numbers."""
+    if normalize == "recording":
+        return (variance * (count / (count - 1).clamp(min=1))).sqrt().clamp(min=1e-12)
+    return variance.sqrt() + 1e-3
+
+
+def mirrored(
+    signal: Float[Tensor, "batch samples"], lengths: Int[Tensor, "batch"], margin: int
+) -> Float[Tensor, "batch padded"]:
+    """Return each signal with ``margin`` samples before and behind it, mirrored at its first and last one."""
+    if not margin:
+        return signal
+    position = torch.arange(-margin, signal.shape[1] + margin, device=signal.device).abs()
+    last = lengths[:, None] - 1
+    position = torch.minimum(position, 2 * last - position).clamp(min=0)
+    return signal.gather(1, torch.minimum(position, last))
 
 
 def running_mean(
@@ -235,8 +310,10 @@ def running_mean(
     total: Float[Tensor, "batch 1 channels"] | None = None,
     count: Float[Tensor, ""] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the mean of all frames up to each one, and the sum and number of frames with which to continue
-    when more follow; both start at zero, in 64 bits, as a long stream needs.
+    """Return each frame's mean over the frames up to it, and the sum and number of all frames.
+
+    Pass the sum and number as ``total`` and ``count`` to continue with the next chunk. None starts them at
+    zero, in 64 bits, because a long stream needs the precision.
     """
     total = x.new_zeros(x.shape[0], 1, x.shape[2], dtype=torch.float64) if total is None else total
     count = total.new_zeros(()) if count is None else count
@@ -248,6 +325,6 @@ def running_mean(
 
 @lru_cache(maxsize=8)
 def _tables(sample_rate: int, window: int, fft_size: int, mels: int) -> tuple[Tensor, Tensor]:
-    with torch.device("cpu"):  # whatever the first caller's device: later callers get the same tables
+    with torch.device("cpu"):  # the tables are cached: they must not depend on the first caller's device
         taper = 0.5 - 0.5 * torch.cos(2 * math.pi * torch.arange(window, dtype=torch.float64) / window)
         return taper.float(), mel_filters(sample_rate, fft_size, mels)

@@ -1,8 +1,8 @@
-"""Samples to features chunk by chunk: every stage carries on where the last chunk left it.
+"""From samples to features chunk by chunk: every stage continues where the last chunk ended.
 
-Resampling keeps the few input samples that the next outputs still need; pre-emphasis the last
-sample; framing the samples of unfinished windows; the running mean a sum and a number of frames.
-The result is that of the whole signal at once. Lesson 12.
+Resampling keeps the few input samples that the next outputs need. Pre-emphasis keeps the last sample, framing
+the samples of unfinished windows, the running mean a sum and a number of frames. The result equals that of
+the whole signal at once. Lesson 12.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchaudio.functional
 from jaxtyping import Float
 from torch import Tensor
 
 from asrlib.errors import InputError
 from asrlib.signal.features import FrontEnd, preemphasize, running_mean
+from asrlib.signal.resample import filter_reach, resample
 
 
 def mono_chunk(samples: Any) -> Float[Tensor, "n"]:
-    """Return mono samples, as many as there are, as float32; raises ``InputError`` for several channels."""
+    """Convert a chunk of mono samples to a float32 tensor.
+
+    Raises ``InputError`` unless it is one-dimensional.
+    """
     chunk = torch.as_tensor(np.asarray(samples, dtype=np.float32))
     if chunk.dim() != 1:
         raise InputError(f"audio has shape {tuple(chunk.shape)}; expected one row of mono samples")
@@ -30,45 +33,44 @@ def mono_chunk(samples: Any) -> Float[Tensor, "n"]:
 
 
 class StreamingResampler:
-    """``torchaudio.functional.resample`` with its defaults, chunk by chunk; rates in Hz."""
+    """Apply ``asrlib.signal.resample.resample`` chunk by chunk. Rates are in Hz."""
 
     def __init__(self, rate: int, new_rate: int):
         shared = math.gcd(rate, new_rate)
         self.rate, self.new_rate = rate, new_rate
         self.old, self.new = rate // shared, new_rate // shared
-        # input samples on either side of an output sample that it depends on: six zero crossings
-        # of a sinc at 0.99 of the lower rate, which are torchaudio's defaults
-        self.reach = 0 if rate == new_rate else math.ceil(6 * self.old / (0.99 * min(self.old, self.new)))
+        # how many input samples on either side an output sample depends on
+        self.reach = 0 if rate == new_rate else filter_reach(self.old, self.new)
         self.buffer = torch.zeros(0)
-        self.dropped = 0  # input samples, in whole periods, that no output needs any more
-        self.returned = 0  # output samples
+        self.dropped = 0  # number of input samples, in whole periods, that no later output needs
+        self.returned = 0  # number of output samples
 
     @property
     def delay_seconds(self) -> float:
-        """How much later than its own time an output sample is complete."""
+        """The delay, in seconds, between an output sample's own time and the input that completes it."""
         return self.reach / self.rate
 
     def feed(self, samples: Float[Tensor, "n"]) -> Float[Tensor, "m"]:
-        """Return all further output samples that do not depend on input still to come."""
+        """Take input samples; return the new output samples that do not depend on future input."""
         if not self.reach:
             return samples
         self.buffer = torch.cat([self.buffer.to(samples.device), samples])
-        known = self.dropped + len(self.buffer) - self.reach  # input samples with all they need
+        known = self.dropped + len(self.buffer) - self.reach  # input samples whose right context is there
         return self._resample(max(0, (known - 1) * self.new // self.old + 1 if known > 0 else 0))
 
     def finish(self) -> Float[Tensor, "m"]:
-        """Return the rest; behind the end there is silence."""
+        """Return the remaining output samples, as if silence followed the input."""
         return self._resample(-(-(self.dropped + len(self.buffer)) * self.new // self.old))
 
     def _resample(self, until: int) -> Tensor:
-        """Return the output samples not yet returned, up to number ``until``."""
+        """Return the output samples that were not returned yet, up to index ``until``, exclusive."""
         if until <= self.returned:
             return self.buffer[:0]
         start = self.dropped // self.old * self.new
-        resampled = torchaudio.functional.resample(self.buffer, self.old, self.new)
+        resampled = resample(self.buffer, self.old, self.new)
         out = resampled[self.returned - start : until - start]
         self.returned = until
-        # the input sample from which the next output is made, in whole periods
+        # drop whole periods of input before the first sample that the next output depends on
         periods = max(0, (until * self.old // self.new - self.reach) // self.old) - self.dropped // self.old
         if periods > 0:
             self.buffer = self.buffer[periods * self.old :]
@@ -77,7 +79,7 @@ class StreamingResampler:
 
 
 class StreamingFrontEnd:
-    """``FrontEnd`` chunk by chunk: a frame as soon as its window is complete."""
+    """Apply a ``FrontEnd`` chunk by chunk: return a frame as soon as its window is complete."""
 
     def __init__(self, front_end: FrontEnd):
         self.front_end = front_end
@@ -87,7 +89,7 @@ class StreamingFrontEnd:
         self.frames = 0
 
     def feed(self, samples: Float[Tensor, "n"]) -> Float[Tensor, "frames mels"]:
-        """Return the frames whose windows end within ``samples``."""
+        """Take samples; return the frames whose windows end within them."""
         if not len(samples):
             return self._features(self.buffer[:0])
         joined = samples if self.last is None else torch.cat([self.last, samples])
@@ -97,7 +99,7 @@ class StreamingFrontEnd:
         return self._features(self.buffer)
 
     def finish(self) -> Float[Tensor, "frames mels"]:
-        """Return the one frame of an utterance shorter than a window; else nothing is left."""
+        """Return the only frame of an utterance shorter than a window; otherwise return no frames."""
         if self.frames or not len(self.buffer):
             return self._features(self.buffer[:0])
         return self._features(F.pad(self.buffer, (0, self.front_end.window - len(self.buffer))))

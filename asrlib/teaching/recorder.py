@@ -1,12 +1,12 @@
-"""Your own recordings: recorded in the browser, looked over, and kept as a corpus folder.
+"""Record your own speech in the browser, check the recordings, and store them as a corpus folder.
 
-    recorder()                          a button that records, and gives a WAV file to save
-    recording_desk(prompts, folder)     what to say next, and where to drop the file
-    add_recording(folder, file, text)   the same without a browser
-    recording_problems(samples, rate)   clipped? too quiet? cut off? noisy?
+    recorder()                          a button that records and offers a WAV file to save
+    recording_desk(prompts, folder)     shows what to say next and stores the recording
+    add_recording(folder, file, text)   stores a recording without a browser
+    recording_problems(samples, rate)   checks for clipping, level, cut-off speech and noise
 
-The folder is one that ``load_corpus`` reads: ``manifest.tsv`` and audio files. Nothing leaves the machine
-on which the notebook's kernel runs. Lesson 13.
+``load_corpus`` reads the folder, which has ``manifest.tsv`` and audio files. Nothing leaves the machine on
+which the notebook's kernel runs. Lesson 13.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from jaxtyping import Float
 
 from asrlib.data.audio import read_audio
 from asrlib.errors import InputError
+from asrlib.extras import extra
 from asrlib.files import write_atomically
 from asrlib.signal.features import frame
 
@@ -33,19 +34,20 @@ if TYPE_CHECKING:
     from IPython.display import HTML
 
 COLUMNS = ("path", "speaker", "seconds", "split", "text")
-# every third recording is kept for testing
+# every third recording belongs to the test split
 TEST_EVERY = 3
 
 
 def recording_problems(samples: Float[np.ndarray, " samples"], sample_rate: int) -> list[str]:
-    """What is wrong with a recording, a sentence each; empty if nothing is. Lesson 13.
+    """Return the problems of a recording as phrases; the list is empty if there are none. Lesson 13.
 
-    Looks at its length, rate and peak, at samples at the end of the scale, at speech in the first or
-    last 30 ms, and at the distance between the loudest and the quietest tenth of its 30 ms pieces.
+    ``samples`` are mono, in [-1, 1]; ``sample_rate`` is in Hz. Checks length, rate, peak, clipped samples,
+    speech in the first or last 30 ms, and the level difference between the loudest and the quietest tenth
+    of the 30 ms pieces.
     """
     problems = []
     if sample_rate < 8000:
-        problems.append(f"only {sample_rate} samples a second: speech needs 8,000 or more")
+        problems.append(f"only {sample_rate} samples per second: speech needs 8,000 or more")
     piece = round(0.03 * sample_rate)
     if len(samples) < 10 * piece:
         return [*problems, f"only {len(samples) / sample_rate:.2f} s long: was the button pressed twice?"]
@@ -63,7 +65,7 @@ def recording_problems(samples: Float[np.ndarray, " samples"], sample_rate: int)
     ordered = level.sort().values
     loud, quiet = float(ordered[-tenth:].mean()), float(ordered[:tenth].mean())
     for where, edge in (("begins", float(level[0])), ("ends", float(level[-1]))):
-        if edge > max(loud - 15, quiet + 10):  # noise alone is no speech
+        if edge > max(loud - 15, quiet + 10):  # noise alone is not speech
             problems.append(f"it {where} in the middle of speech: leave a moment of silence")
     if loud - quiet < 20:
         problems.append(f"noisy, speech is only {loud - quiet:.0f} dB above the rest: close the window")
@@ -79,15 +81,15 @@ def add_recording(
 ) -> Path:
     """Add a recording (a WAV, FLAC, OGG or MP3 file, or its bytes) to a corpus folder. Lesson 13.
 
-    Without ``split`` every third recording is ``test`` and the others ``train``. Returns the audio's path,
-    a mono WAV file. Raises ``InputError`` for an empty text, one with a tab or line break, a folder whose
-    manifest has other columns, and what ``read_audio`` raises.
+    Without ``split``, every third recording belongs to ``test`` and the others to ``train``. Returns the
+    path of the stored recording, a 16-bit mono WAV file. Raises ``InputError`` for a text that is empty or
+    has a tab or line break, for a folder whose manifest has other columns, and as ``read_audio`` does.
     """
     import soundfile
 
     text = text.strip()
     if not text or any(c in text + speaker for c in "\t\n\r"):
-        raise InputError(f"the text {text!r} must be one line, without tabs and not empty")
+        raise InputError(f"the text {text!r} must be one line without tabs, and not empty")
     if isinstance(audio, bytes):
         with tempfile.TemporaryDirectory() as scratch:
             (Path(scratch) / "recording").write_bytes(audio)
@@ -99,7 +101,7 @@ def add_recording(
     lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.exists() else ["\t".join(COLUMNS)]
     if tuple(lines[0].split("\t")) != COLUMNS:
         raise InputError(f"{manifest}: its columns are not {', '.join(COLUMNS)}; choose another folder")
-    number = len(lines)  # the header is line 0
+    number = len(lines)  # the header counts as line 0
     split = split or ("test" if number % TEST_EVERY == 0 else "train")
     path = folder / "audio" / f"{number:03d}.wav"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,11 +112,12 @@ def add_recording(
 
 
 def recording_desk(prompts: Sequence[str], folder: str | os.PathLike, speaker: str = "me") -> ipywidgets.VBox:
-    """The next prompt, and a button that takes its recording into ``folder``. Lesson 13.
+    """Return a widget that shows the next prompt and stores its recording in ``folder``. Lesson 13.
 
-    On Colab what ``recorder`` records arrives by itself.
+    Recordings are uploaded with its button. On Colab, those of ``recorder`` are stored automatically.
     """
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     prompt = ipywidgets.Dropdown(options=[(f"{n}. {text}", text) for n, text in enumerate(prompts, 1)])
     prompt.description = "say"
@@ -147,19 +150,24 @@ def recording_desk(prompts: Sequence[str], folder: str | os.PathLike, speaker: s
 
 
 def uploaded_files(value: Any) -> list[bytes]:
-    """What a FileUpload holds: a tuple of files in ipywidgets 8, in 7 (Colab) a dictionary by name."""
+    """Return the contents of the files in the value of a FileUpload widget.
+
+    ``value`` is a tuple of files in ipywidgets 8, and a dictionary by name in ipywidgets 7 (Colab).
+    """
     return [bytes(file["content"]) for file in (value.values() if isinstance(value, dict) else value)]
 
 
 def recorder() -> HTML:
-    """A button that records from the browser's microphone and gives a 16-bit WAV file to save. Lesson 13."""
-    from IPython.display import HTML
+    """Return a button that records from the microphone and offers a 16-bit WAV file to save. Lesson 13."""
+    with extra("lab"):
+        from IPython.display import HTML
 
     return HTML(RECORDER.replace("NAME", f"recorder-{secrets.token_hex(4)}"))
 
 
-# Browsers record compressed sound in containers that libsndfile does not know, so the browser itself decodes
-# it and writes the WAV file. Its own noise suppression and gain control are off: they would hide the room.
+# Browsers record compressed audio in containers that libsndfile does not support, so the browser itself
+# decodes it and writes the WAV file. Its noise suppression and gain control are off because they would hide
+# the room.
 RECORDER = """
 <div id="NAME"><button type="button">record</button> <span></span><br>
 <audio controls style="display: none"></audio>

@@ -1,1 +1,1 @@
-"""From transcripts to labels and back: tokenizers, and language models over them."""
+"""From transcripts to labels and back: tokenizers, and language models over labels."""

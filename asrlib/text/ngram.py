@@ -1,16 +1,17 @@
 """n-gram language models over a tokenizer's labels: the probability of a text, label by label.
 
-The model counts labels, not words, so that a search can use it at every label it emits,
-whatever the tokenizer. ``train_ngram`` smooths by interpolation after Witten and Bell (1991;
-Chen & Goodman 1998, section 2.5): after the history h,
+The model counts labels, not words. A search can therefore use it at every label it emits, with any tokenizer.
+``train_ngram`` smooths by interpolation after Witten and Bell (1991; Chen & Goodman 1998, section 2.5). After
+the history h,
 
     P(w | h) = (c(h w) + N(h) · P(w | h')) / (c(h) + N(h))
 
-where c counts, N(h) is how many different labels were seen after h, and h' is h without
-its first label; below the unigrams all labels and the end of the text are equally probable.
-Every history's probabilities sum to one, and unseen labels are improbable, not impossible.
-``NGram.arpa`` and ``load_arpa`` use the ARPA format, which other programs write, too; their
-texts must be split into the same labels. Lesson 11.
+where c counts occurrences, N(h) is the number of different labels seen after h, and h' is h without its first
+label. Below the unigrams, all labels and the end of the text are equally probable. The probabilities after
+every history sum to one, and no label has probability zero.
+
+``NGram.arpa`` writes and ``load_arpa`` reads the ARPA format. A model from another program must have been
+trained on texts split into the same labels. Lesson 11.
 """
 
 from __future__ import annotations
@@ -27,22 +28,22 @@ from torch import Tensor
 
 from asrlib.errors import InputError
 
-END = 0  # blank's number, which no text has, stands for the end of a text
+END = 0  # the end of a text; this is blank's number, which no text contains
 START = -1
 UNKNOWN = -2
-SPACE = "<space>"  # a label that is a space, in a file whose fields are separated by spaces
-ABSENT = -99.0  # log10 of the probability of a label without one
+SPACE = "<space>"  # stands for the label " " in ARPA files, whose fields are separated by spaces
+ABSENT = -99.0  # log10 probability of a label that the model does not list
 LN10 = math.log(10)
 
 State = tuple[int, ...]
 
 
 class NGram:
-    """Natural log-probabilities and back-off weights of label sequences.
+    """An n-gram model: natural log-probabilities and back-off weights of label sequences.
 
-    ``table[history]`` has those of the labels seen after it; any other label's is ``backoff[history]`` plus
-    its log-probability after the history without its first label. Labels are the tokenizer's numbers,
-    ``END`` is the end of the text.
+    ``table[history]`` holds the log-probabilities of the labels seen after that history. The log-probability
+    of any other label is ``backoff[history]`` plus its log-probability after the history without its first
+    label. Labels are the tokenizer's numbers; ``END`` is the end of the text.
     """
 
     def __init__(
@@ -57,11 +58,11 @@ class NGram:
         return self._known((START,))
 
     def advance(self, state: State, label: int) -> State:
-        """Return the history after one more label: the longest end of it that the model has."""
+        """Return the history after one more label: its longest suffix that the model has."""
         return self._known((*state, label))
 
     def scores(self, state: State) -> Float[Tensor, "V"]:
-        """Return ln P of every label after ``state``; at 0, of the end of the text."""
+        """Return ln P of every label after ``state``. Index 0 holds that of the end of the text."""
         if state not in self._scores:
             if state:
                 scores = self.scores(self._known(state[1:])) + self.backoff.get(state, 0.0)
@@ -73,7 +74,7 @@ class NGram:
         return self._scores[state]
 
     def log_prob(self, labels: Iterable[int]) -> float:
-        """Return ln P of a whole text, its end included."""
+        """Return ln P of a whole text, including its end."""
         total, state = 0.0, self.start()
         for label in labels:
             total += float(self.scores(state)[label])
@@ -81,16 +82,17 @@ class NGram:
         return total + float(self.scores(state)[END])
 
     def perplexity(self, texts: Iterable[Sequence[int]]) -> float:
-        """Return exp of the mean of -ln P over all labels and ends of the texts: as if the model chose among
-        so many equally probable labels. Raises ``InputError`` where there is no text.
+        """Return the perplexity: exp of the mean of -ln P over all labels and ends of the texts.
+
+        Raises ``InputError`` if there is no text.
         """
         texts = list(texts)
         if not texts:
-            raise InputError("a perplexity needs at least one text")
+            raise InputError("there is no text to measure perplexity on: give at least one text")
         return math.exp(-sum(map(self.log_prob, texts)) / sum(len(text) + 1 for text in texts))
 
     def arpa(self) -> str:
-        """Return the model as an ARPA file's text; ``load_arpa`` reads it."""
+        """Return the model as the text of an ARPA file, which ``load_arpa`` reads."""
         names = {START: "<s>", END: "</s>", UNKNOWN: "<unk>"}
         names |= {number: label.replace(" ", SPACE) for number, label in enumerate(self.labels, start=1)}
         sections: list[list[str]] = [[] for _ in range(self.order)]
@@ -114,8 +116,10 @@ class NGram:
 
 
 def train_ngram(texts: Iterable[Sequence[int]], labels: Sequence[str], order: int = 3) -> NGram:
-    """Return a model of texts given as label numbers (``Tokenizer.encode``); ``labels`` are the
-    tokenizer's. Raises ``InputError`` where there is no text, or ``order`` is below 1.
+    """Train an n-gram model on texts, given as label numbers (``Tokenizer.encode``). Lesson 11.
+
+    ``labels`` are the tokenizer's. ``order`` is n: a label depends on the ``order - 1`` labels before it.
+    Raises ``InputError`` if there is no text, or if ``order`` is below 1.
     """
     if order < 1:
         raise InputError(f"the order of a language model is {order}; it must be at least 1")
@@ -126,7 +130,7 @@ def train_ngram(texts: Iterable[Sequence[int]], labels: Sequence[str], order: in
             for start in range(max(0, end - order + 1), end + 1):
                 counts[whole[start:end]][whole[end]] += 1
     if not counts:
-        raise InputError("there is no text to make a language model of")
+        raise InputError("there is no text to train a language model on")
     probability: dict[State, dict[int, float]] = {}
     backoff = {}
     for history in sorted(counts, key=len):
@@ -145,11 +149,11 @@ def train_ngram(texts: Iterable[Sequence[int]], labels: Sequence[str], order: in
 
 
 def load_arpa(path: str | Path, labels: Sequence[str]) -> NGram:
-    """Return the language model of an ARPA file, for a tokenizer with these labels.
+    """Read a language model from an ARPA file, for a tokenizer with these labels.
 
-    A label that is a space is written ``<space>``. Labels without a unigram have the
-    probability of ``<unk>``, or next to none. Raises ``InputError`` naming the file
-    and line for what is not ARPA, or has labels that the tokenizer has not.
+    The file writes a label that is a space as ``<space>``. Labels without a unigram have the probability of
+    ``<unk>``, or 10^-99 if there is none. Raises ``InputError``, naming the file and line, if the file is not
+    ARPA or contains labels that the tokenizer does not have.
     """
     numbers = {"<unk>": UNKNOWN} | {label.replace(" ", SPACE): n for n, label in enumerate(labels, start=1)}
     numbers |= {"<s>": START, "</s>": END}
@@ -173,20 +177,22 @@ def load_arpa(path: str | Path, labels: Sequence[str]) -> NGram:
         unknown = [word for word in words if word not in numbers]
         if unknown:
             raise InputError(
-                f"{where}: the tokenizer has no label {unknown[0]!r}: a language model for it counts its"
-                " labels, as one made by `asrlib lm` does"
+                f"{where}: the tokenizer has no label {unknown[0]!r}: train the language model on the"
+                " tokenizer's labels, as `asrlib lm` does"
             )
         gram = tuple(numbers[word] for word in words)
         try:
             table[gram[:-1]][gram[-1]] = float(score) * LN10
             weight = float(weight) * LN10
         except ValueError:
-            raise InputError(f"{where}: {line[:80]!r} has something else where numbers belong") from None
+            raise InputError(
+                f"{where}: {line[:80]!r}: the log-probability and the back-off weight must be numbers"
+            ) from None
         if weight:
             backoff[gram] = weight
-            table[gram]  # a history, even if nothing is listed after it
+            table[gram]  # creates the entry: a history with a weight is one even if nothing follows it
     if not ended or not table.get(()):
-        raise InputError(f"{path} is not a whole ARPA file: \\1-grams: or \\end\\ is missing")
+        raise InputError(f"{path} is not a complete ARPA file: \\1-grams: or \\end\\ is missing")
     unk = numbers["<unk>"]
     if unk in table[()]:
         table[()][UNKNOWN] = table[()][unk]

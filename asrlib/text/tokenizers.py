@@ -1,6 +1,6 @@
 """From text to label numbers and back: characters, whole words, phones, word pieces.
 
-There is one blank for every tokenizer, and it is label 0. Lesson 05.
+Label 0 is blank in every tokenizer. Lesson 05.
 """
 
 from __future__ import annotations
@@ -13,44 +13,49 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asrlib.errors import InputError
+from asrlib.text.lexicon import ARPABET, STRESSED, Lexicon, cmu_lexicon, load_lexicon
 
 BLANK = 0
 KINDS = ("characters", "words", "phones", "wordpieces")
+LEXICON = "lexicon.tsv"  # the file of a model directory beside tokenizer.json
 
 
 def normalize_text(text: str) -> str:
-    """Return lower case, NFKC, with nothing but letters with their marks, digits, apostrophes, single spaces.
+    """Return ``text`` in the form used for training and scoring.
 
-    Corpora have their own conventions (LibriSpeech upper case, LJSpeech punctuation); training and scoring
-    use this one form.
+    The form is lower case and Unicode NFKC. It keeps letters with their marks, digits, apostrophes inside
+    words, and single spaces. Corpora have conventions of their own: LibriSpeech is upper case, LJSpeech has
+    punctuation.
     """
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
     kept: list[str] = []
     for c in text:
-        mark = unicodedata.category(c).startswith("M") and kept and kept[-1] not in " '"  # as Hindi's vowels
+        mark = unicodedata.category(c).startswith("M") and kept and kept[-1] not in " '"  # e.g. Hindi vowels
         kept.append(c if c.isalnum() or c == "'" or mark else " ")
     text = "".join(kept)
     return " ".join(re.sub(r"(?<!\w)'+|'+(?!\w)", " ", text).split())
 
 
 class Tokenizer:
-    """A list of labels: ``encode`` text to their numbers, ``decode`` numbers to text.
+    """A list of labels that ``encode`` turns text into and ``decode`` turns back into text.
 
-    ``kind``, one of ``KINDS``, decides what a label is. For ``phones`` the text is phones separated by
-    spaces. Number 0 is blank: ``encode`` never returns it, ``decode`` skips it.
+    ``kind``, one of ``KINDS``, decides what a label is. The text for ``phones`` is phones separated by
+    spaces; `PhoneTokenizer` takes words. ``normalize`` applies ``normalize_text`` first, except to phones.
+    Number 0 is blank: ``encode`` never returns it, ``decode`` skips it. Raises ``InputError`` for an unknown
+    kind or a label that is listed twice.
     """
 
     def __init__(self, kind: str, labels: Sequence[str], normalize: bool = True):
         if kind not in KINDS:
             raise InputError(f"tokenizer kind is {kind!r}; use one of {', '.join(KINDS)}")
         if len(set(labels)) != len(labels):
-            raise InputError("the tokenizer's labels are not all different")
+            raise InputError("the tokenizer's labels are not all different: list each label once")
         self.kind, self.labels, self.normalize = kind, list(labels), normalize
         self._number = {label: number for number, label in enumerate(self.labels, start=1)}
 
     @property
     def vocabulary(self) -> int:
-        """The number of labels, with blank: V."""
+        """V, the number of labels including blank."""
         return len(self.labels) + 1
 
     def prepare(self, text: str) -> str:
@@ -58,12 +63,12 @@ class Tokenizer:
         return normalize_text(text) if self.normalize and self.kind != "phones" else " ".join(text.split())
 
     def split(self, text: str) -> list[str]:
-        """Return the labels of a text, as strings."""
+        """Split a text into labels, as strings."""
         text = self.prepare(text)
         return list(text) if self.kind == "characters" else text.split()
 
     def encode(self, text: str) -> list[int]:
-        """Return the label numbers of a text. Raises ``InputError`` for a label not in the vocabulary."""
+        """Return the label numbers of a text. Raises ``InputError`` for a label outside the vocabulary."""
         try:
             return [self._number[label] for label in self.split(text)]
         except KeyError as error:
@@ -74,7 +79,7 @@ class Tokenizer:
             ) from None
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """Return the text of label numbers."""
+        """Return the text of label numbers, skipping blanks."""
         labels = [self.labels[number - 1] for number in numbers if number != BLANK]
         return ("" if self.kind == "characters" else " ").join(labels)
 
@@ -86,7 +91,7 @@ class Tokenizer:
         return [i for i, n in enumerate(numbers) if n != space and (i == 0 or numbers[i - 1] == space)]
 
     def save(self, folder: str | Path) -> None:
-        """Write the tokenizer into a model directory."""
+        """Write the tokenizer into a model directory, where ``load_tokenizer`` finds it."""
         content = {"kind": self.kind, "normalize": self.normalize, "labels": self.labels}
         Path(folder, "tokenizer.json").write_text(
             json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8"
@@ -94,9 +99,10 @@ class Tokenizer:
 
 
 class WordPieceTokenizer(Tokenizer):
-    """Word pieces of a sentencepiece model, which keep their numbers, shifted by one for blank.
+    """A tokenizer over the word pieces of a sentencepiece model.
 
-    model: the content of the model file. Raises ``InputError`` if it is none.
+    A label's number is sentencepiece's number plus one, because 0 is blank. ``model`` is the content of the
+    model file. Raises ``InputError`` if it is not a sentencepiece model.
     """
 
     def __init__(self, model: bytes, normalize: bool = True):
@@ -112,12 +118,17 @@ class WordPieceTokenizer(Tokenizer):
         super().__init__("wordpieces", pieces, normalize)
 
     def split(self, text: str) -> list[str]:
+        """Split a text into word pieces, as strings."""
         return self._pieces.encode(self.prepare(text), out_type=str)
 
     def encode(self, text: str) -> list[int]:
+        """Return the label numbers of a text.
+
+        Raises ``InputError`` for a character outside the vocabulary.
+        """
         numbers = self._pieces.encode(self.prepare(text))
         if self._pieces.unk_id() in numbers:
-            unk = self._pieces.unk_id()  # "<unk>" itself is no text
+            unk = self._pieces.unk_id()  # the characters of "<unk>" itself do not count as known
             known = set("".join(self.labels[:unk] + self.labels[unk + 1 :])) | {" "}
             unknown = next((c for c in self.prepare(text) if c not in known), "?")
             raise InputError(
@@ -127,15 +138,71 @@ class WordPieceTokenizer(Tokenizer):
         return [number + 1 for number in numbers]
 
     def decode(self, numbers: Iterable[int]) -> str:
+        """Return the text of label numbers, skipping blanks."""
         return self._pieces.decode([int(number) - 1 for number in numbers if number != BLANK])
 
     def word_starts(self, numbers: Sequence[int]) -> list[int]:
+        """Return the positions in ``numbers`` of pieces that start a word."""
         return [i for i, n in enumerate(numbers) if i == 0 or self.labels[n - 1].startswith("▁")]
 
     def save(self, folder: str | Path) -> None:
+        """Write the sentencepiece model and the settings into a model directory."""
         Path(folder, "tokenizer.model").write_bytes(self._model)
         content = {"kind": self.kind, "normalize": self.normalize}
         Path(folder, "tokenizer.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+class PhoneTokenizer(Tokenizer):
+    """Phones of a lexicon's words: texts are words, which ``encode`` looks up, and ``decode`` returns phones.
+
+    ``labels`` may hold phones that no word of the lexicon has, so that new words can be looked for later.
+    Lesson 14.
+    """
+
+    def __init__(self, labels: Sequence[str], lexicon: Lexicon, normalize: bool = True):
+        super().__init__("phones", labels, normalize)
+        self.lexicon = lexicon
+        for word, phones in lexicon.flat():
+            unknown = [phone for phone in phones if phone not in self._number]
+            if unknown:
+                raise InputError(
+                    f"the tokenizer has no label for the phone {unknown[0]!r} of the lexicon's word {word!r}:"
+                    " write the phones as its labels are written"
+                )
+
+    def words(self, text: str) -> str:
+        """Return the words of a text in the form that the lexicon has them in."""
+        return normalize_text(text) if self.normalize else " ".join(text.split())
+
+    def prepare(self, text: str) -> str:
+        """Return the phones of a text, by the usual pronunciation of each word."""
+        return " ".join(self.lexicon.transcribe(self.words(text)))
+
+    def numbers(self, phones: Iterable[str]) -> list[int]:
+        """Return the label numbers of phones. Raises ``InputError`` for a phone that is no label."""
+        try:
+            return [self._number[phone] for phone in phones]
+        except KeyError as error:
+            raise InputError(f"the tokenizer has no label for the phone {error.args[0]!r}") from None
+
+    def save(self, folder: str | Path) -> None:
+        super().save(folder)
+        self.lexicon.save(Path(folder, LEXICON))
+
+
+def train_phones(texts: Iterable[str], lexicon: str, stress: bool, normalize: bool = True) -> PhoneTokenizer:
+    """Return the tokenizer of the words in ``texts``, pronounced as ``lexicon`` says.
+
+    That is ``cmudict``, whose phones are the labels, whatever the texts hold, with stress or without; or a
+    file of `asrlib.text.lexicon.load_lexicon`, all of whose words stay. Raises ``InputError`` for a word
+    without a pronunciation.
+    """
+    if lexicon != "cmudict":
+        found = load_lexicon(lexicon)
+        return PhoneTokenizer(found.phones, found, normalize)
+    plain = Tokenizer("words", [], normalize)
+    words = sorted({word for text in texts for word in plain.split(text)})
+    return PhoneTokenizer(STRESSED if stress else ARPABET, cmu_lexicon(words, stress), normalize)
 
 
 def train_tokenizer(
@@ -147,19 +214,25 @@ def train_tokenizer(
     max_piece_length: int = 16,
     reserved: Sequence[str] = (),
 ) -> Tokenizer:
-    """Return a tokenizer trained on ``texts``; ``normalize`` apart, the other arguments are for word pieces.
+    """Train a tokenizer of a kind (see ``KINDS``) on ``texts``. Lesson 05.
 
-    ``vocabulary`` counts blank (0) and ``<unk>`` (1), which no text is encoded to. ``reserved`` pieces follow
-    these two, even if no text has them; others have at most ``max_piece_length`` characters, a word's ▁
-    among them. ``model_type`` is ``unigram`` (Kudo 2018) or ``bpe`` (Sennrich et al. 2016).
+    For all kinds but word pieces the labels are those that occur in the texts, sorted. The arguments after
+    ``texts``, except ``normalize``, apply to word pieces only:
 
-    Raises ``InputError`` where the texts are empty or too few for that vocabulary.
+    - ``vocabulary`` is the number of labels. It includes blank (0) and ``<unk>`` (1), which ``encode`` never
+      returns.
+    - ``model_type`` is ``unigram`` (Kudo 2018) or ``bpe`` (Sennrich et al. 2016).
+    - ``max_piece_length`` is the largest number of characters in a piece, counting the ▁ that starts a word.
+      Reserved pieces may be longer.
+    - ``reserved`` pieces get the numbers from 2 on, even if no text contains them.
+
+    Raises ``InputError`` if the texts are empty, or too few for that vocabulary.
     """
     if kind != "wordpieces":
         tokenizer = Tokenizer(kind, [], normalize)
         labels = sorted({label for text in texts for label in tokenizer.split(text)})
         if not labels:
-            raise InputError("there is no text to make a tokenizer of")
+            raise InputError("there is no text to train a tokenizer on")
         return Tokenizer(kind, labels, normalize)
     return _train_wordpieces(texts, vocabulary, model_type, normalize, max_piece_length, reserved)
 
@@ -196,18 +269,21 @@ def _train_wordpieces(
                 minloglevel=2,
             )
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1]  # without its source line
+            reason = (
+                str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1]
+            )  # drop sentencepiece's source line
             raise InputError(
-                f"sentencepiece cannot make {vocabulary} word pieces of these texts: {reason}"
+                f"sentencepiece cannot make {vocabulary} word pieces from these texts: {reason}"
             ) from None
         return WordPieceTokenizer(Path(prefix + ".model").read_bytes(), normalize)
 
 
 def read_tokenizer(kind: str, file: str | Path, normalize: bool = True) -> Tokenizer:
-    """Return a tokenizer made by another program: for word pieces a sentencepiece model, for the other kinds
-    a text file with a label on each line (lines that start with # are skipped).
+    """Read a tokenizer made by another program.
 
-    Raises ``InputError`` for a file that is missing or of another form.
+    For word pieces the file is a sentencepiece model. For the other kinds it is a UTF-8 text file with one
+    label per line; lines that start with # are skipped. Raises ``InputError`` if the file cannot be read or
+    has another form.
     """
     path = Path(file)
     try:
@@ -226,7 +302,7 @@ def read_tokenizer(kind: str, file: str | Path, normalize: bool = True) -> Token
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
-    """Return the tokenizer saved in a model directory. Raises ``InputError`` for one missing or damaged."""
+    """Load the tokenizer of a model directory. Raises ``InputError`` if it is missing or damaged."""
     path = Path(folder, "tokenizer.json")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -236,6 +312,9 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
                 return WordPieceTokenizer(path.read_bytes(), content["normalize"])
             except InputError:
                 raise InputError(f"{path} is not a sentencepiece model") from None
+        if content["kind"] == "phones" and Path(folder, LEXICON).is_file():
+            lexicon = load_lexicon(Path(folder, LEXICON))
+            return PhoneTokenizer(content["labels"], lexicon, content["normalize"])
         return Tokenizer(content["kind"], content["labels"], content["normalize"])
     except FileNotFoundError:
         raise InputError(f"{path} is missing: this is not a complete model directory") from None

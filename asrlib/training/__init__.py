@@ -1,1 +1,1 @@
-"""From a configuration and a corpus to a model directory."""
+"""Training: from a configuration and a corpus to a model directory."""

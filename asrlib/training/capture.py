@@ -1,9 +1,9 @@
-"""Training steps as two CUDA graphs: from waveforms to gradients, and the update (Lesson 09).
+"""Training steps as two CUDA graphs: from waveforms to gradients, and the update. Lesson 09.
 
-Batches are padded to a few shapes, with one recording of the first graph per shape. Lengths and all that is
-random lie in tensors that are filled before a replay. Whether loss and gradient are finite is decided on the
-device, which then leaves weights, running statistics and averages as they were; the host reads it once, when
-the next step has been launched.
+Batches are padded to a few shapes, and the first graph is recorded once per shape. Lengths and random
+numbers are in tensors that are filled before a replay. The device decides whether loss and gradient are
+finite. If they are not, it leaves weights, running statistics and averages unchanged. The host reads the
+outcome only after it has launched the next step.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from asrlib.backend import asking_nothing
 from asrlib.config.schema import Config
 from asrlib.data.batches import Batch
 from asrlib.models.build import build_model
+from asrlib.models.transducer import Transducer
 from asrlib.signal.augment import hide
 from asrlib.signal.augment_policy import augment_waveforms, draw_spec_masks, draw_warp
-from asrlib.signal.features import frame_count
 from asrlib.training.graphs import Packed, Recorder, aligned_views
 from asrlib.training.noise import noisy_weights
 from asrlib.training.step import Outcome, TrainingStep
@@ -36,10 +36,11 @@ CAPTURES = ("auto", "off")
 
 
 def captures(config: Config, accelerator: Accelerator, sharded: bool) -> bool:
-    """Whether steps are captured: on one CUDA device, in float32 or bfloat16, of a corpus without shards.
+    """Return whether training steps are captured as CUDA graphs.
 
-    Shards come in shapes that nobody knows beforehand, several processes wait for one another within a step,
-    and in fp16 a step's scale depends on the one before.
+    They are on one CUDA device, in float32 or bfloat16, for a corpus without shards (``sharded`` False).
+    The shapes of batches from shards are not known in advance, several processes wait for each other
+    within a step, and in fp16 the loss scale depends on the previous step.
     """
     return (
         config.training.capture == "auto"
@@ -51,7 +52,10 @@ def captures(config: Config, accelerator: Accelerator, sharded: bool) -> bool:
 
 
 class CapturedOutcome:
-    """An ``Outcome`` that is read from the device when it is looked at."""
+    """An ``Outcome`` whose values are read from the device on first use.
+
+    ``status`` holds loss and gradient norm on the device, shape (2,). ``completed`` is as in ``Outcome``.
+    """
 
     def __init__(self, status: Tensor, completed: bool):
         self.completed = completed
@@ -72,6 +76,7 @@ class CapturedOutcome:
 
     @property
     def problem(self) -> str | None:
+        """Return why the batch was skipped, or None if it was not."""
         loss, norm = self._read()
         if not torch.isfinite(loss):
             return f"the loss is {float(loss)}"
@@ -79,11 +84,12 @@ class CapturedOutcome:
 
     @property
     def loss(self) -> Tensor | None:
+        """Return the loss, a scalar on the CPU, or None if the batch was skipped."""
         return self._read()[0] if self.problem is None else None
 
 
 class _Inputs(NamedTuple):
-    """What the first graph reads: a batch on the device, and what was drawn at random for it."""
+    """Inputs of the first graph: a batch on the device, and the random draws for it."""
 
     waveforms: Float[Tensor, "batch samples"]
     lengths: Int[Tensor, "batch"]
@@ -95,9 +101,9 @@ class _Inputs(NamedTuple):
 
 
 class CapturedStep(TrainingStep):
-    """Performs training steps on one GPU by replaying CUDA graphs; on other devices, by the same operations.
+    """Training steps on one GPU by replaying CUDA graphs; other devices run the same operations eagerly.
 
-    Where a step cannot be recorded, a warning says why, and steps are those of ``TrainingStep``.
+    If a step cannot be recorded, a warning gives the reason, and steps run as in ``TrainingStep``.
     """
 
     few_shapes, lag = True, 1
@@ -111,7 +117,7 @@ class CapturedStep(TrainingStep):
         self.statistics_before = self.statistics.copy()
         zero = self.gradient.new_zeros(())
         self.loss_and_norm, self.sound = torch.stack([zero, zero]), zero.bool()
-        # learning rate, weight of the new weights in the average, deviation of the weight noise
+        # learning rate, weight of the new weights in the average, standard deviation of the weight noise
         self.numbers = self.gradient.new_zeros(3)
         self.recorder: Recorder | None = Recorder(self.accelerator.device)
         self.batch_graphs: dict[Any, tuple[_Inputs, Callable[[], None]]] = {}
@@ -140,9 +146,11 @@ class CapturedStep(TrainingStep):
                 self.update_graph()
         return CapturedOutcome(self.loss_and_norm, completed)
 
-    def network_to_decode(self) -> nn.Module:
-        """Return a copy, for ``Recognizer`` moves it: an LSTM's weights then get other memory, and graphs
-        would go on with the old.
+    def network_to_decode(self) -> Transducer:
+        """Return a copy of the network on ``eager_device``.
+
+        ``Recognizer`` moves the network, which gives an LSTM's weights new memory. The graphs would
+        continue to use the old memory.
         """
         copied = build_model(self.config).to(self.eager_device)
         copied.load_state_dict(self.network.state_dict())
@@ -150,7 +158,7 @@ class CapturedStep(TrainingStep):
 
     def _give_up(self, error: RuntimeError) -> None:
         reason = " ".join(str(error).split())[:200]
-        warnings.warn(f"training steps cannot be captured ({reason}): they take longer", stacklevel=4)
+        warnings.warn(f"training steps cannot be captured ({reason}): they run slower", stacklevel=4)
         self.recorder, self.gradients = None, []
         self.optimizer.zero_grad()
 
@@ -162,7 +170,7 @@ class CapturedStep(TrainingStep):
 
     @torch.no_grad()
     def _inputs(self, batch: Batch, generator: torch.Generator) -> _Inputs:
-        """Draw all that is random, in the order of ``augmented_features``; most of it stays on the CPU."""
+        """Draw all random numbers in the order of ``augmented_features``; most of them stay on the CPU."""
         augment, front_end = self.config.augment, self.front_end
         waveforms, lengths = (
             _put(torch.empty_like(x, device=self.accelerator.device), x)
@@ -170,14 +178,12 @@ class CapturedStep(TrainingStep):
         )
         waveforms = augment_waveforms(waveforms, lengths, front_end.sample_rate, augment, generator)
         warp = draw_warp(augment, len(waveforms), generator)
-        counts, frames = (
-            frame_count(n, front_end.window, front_end.hop) for n in (batch.lengths, waveforms.shape[1])
-        )
+        counts, frames = (front_end.frame_count(n) for n in (batch.lengths, waveforms.shape[1]))
         masks = draw_spec_masks(augment, counts, frames, self.config.features.mels, generator)
         return _Inputs(waveforms, batch.lengths, warp, *masks, batch.targets, batch.target_lengths)
 
     def _replay_for(self, values: _Inputs, number: int) -> Callable[[], None]:
-        """Return the first graph for inputs of these shapes, which hold ``values`` now."""
+        """Return the first graph for the shapes of ``values``, with its inputs set to ``values``."""
         self._set_numbers(number)
         shape = values.waveforms.shape, values.targets.shape
         if shape not in self.batch_graphs:
@@ -187,7 +193,7 @@ class CapturedStep(TrainingStep):
             changed = [*self.network.buffers(), self.gradient]
             replay = self.recorder.record(functools.partial(self._add_gradient, inputs), changed)
             if self.update_graph is None:
-                self.sound.zero_()  # so that nothing moves before the recording
+                self.sound.zero_()  # so that the warm-up runs change nothing
                 self.update_graph = self.recorder.record(self._update, changed)
             self.batch_graphs[shape] = inputs, replay
         inputs, replay = self.batch_graphs[shape]
@@ -199,11 +205,12 @@ class CapturedStep(TrainingStep):
             if static is not None:
                 _put(static, value)
 
-    # ---- what is recorded ----
+    # ---- recorded functions ----
 
     def _add_gradient(self, inputs: _Inputs) -> None:
-        """From waveforms to the gradient, which is added to those before; a loss that is not finite drops
-        them all, and leaves running statistics as they were.
+        """Compute the gradient from waveforms, and add it to those accumulated before.
+
+        A loss that is not finite clears all of them, and restores the running statistics.
         """
         for before, now in zip(self.statistics_before, self.statistics.copy(), strict=True):
             before.copy_(now)
@@ -232,7 +239,7 @@ class CapturedStep(TrainingStep):
 
     @torch.no_grad()
     def _update(self) -> None:
-        """Clip, and move weights and average, unless loss or gradient are not finite."""
+        """Clip the gradient, and update weights and average unless loss or gradient is not finite."""
         rate, weight, _ = self.numbers.unbind()
         norm = self.gradient.norm()
         good = self.sound & norm.isfinite()
@@ -248,14 +255,14 @@ class CapturedStep(TrainingStep):
 
 @contextlib.contextmanager
 def _reading(adam: torch.optim.Adam, rate: Tensor, skip: Tensor) -> Iterator[None]:
-    """Let ``adam`` read its learning rate, and whether to skip a step, from the device within the block."""
+    """Make ``adam`` read its learning rate, and whether to skip a step, from the device within the block."""
     own = [(group["lr"], group["capturable"]) for group in adam.param_groups]
     adam.found_inf = skip.float()
     for group in adam.param_groups:
         group["lr"], group["capturable"] = rate, True
     try:
         with warnings.catch_warnings():
-            # of the runs before the recording
+            # raised by the warm-up runs
             warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
             yield
     finally:
@@ -265,7 +272,7 @@ def _reading(adam: torch.optim.Adam, rate: Tensor, skip: Tensor) -> Iterator[Non
 
 
 def _put(static: Tensor, value: Tensor) -> Tensor:
-    """Copy ``value`` into ``static`` on the device, not waiting for what runs there, and return that."""
+    """Copy ``value`` into ``static`` without waiting for the device, and return ``static``."""
     if static.is_cuda and not value.is_cuda:
         value = value.pin_memory()
     return static.copy_(value, non_blocking=True)

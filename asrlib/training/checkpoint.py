@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole or not at all, and read back to continue bit for bit. Lesson 09."""
+"""Checkpoints of a run: written atomically, and restored so that it continues bit for bit. Lesson 09."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from asrlib.training.average import WeightAverage
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-# keys that may differ when a run is resumed: how long it lasts, what it reports, what changes no number
+# keys that may change when a run is resumed: its length, its reports, and what does not affect results
 FREE_KEYS = (
     "training.max_steps",
     "training.epochs",
@@ -37,7 +37,11 @@ FREE_KEYS = (
 
 @dataclass
 class Progress:
-    """Where a run stands; saved with every checkpoint. ``batch`` counts within ``epoch``."""
+    """The progress of a run, saved with every checkpoint.
+
+    ``step`` counts updates, and ``batch`` the batches within ``epoch``. ``best_wer`` is in per cent and
+    ``seconds`` is the training time so far. ``history`` has the points that the run has reported.
+    """
 
     step: int = 0
     epoch: int = 0
@@ -48,12 +52,12 @@ class Progress:
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """Return the folder of the latest complete checkpoint of the run in ``out``."""
+    """Return the folder of the latest complete checkpoint of the run in ``out``, or None."""
     return max((out / "checkpoints").glob("step-????????"), default=None)
 
 
 def remove_partial_checkpoints(out: Path) -> None:
-    """Remove what processes that were killed have left behind."""
+    """Remove incomplete checkpoints that killed processes have left in ``out``."""
     for leftover in (out / "checkpoints").glob("*.partial"):
         shutil.rmtree(leftover, ignore_errors=True)
 
@@ -61,10 +65,11 @@ def remove_partial_checkpoints(out: Path) -> None:
 def save_checkpoint(
     accelerator: Accelerator, out: Path, progress: Progress, average: WeightAverage | None
 ) -> None:
-    """Write a checkpoint of ``progress.step``, and only then remove the one before.
+    """Write a checkpoint for ``progress.step``, then remove the previous one.
 
-    All processes call it; the main one writes. The checkpoint is complete under its name or absent: it is
-    written beside, then renamed. Raises ``InputError`` if it cannot be written.
+    All processes must call this function; the main process writes. The checkpoint is written under a
+    temporary name and then renamed, so under its own name it is complete or absent. Raises
+    ``InputError`` if it cannot be written.
     """
     folder = out / "checkpoints"
     final = folder / f"step-{progress.step:08d}"
@@ -89,9 +94,9 @@ def save_checkpoint(
                 safetensors.torch.save_file(weights, partial / "average.safetensors")
             (partial / "progress.json").write_text(json.dumps(asdict(progress)))
             os.replace(partial, final)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise their own types
         raise InputError(
-            f"checkpoint {final} cannot be written, is the disk full? ({_reason(error)}): the one before it,"
+            f"checkpoint {final} cannot be written, is the disk full? ({_reason(error)}): the previous one,"
             " if any, is intact; free some space and continue with --resume"
         ) from error
     finally:
@@ -104,14 +109,15 @@ def save_checkpoint(
 
 
 def _give_each_its_own_memory(models: list, states: list[dict[str, Tensor]], folder: str) -> None:
-    """cuDNN lays the weights of an LSTM in one block, and accelerate leaves out all but one of a block."""
+    """Clone all weights: cuDNN packs an LSTM's weights in one block, of which accelerate saves only one."""
     for state in states:
         state.update({name: value.clone() for name, value in state.items()})
 
 
 def _load_weights(models: list[nn.Module], folder: str) -> None:
-    """Load what is in safetensors, whose own loader refuses a model with weights in one block; accelerate
-    loads what then is left in ``models``.
+    """Load weights from safetensors, and clear ``models`` so that accelerate does not load them again.
+
+    The loader that accelerate uses refuses a model whose weights share one block of memory.
     """
     file = Path(folder) / "model.safetensors"
     if file.is_file():
@@ -121,9 +127,9 @@ def _load_weights(models: list[nn.Module], folder: str) -> None:
 
 
 def load_checkpoint(accelerator: Accelerator, folder: Path, average: WeightAverage | None) -> Progress:
-    """Read a checkpoint into what ``accelerator`` has prepared and into ``average``.
+    """Restore a checkpoint into the objects that ``accelerator`` has prepared, and into ``average``.
 
-    Raises ``InputError`` for a damaged one.
+    Returns the saved progress. Raises ``InputError`` if the checkpoint is damaged.
     """
     try:
         hook = accelerator.register_load_state_pre_hook(_load_weights)
@@ -149,19 +155,19 @@ def load_checkpoint(accelerator: Accelerator, folder: Path, average: WeightAvera
 
 
 def check_same_run(config: Config, out: Path) -> None:
-    """Raise ``InputError`` if ``config`` is not that of the run in ``out``, but for ``FREE_KEYS``."""
+    """Raise ``InputError`` if ``config`` differs from that of the run in ``out`` outside ``FREE_KEYS``."""
     old, new = _flat(load_config(out / "config.yml").to_dict()), _flat(config.to_dict())
     changed = [key for key in new | old if key not in FREE_KEYS and old.get(key) != new.get(key)]
     if changed:
         before, now = old.get(changed[0]), new.get(changed[0])
         raise InputError(
-            f"{out} was started with {changed[0]} = {before!r}, and now it is {now!r}:"
-            " resume with the configuration it was started with"
+            f"{out} was started with {changed[0]} = {before!r}, but now it is {now!r}:"
+            " resume with the original configuration"
         )
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested dictionaries as one, with keys like ``training.max_lr``."""
+    """Flatten nested dictionaries into one with keys like ``training.max_lr``."""
     if isinstance(node, dict):
         return {k: v for key, value in node.items() for k, v in _flat(value, f"{prefix}{key}.").items()}
     return {prefix[:-1]: node}

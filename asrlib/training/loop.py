@@ -1,9 +1,9 @@
-"""The training loop, on accelerate: the same on a CPU, on GPUs, on a TPU, in several processes.
+"""The training loop, based on accelerate: one loop for CPUs, GPUs and TPUs, in one process or several.
 
-A run lives in one directory, which is a model directory (the best weights so far by
-dev WER) with ``checkpoints/`` and ``tensorboard/`` beside them. Every number drawn at
-step n comes from (seed, n), so a run that was killed and resumed ends where an
-uninterrupted one ends. Lesson 09.
+The directory of a run is a model directory with the best weights so far by dev WER. It also has
+``checkpoints/`` and ``tensorboard/``. The random numbers of a batch depend only on the seed, the epoch,
+the batch and the process, so a run that is killed and resumed gives the same result as an uninterrupted
+one. Lesson 09.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asrlib.config.schema import Config
 from asrlib.data.ahead import one_ahead
@@ -27,8 +27,10 @@ from asrlib.data.audio_cache import AudioCache
 from asrlib.data.batches import Batch, collate, encode_corpus
 from asrlib.errors import InputError
 from asrlib.evaluate import check_references, evaluate
+from asrlib.extras import require
 from asrlib.files import replacing
 from asrlib.models.build import build_model
+from asrlib.models.transducer import Transducer
 from asrlib.recognizer import Recognizer
 from asrlib.signal.augment_policy import draw_speed
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
@@ -71,19 +73,22 @@ def train(
     init: str | Path | None = None,
     show_progress: bool = True,
 ) -> Recognizer:
-    """Train ``config`` on ``cuts``; return the recognizer with the best weights, which ``out`` holds too.
+    """Train ``config`` on ``cuts``, save the best model in ``out`` and return it.
 
-    ``dev_cuts`` choose the best weights (without them, the last are kept). ``init`` is a
-    model directory whose weights to start from, wherever name and shape agree.
-    Raises ``InputError`` for data the tokenizer cannot encode, for a used ``out``
-    without ``resume``, for a checkpoint that cannot be written, and when the loss is not
-    finite several times in a row.
+    The best weights are those with the lowest WER on ``dev_cuts``; without ``dev_cuts``, they are the
+    last. ``resume`` continues the run in ``out`` from its last checkpoint. ``init`` is a model directory
+    whose weights are the initial values wherever name and shape agree. ``config`` is not modified.
+
+    Raises ``InputError`` for a transcript that the tokenizer cannot encode, an ``out`` that already holds
+    a run without ``resume``, a checkpoint that cannot be read or written, and a loss or gradient that is
+    not finite ``MAX_BAD_STEPS`` times in a row.
     """
+    require("train")
     prepare_cpu()
     config, out = copy.deepcopy(config), Path(out)
     accelerator = make_accelerator(config.training)
     last = _checkpoint_to_resume(accelerator, out, resume)
-    # whatever is wrong with the data is found before anything is written
+    # check the data before anything is written
     tokenizer = load_tokenizer(out) if last is not None else choose_tokenizer(config, cuts, init)
     config.tokenizer.vocabulary = tokenizer.vocabulary
     if last is not None or (resume and (out / "config.yml").is_file()):
@@ -119,7 +124,7 @@ def train(
 
 
 def step_for(config: Config, accelerator: Accelerator, sharded: bool) -> type[TrainingStep]:
-    """Return the kind of step that this device and these data allow."""
+    """Return the class of training step for the device and the corpus (``sharded``: made of shards)."""
     if accelerator.device.type == "xla":
         return xla.XlaStep
     return CapturedStep if captures(config, accelerator, sharded) else TrainingStep
@@ -133,11 +138,11 @@ def _checkpoint_to_resume(accelerator: Accelerator, out: Path, resume: bool) -> 
     return last
 
 
-def _initial_model(config: Config, init: str | Path | None) -> nn.Module:
+def _initial_model(config: Config, init: str | Path | None) -> Transducer:
     model = build_model(config)
     if init is not None:
         initialize_weights(model, Path(init))
-    if config.training.ctc_weight >= 1:  # processes would wait for gradients that never come
+    if config.training.ctc_weight >= 1:  # processes would wait for their gradients forever
         for unused in filter(None, (model.prediction, model.joint)):
             unused.requires_grad_(False)
     return model
@@ -149,7 +154,7 @@ def _total_steps(config: Config, sampler: Sampler) -> int:
 
 
 class _Run:
-    """The steps of one run, with what happens between them: reports, evaluations, checkpoints."""
+    """The steps of one run, with the reports, evaluations and checkpoints between them."""
 
     def __init__(
         self,
@@ -171,8 +176,8 @@ class _Run:
         self.losses: list[Tensor] = []
 
     def train(self, sampler: Sampler, labels: dict[str, list[int]] | None, show_progress: bool) -> None:
-        """Train from where the run stands to its last step. ``labels`` None: encode them batch by batch."""
-        kept = {} if labels is not None else {"max_bytes": 0}  # of shards, no sound either
+        """Train from the current progress to the last step; ``labels`` None encodes texts batch by batch."""
+        kept = {} if labels is not None else {"max_bytes": 0}  # shards: keep no audio either
         audio = AudioCache(self.config.features.sample_rate, workers=self.settings.workers, **kept)
         log = RunLog(
             self.out / "tensorboard",
@@ -214,16 +219,16 @@ class _Run:
             progress.epoch, progress.batch = progress.epoch + 1, 0
 
     def _due(self, *every: int) -> bool:
-        """Whether the steps so far are a multiple of one of ``every``, or the last has been done."""
+        """Return whether the step count is a multiple of one of ``every``, or the run is complete."""
         step = self.progress.step
         return any(step % each == 0 for each in every) or step == self.total_steps
 
     def _batches(
         self, sampler: Sampler, labels: dict[str, list[int]] | None, audio: AudioCache
     ) -> Iterator[tuple[Batch, torch.Generator]]:
-        """Yield the rest of an epoch, each batch with the generator of its random numbers.
+        """Yield the remaining batches of the epoch, each with the generator of its random numbers.
 
-        Where steps are looked at later, a batch is made while the one before it is trained on.
+        If outcomes are examined with a lag, a batch is prepared while the previous one is trained on.
         """
         epoch, first = self.progress.epoch, self.progress.batch
 
@@ -239,23 +244,26 @@ class _Run:
         return one_ahead(made()) if self.step.lag else made()
 
     def _train_on(self, batch: Batch, generator: torch.Generator) -> bool:
-        """Perform a step on ``batch``; return whether the weights were updated with it."""
+        """Train on ``batch``; return whether it completed a step."""
         outcome = self.step(batch, generator, self.progress.step)
         self.unexamined.append((self.progress.step, batch.ids, outcome))
         self._examine(leave=self.step.lag)
         return outcome.completed
 
     def _examine(self, leave: int = 0) -> None:
-        """Look at the outcomes of all steps but the last ``leave``: keep their losses, warn of batches that
-        were skipped, and end the run after several.
+        """Examine all outcomes except the last ``leave``.
+
+        Keep their losses, warn about skipped batches, and end the run after ``MAX_BAD_STEPS`` in a row.
         """
         while len(self.unexamined) > leave:
             number, ids, outcome = self.unexamined.popleft()
-            if outcome.problem is None:
-                self.bad_steps = 0
-                self.losses.append(outcome.loss)
-            else:
+            if outcome.problem is not None:
                 self._skip(number, outcome.problem, ids)
+                continue
+            loss = outcome.loss
+            assert loss is not None  # it is where there is no problem
+            self.bad_steps = 0
+            self.losses.append(loss)
 
     def _skip(self, step: int, problem: str, ids: list[str]) -> None:
         self.bad_steps += 1
@@ -269,7 +277,7 @@ class _Run:
         warnings.warn(f"step {step}: {problem}; step skipped (utterances {utterances})", stacklevel=2)
 
     def _report(self, losses: list[Tensor], rate: float, log: RunLog) -> None:
-        """Report the mean of ``losses`` over all processes; ``rate`` is one's, in utterances per second."""
+        """Report the mean of ``losses`` over all processes; ``rate`` is utterances per second per process."""
         point = {
             "step": self.progress.step,
             "loss": float(self.accelerator.reduce(torch.stack(losses).mean(), "mean")),
@@ -281,7 +289,7 @@ class _Run:
         log.point(point)
 
     def _evaluate(self, log: RunLog) -> None:
-        """Score the averaged weights on the dev split; keep them in ``out`` if they are the best."""
+        """Evaluate the averaged weights on the dev split, and save them in ``out`` if they are the best."""
         if not self.accelerator.is_main_process:
             return
         progress, network = self.progress, self.step.network_to_decode()

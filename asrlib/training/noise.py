@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 @contextlib.contextmanager
 def noisy_weights(network: nn.Module, deviation: Float[Tensor, "1"]) -> Iterator[None]:
-    """Add Gaussian noise to ``network``'s weights within the block, and take it back after it.
+    """Add Gaussian noise to the weights of ``network`` within the block, and restore them afterwards.
 
-    Forward and backward belong into the block, the update behind it. ``deviation`` is the noise's standard
-    deviation, a tensor on the weights' device: as a number it would be a constant of a compiled program.
+    Run forward and backward inside the block and the update after it. ``deviation`` is the standard
+    deviation of the noise. It is a tensor on the weights' device, because a Python number would become a
+    constant of a compiled program.
     """
     clean = [parameter.detach().clone() for parameter in network.parameters()]
     with torch.no_grad():

@@ -1,6 +1,6 @@
-"""What training in several processes needs: one accelerator each, and clear words when one is lost.
+"""Training in several processes: the accelerator of each, and a clear error when one of them is lost.
 
-Processes are started by torchrun or ``accelerate launch``; one process is the usual case. Lesson 09.
+torchrun or ``accelerate launch`` starts the processes. One process is the usual case. Lesson 09.
 """
 
 from __future__ import annotations
@@ -17,44 +17,52 @@ from torch import Tensor
 
 from asrlib.config.schema import TrainingConfig
 from asrlib.errors import InputError
+from asrlib.extras import extra
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
 def make_accelerator(settings: TrainingConfig) -> Accelerator:
-    """Return a new accelerator for ``settings``, whatever was trained in this process before."""
-    from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
-    from accelerate.state import AcceleratorState
+    """Return a new accelerator for ``settings``, independent of earlier training in this process."""
+    with extra("train"):
+        from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+        from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state()  # a notebook may train twice, with different precision
     return Accelerator(
         mixed_precision=settings.precision,
         gradient_accumulation_steps=settings.accumulate,
-        # one of several processes without a GPU: accelerate wants to be told
+        # accelerate must be told if several processes have no GPU
         cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available(),
         kwargs_handlers=[
-            InitProcessGroupKwargs(timeout=timedelta(hours=6)),  # for which one of them decodes the dev split
-            DistributedDataParallelKwargs(broadcast_buffers=False),  # batch norm's are all processes' already
+            # while one process decodes the dev split, the others wait
+            InitProcessGroupKwargs(timeout=timedelta(hours=6)),
+            # batch norm already shares its statistics
+            DistributedDataParallelKwargs(broadcast_buffers=False),
         ],
     )
 
 
 def check_same_checkpoint(accelerator: Accelerator, last: Path | None, out: Path) -> None:
     """Raise ``InputError`` if the processes do not all find the checkpoint ``last`` in ``out``."""
-    from accelerate.utils import gather_object
+    with extra("train"):
+        from accelerate.utils import gather_object
 
-    if accelerator.num_processes == 1 or accelerator.device.type == "xla":  # where it cannot be asked
+    if accelerator.num_processes == 1 or accelerator.device.type == "xla":  # XLA cannot gather objects
         return
     if len(set(gather_object([last and last.name]))) > 1:
         raise InputError(
-            f"{out}: not every process finds the same checkpoint there; put --out on a disk that all share"
+            f"{out}: not every process finds the same checkpoint; put --out on a disk that all of them share"
         )
 
 
 @contextlib.contextmanager
 def reporting_lost_processes(accelerator: Accelerator) -> Iterator[None]:
-    """Say in one line that another process has ended; end the processes together at the block's end."""
+    """Turn the loss of another process within the block into a one-line ``InputError``.
+
+    At the end of the block, all processes end together.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -63,7 +71,7 @@ def reporting_lost_processes(accelerator: Accelerator) -> Iterator[None]:
         if accelerator.num_processes == 1 or not lost:
             raise
         raise InputError(
-            f"process {accelerator.process_index} of {accelerator.num_processes} has lost the others, one has"
+            f"process {accelerator.process_index} of {accelerator.num_processes} has lost the others; one"
             f" ended or cannot be reached ({reason[:120]}): the last checkpoint is intact, continue with"
             " --resume"
         ) from None
@@ -72,7 +80,11 @@ def reporting_lost_processes(accelerator: Accelerator) -> Iterator[None]:
 
 
 def share_of_mean(accelerator: Accelerator, utterances: int) -> Tensor | float:
-    """Return what this process' mean over its utterances counts in the mean over all processes'."""
+    """Return the factor that turns means per process into the mean over all utterances.
+
+    A mean over the ``utterances`` of this process is multiplied by it; the average over processes is then
+    the mean over the utterances of all processes.
+    """
     if accelerator.num_processes == 1:
         return 1.0
     mine = torch.tensor([utterances], dtype=torch.float32, device=accelerator.device)

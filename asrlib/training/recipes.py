@@ -1,8 +1,8 @@
-"""The training runs behind the figures that the README reports, as functions one can run again.
+"""The training runs behind the figures in the README, as functions that can be run again.
 
-``real`` is a folder that holds folders of recordings with ``manifest.tsv``: ``fsdd``
-(isolated digits), ``speechocean-train`` (sentences and some digit strings),
-``librispeech-251`` and ``ljspeech-385`` (sentences). Lessons 09 and 11.
+``real`` is a folder that contains folders of recordings with a ``manifest.tsv``: ``fsdd`` (isolated
+digits), ``speechocean-train`` (sentences and some digit strings), ``librispeech-251`` and
+``ljspeech-385`` (sentences). Lessons 09 and 11.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 # the folders of recordings that ``train_sentences`` splits by speaker
 SENTENCES = ("librispeech-251", "ljspeech-385", "speechocean-train", "fsdd")
-# utterances strung from the isolated digits of the speaker tested
+# number of test utterances concatenated from isolated digits of the tested speaker
 TEST_STRINGS = 200
 # frequency warps at which the shipped model's CTC head transcribes
 WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
-# the two networks of the shipped model, as arguments of `train_digits`: the second trains on more noise
+# the two networks of the shipped model, as arguments of `train_digits`; the second sees more noise
 CLEAN = {"settings": ["training.max_steps=2500"]}
 NOISY = {
     "strings": 12000,
@@ -49,25 +49,27 @@ NOISY = {
         "augment.gate_probability=0.25",
     ],
 }
-# nats taken from blank's score at every frame: networks agree on it most, so that their mean deletes words
+# nats subtracted from the score of blank at every frame: the networks agree most on blank, so their mean
+# would delete words
 BLANK_PENALTY = 1.0
 
 
 def isolated_digits(real: Path) -> CutSet:
-    """Return FSDD: one digit per utterance."""
+    """Return the recordings of FSDD, one digit per utterance."""
     return load_corpus(_folder(real, "fsdd"))
 
 
 def digit_strings(real: Path) -> CutSet:
-    """Return the utterances of speechocean762 that are nothing but digits."""
+    """Return the utterances of speechocean762 that consist of digits only."""
     cuts = load_corpus(_folder(real, "speechocean-train"))
     return cuts.filter(lambda cut: set(_words(cut)) <= set(DIGITS)).to_eager()
 
 
 def folds(real: Path) -> dict[str, list[str]]:
-    """Return for each FSDD speaker the speakers of digit strings that are left out beside them.
+    """Return the folds of the cross-validation.
 
-    Every speaker of real digits is left out once.
+    Maps each FSDD speaker to the speakers of digit strings that are left out together with them. Every
+    speaker of real digits is left out once.
     """
     left_out = sorted(_speakers(isolated_digits(real)))
     others = sorted(_speakers(digit_strings(real)))
@@ -84,15 +86,15 @@ def train_digits(
     settings: Sequence[str] = (),
     show_progress: bool = True,
 ) -> dict[str, float]:
-    """Train ``contextnet-digits`` on real and synthetic digits; test it on the speakers left out.
+    """Train ``contextnet-digits`` on real and synthetic digits, and test it on the speakers left out.
 
-    The isolated digits are strung into ``strings`` utterances; a digit string that was spoken
-    as one comes ``repeats`` times per epoch.
+    Isolated digits are concatenated into ``strings`` utterances. Each recorded digit string is used
+    ``repeats`` times per epoch. ``settings`` are assignments for ``override``; ``init`` is as in ``train``.
 
-    ``leave_out`` is an FSDD speaker; their fold of ``folds`` is never trained on, and the
-    WERs of both heads on it are returned in per cent: ``strung`` (the FSDD speaker's
-    digits in sequence) and ``spoken`` (digit strings of the fold's other speakers), with
-    the ``seconds`` spent. None trains on everyone and tests nobody.
+    ``leave_out`` is an FSDD speaker whose fold is excluded from training. Returns the training time in
+    ``seconds`` and the WERs in per cent of ``score_heads`` on that fold: ``strung`` (concatenated digits of
+    the FSDD speaker) and ``spoken`` (digit strings of the other speakers of the fold). None trains on all
+    speakers and tests on none. Raises ``InputError`` for an unknown speaker or a missing folder.
     """
     spoken, isolated, pieces = digit_strings(real), isolated_digits(real), folds(real)
     hidden = _hidden(pieces, leave_out)
@@ -113,9 +115,10 @@ def train_digits(
 def train_shipped(
     real: Path, out: Path, leave_out: str | None = None, show_progress: bool = True
 ) -> dict[str, float]:
-    """Train the digit recognizer that ships: two networks of ``train_digits`` in one model directory.
+    """Train the shipped digit recognizer: two networks of ``train_digits`` in one model directory.
 
-    That is ``out/model``, with 16-bit weights. ``leave_out`` and the result are those of ``train_digits``.
+    The model is saved in ``out/model`` with 16-bit weights. ``leave_out`` and the result are as in
+    ``train_digits``.
     """
     out = Path(out)
     started = time.monotonic()
@@ -130,7 +133,7 @@ def train_shipped(
 
 
 def join(first: Path, second: Path) -> Recognizer:
-    """Return two trained networks as one recognizer, which averages their CTC heads at ``WARPS``."""
+    """Combine two model directories into one recognizer that averages their CTC heads at ``WARPS``."""
     recognizer = Recognizer.load(first)
     recognizer.members[second.name] = Recognizer.load(second)
     for listener in recognizer.ensemble:
@@ -141,7 +144,10 @@ def join(first: Path, second: Path) -> Recognizer:
 
 
 def left_out(real: Path, speaker: str) -> dict[str, CutSet]:
-    """Return the test sets of an FSDD speaker's fold: ``strung`` and ``spoken`` digits."""
+    """Return the test sets of an FSDD speaker's fold: ``strung`` and ``spoken`` digits.
+
+    Raises ``InputError`` for an unknown speaker.
+    """
     hidden, spoken = _hidden(folds(real), speaker), digit_strings(real)
     return {
         "strung": connected_digits(isolated_digits(real), [speaker], TEST_STRINGS, seed=1),
@@ -156,7 +162,10 @@ def _hidden(pieces: dict[str, list[str]], leave_out: str | None) -> set[str]:
 
 
 def score_heads(recognizer: Recognizer, corpora: dict[str, CutSet]) -> dict[str, float]:
-    """Return WER in per cent of the transducer, of the CTC head, and of the CTC head at ``WARPS``."""
+    """Return the WER in per cent on each corpus with the transducer, the CTC head, and CTC at ``WARPS``.
+
+    Keys are "corpus, way", such as "spoken, ctc warped".
+    """
     usual = recognizer.config.decoding
     ways = {
         "transducer": replace(usual, head="transducer", warps=None),
@@ -179,14 +188,16 @@ def train_sentences(
     settings: Sequence[str] = (),
     show_progress: bool = True,
 ) -> dict[str, float]:
-    """Train ``contextnet-sentences`` on the training splits of all recordings and of the synthetic sentences.
+    """Train ``contextnet-sentences`` on the training splits of all recordings and of synthetic sentences.
 
-    The best weights by WER on their dev splits are kept. A recording comes ``repeats`` times per
-    epoch, a synthetic sentence once.
+    The weights with the lowest WER on the dev splits are kept. A recording is used ``repeats`` times per
+    epoch, a synthetic sentence once. ``settings`` are assignments for ``override``; ``init`` is as in
+    ``train``.
 
-    Returns WER and CER in per cent of both heads on the test split of each corpus, whose
-    speakers were never trained on (``ljspeech-385`` has one speaker: there, only the
-    sentences are new), and writes them with their counts to ``out/tested.json``.
+    Returns WER and CER in per cent of both heads on the test split of each corpus, and writes them with
+    their counts to ``out/tested.json``. The speakers of the test splits are not in the training data,
+    except in ``ljspeech-385``, which has one speaker: there only the sentences are new. Raises
+    ``InputError`` for a missing folder.
     """
     split = {part: _sentences(real, part) for part in ("train", "dev", "test")}
     config = override(load_config("contextnet-sentences"), list(settings))
@@ -213,7 +224,7 @@ def _sentences(real: Path, split: str) -> dict[str, CutSet]:
 
 
 def _spelled_out(cut) -> bool:
-    """Whether the transcript has words and no figures: how "1455" was read, it does not say."""
+    """Return whether the transcript has words and no figures, as "1455" can be read in several ways."""
     return bool(_words(cut)) and not re.search("[0-9]", cut.supervisions[0].text)
 
 
@@ -225,7 +236,7 @@ def _together(corpora: Iterable[CutSet]) -> CutSet:
 def _folder(real: Path, name: str) -> Path:
     folder = Path(real, name)
     if not folder.is_dir():
-        raise InputError(f"{folder} is missing: this recipe needs it")
+        raise InputError(f"{folder} is missing; this recipe needs it")
     return folder
 
 

@@ -1,9 +1,10 @@
-"""What a run needs before its first step: labels, a tokenizer, initial weights, batches. Lesson 09."""
+"""Preparation of a run: tokenizer, labels, initial weights and batches. Lesson 09."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from asrlib.data.batches import encode_corpus
 from asrlib.data.samplers import BatchSampler, StaticBatchSampler
 from asrlib.data.shard_sampler import ShardBatchSampler
 from asrlib.errors import InputError
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer, read_tokenizer, train_tokenizer
+from asrlib.text.tokenizers import Tokenizer, load_tokenizer, read_tokenizer, train_phones, train_tokenizer
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -28,36 +29,41 @@ Sampler = BatchSampler | StaticBatchSampler | ShardBatchSampler
 
 
 def prepare_cpu() -> None:
-    """Make steps on a CPU faster: denormal numbers are zero, and memory stays with the process."""
-    torch.set_flush_denormal(True)  # without it a step slows down 2 to 3 times as weights decay
+    """Speed up training on a CPU: flush denormal numbers to zero, and keep freed memory in the process."""
+    torch.set_flush_denormal(True)  # otherwise steps become 2 to 3 times slower as weights decay
     with contextlib.suppress(OSError, AttributeError):  # not glibc, or not Linux
         libc = ctypes.CDLL("libc.so.6")
-        # from malloc.h: what is below 32 MB (no more is allowed) comes from the heap, which never shrinks
+        # malloc.h: allocations below 32 MB (the maximum) come from the heap, which never shrinks
         trim_threshold, mmap_threshold = -1, -3
         libc.mallopt(mmap_threshold, 32 << 20)
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def choose_tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> Tokenizer:
-    """Return the tokenizer of the model directory ``init`` if it is of the configured kind, else that of the
-    configured file, else one trained on the transcripts of ``cuts``.
+    """Return the tokenizer of a new run.
 
-    Raises ``InputError`` if its vocabulary is not the configured one.
+    It is that of the model directory ``init`` if that has the configured kind, else the one in the
+    configured file, else one trained on the transcripts of ``cuts``. Raises ``InputError`` if the
+    vocabulary of a tokenizer that is read is not of the configured size.
     """
     settings = config.tokenizer
     if init is not None and Path(init, "tokenizer.json").is_file():
         tokenizer = load_tokenizer(init)
         if tokenizer.kind == settings.kind:
-            if tokenizer.kind == "wordpieces":  # of words and characters there are as many as there are
+            if tokenizer.kind == "wordpieces":  # words and characters have no configured size
                 check_vocabulary(config, tokenizer.vocabulary, f"tokenizer of {init}")
             return tokenizer
     if settings.file is not None:
         tokenizer = read_tokenizer(settings.kind, settings.file, settings.normalize)
         check_vocabulary(config, tokenizer.vocabulary, settings.file)
         return tokenizer
+    texts = (cut.supervisions[0].text for cut in shar.without_audio(cuts))
+    if settings.lexicon is not None:
+        texts = itertools.chain(texts, config.decoding.words or ())
+        return train_phones(texts, settings.lexicon, settings.stress, settings.normalize)
     return train_tokenizer(
         settings.kind,
-        (cut.supervisions[0].text for cut in shar.without_audio(cuts)),
+        texts,
         settings.vocabulary,
         settings.model_type,
         settings.normalize,
@@ -67,9 +73,10 @@ def choose_tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> T
 
 
 def encode_transcripts(cuts: CutSet, tokenizer: Tokenizer) -> dict[str, list[int]] | None:
-    """Return the labels of every utterance, by id; None of shards, which have too many to keep.
+    """Return the labels of every utterance by its id, or None if ``cuts`` come from shards.
 
-    Those are encoded again, batch by batch. Raises ``InputError`` for a transcript that cannot be encoded.
+    Shards have too many transcripts to keep; they are encoded again batch by batch. Raises ``InputError``
+    for a transcript that cannot be encoded, in shards too.
     """
     if shar.shards_of(cuts) is None:
         return encode_corpus(cuts, tokenizer)
@@ -79,13 +86,13 @@ def encode_transcripts(cuts: CutSet, tokenizer: Tokenizer) -> dict[str, list[int
 
 
 def initialize_weights(model: nn.Module, folder: Path) -> None:
-    """Copy the weights of the model directory ``folder`` wherever name and shape agree.
+    """Copy the weights of the model directory ``folder`` into ``model`` wherever name and shape agree.
 
-    Raises ``InputError`` if they cannot be read, or if none of the encoder's fit.
+    Raises ``InputError`` if they cannot be read, or if no encoder weight fits.
     """
     path = folder / "model.safetensors"
     if not path.is_file():
-        raise InputError(f"{path} is missing: there are no weights to start from")
+        raise InputError(f"{path} is missing; initial weights need a trained model directory")
     try:
         weights = safetensors.torch.load_file(path)
     except SafetensorError as error:
@@ -108,7 +115,10 @@ def make_sampler(
     accelerator: Accelerator,
     few_shapes: bool,
 ) -> Sampler:
-    """Return the batches of this process: from shards, or from a corpus, if need be of few fixed shapes."""
+    """Return the sampler of this process' batches.
+
+    ``labels`` None selects a sampler for shards. ``few_shapes`` selects batches of a few fixed shapes.
+    """
     settings = config.training
     sharing = (
         settings.batch_seconds,

@@ -1,7 +1,8 @@
-"""One step of training: batch, features, loss, backward, clipping, guard, optimizer, average. Lesson 09.
+"""One training step: features, loss, backward pass, clipping, check, optimizer, average. Lesson 09.
 
-A step is an object that performs one batch after another, so that a device can have its own way:
-``TrainingStep`` serves CPUs and GPUs, ``training.xla.XlaStep`` TPUs.
+A step is an object that is called with one batch after another, so that devices can differ.
+``TrainingStep`` is for CPUs and GPUs, ``training.capture.CapturedStep`` for CUDA graphs, and
+``training.xla.XlaStep`` for TPUs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from asrlib.config.schema import Config, TrainingConfig
 from asrlib.data.batches import Batch
 from asrlib.losses.arguments import values_unchecked
+from asrlib.models.transducer import Transducer
 from asrlib.signal.augment_policy import augmented_features
 from asrlib.signal.features import FrontEnd
 from asrlib.training.average import WeightAverage
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """What one batch did. ``loss`` is detached, or None if ``problem`` says why the batch was skipped;
-    ``completed``: whether the weights were updated with it (not while gradients accumulate).
+    """The outcome of one batch.
+
+    ``loss`` is a detached scalar in nats per utterance, or None if the batch was skipped; ``problem`` then
+    gives the reason. ``completed`` is false while gradients accumulate, and true when the batch ends a step.
     """
 
     loss: Float[Tensor, ""] | None
@@ -39,16 +43,16 @@ class Outcome(NamedTuple):
 
 
 class TrainingStep:
-    """Performs training steps on a CPU or a GPU, of one process or of several.
+    """Training steps on a CPU or a GPU, in one process or several.
 
-    ``model`` and ``optimizer`` are those that ``accelerator.prepare`` returned; ``average`` follows the
-    weights. ``total_steps`` is the length of the learning rate's schedule. Subclasses for other devices
+    ``model`` and ``optimizer`` are those that ``accelerator.prepare`` returned. ``average`` is updated with
+    the weights. ``total_steps`` is the length of the learning-rate schedule. Subclasses for other devices
     override the methods below ``__call__``.
     """
 
-    # whether batches must come in few shapes
+    # whether batches must have one of a few shapes
     few_shapes = False
-    # outcomes that need not be looked at yet, so that the device computes while the host prepares a batch
+    # number of outcomes left unexamined, so that the device computes while the host prepares a batch
     lag = 0
 
     def __init__(
@@ -68,10 +72,10 @@ class TrainingStep:
         self.front_end = FrontEnd(**vars(config.features)).to(self.eager_device)
 
     def __call__(self, batch: Batch, generator: torch.Generator, number: int) -> Outcome:
-        """Train on one batch as a part of step ``number``, from 0.
+        """Train on one batch as part of step ``number``, which counts from 0.
 
-        ``generator`` draws the augmentation; dropout and weight noise are seeded with its seed. A batch whose
-        loss or gradient is not finite changes nothing.
+        ``generator`` draws the augmentation, and its seed also seeds dropout and weight noise. A batch whose
+        loss or gradient is not finite leaves the model unchanged and discards the accumulated gradient.
         """
         self.seed(generator.initial_seed())
         features, lengths = self.features(batch, generator)
@@ -95,7 +99,7 @@ class TrainingStep:
 
     @property
     def eager_device(self) -> torch.device:
-        """Where features are computed and speech is decoded, which have no fixed shapes."""
+        """Return the device for feature extraction and decoding, whose shapes vary."""
         return self.accelerator.device
 
     def seed(self, seed: int) -> None:
@@ -106,19 +110,20 @@ class TrainingStep:
     def features(
         self, batch: Batch, generator: torch.Generator
     ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
-        """Return augmented features and their lengths in frames, on the model's device."""
+        """Return the augmented features of ``batch`` and their lengths in frames, on the model's device."""
         waveforms, lengths = batch.waveforms.to(self.eager_device), batch.lengths.to(self.eager_device)
         found = augmented_features(waveforms, lengths, self.front_end, self.config.augment, generator)
         features, counts = (x.to(self.accelerator.device) for x in found)
         return features, counts
 
     def set_learning_rate(self, number: int) -> None:
+        """Set the learning rate of step ``number``."""
         rate = learning_rate(self.settings, number, self.total_steps, self.width)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
     def weight_noise(self, number: int) -> contextlib.AbstractContextManager[None]:
-        """Return the block within which the prediction network's weights are noisy."""
+        """Return a context manager within which the prediction network's weights are noisy."""
         started = number >= self.settings.weight_noise_start
         amount = self.settings.weight_noise if started else 0.0
         if self.network.prediction is None or not self.adds_noise(amount):
@@ -126,64 +131,68 @@ class TrainingStep:
         return noisy_weights(self.network.prediction, torch.tensor([amount]).to(self.accelerator.device))
 
     def adds_noise(self, amount: float) -> bool:
+        """Return whether noise of standard deviation ``amount`` is added at all."""
         return amount != 0
 
     def loss(self, features: Tensor, lengths: Tensor, batch: Batch) -> Float[Tensor, ""]:
-        """Return the loss in nats per utterance, weighted by this process' share of the utterances."""
+        """Return the loss in nats per utterance, weighted by this process' share of the utterances.
+
+        ``features`` has shape (batch, frames, mels); ``lengths`` are in frames.
+        """
         device = self.accelerator.device
-        with values_unchecked():  # whether they are finite is asked below
+        with values_unchecked():  # finite values are checked afterwards
             loss = self.model(features, lengths, batch.targets.to(device), batch.target_lengths.to(device))
         return loss * share_of_mean(self.accelerator, len(batch.ids))
 
     def problem_before_backward(self, loss: Tensor) -> str | None:
-        """Say what is wrong if any process' loss is not finite."""
+        """Return the problem if the loss of any process is not finite, else None."""
         finite = self.accelerator.gather(torch.isfinite(loss.detach()).reshape(1)).all()
         return None if finite else f"the loss is {float(loss.detach())}"
 
     def clip(self) -> Tensor | None:
-        """Clip the gradient to ``clip_norm``; returns its norm before, or None while it accumulates."""
+        """Clip the gradient to ``clip_norm`` and return its norm before; None while gradients accumulate."""
         if not self.accelerator.sync_gradients:
             return None
         return self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
 
     def end_program(self, *results: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Return ``results`` once they can be looked at without harm, here at once."""
+        """End the device's current program and return ``results`` ready to be read; here, unchanged."""
         return results
 
     def problem_after_backward(self, loss: Tensor, norm: Tensor | None) -> str | None:
-        """Say what is wrong if the gradient's norm is not finite."""
-        # in fp16 the scaler skips such a step by itself, and lowers its scale
+        """Return the problem if the norm of the gradient is not finite, else None."""
+        # in fp16 the scaler itself skips such a step and lowers its scale
         if norm is None or self.accelerator.scaler is not None or torch.isfinite(norm):
             return None
         return f"the gradient's norm is {float(norm)}"
 
     def update(self, number: int) -> None:
-        """Move the weights and their average, unless gradients still accumulate."""
+        """Update the weights and their average, unless gradients still accumulate."""
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None and self.accelerator.sync_gradients:
             self.average.update(self.network, number)
 
     def discard(self, statistics: list[Tensor]) -> None:
-        """Drop the gradient, and give batch norm back the running statistics from before the batch."""
+        """Discard the gradient, and restore the running ``statistics`` from before the batch."""
         for buffer, value in zip(self.model.buffers(), statistics, strict=True):
             buffer.copy_(value)
         self.optimizer.zero_grad()
 
-    def network_to_decode(self) -> nn.Module:
-        """Return the network, on ``eager_device``, for a moment's use."""
+    def network_to_decode(self) -> Transducer:
+        """Return the network on ``eager_device``, for use until the next step."""
         return self.network
 
 
 def batch_seed(seed: int, epoch: int, batch: int, process: int) -> int:
-    """Return the seed, of 63 bits, of all that ``process`` draws for a batch of a run with ``seed``."""
-    # of a negative seed, the two's complement: numpy takes none
+    """Return the 63-bit seed of the random numbers that ``process`` draws for one batch of a run."""
+    # the two's complement of a negative seed, which numpy does not accept
     sequence = np.random.SeedSequence(seed % 2**64, spawn_key=(epoch, batch, process))
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 def adam(model: nn.Module, settings: TrainingConfig) -> torch.optim.Adam:
-    """Return the optimizer that ``settings`` describe; each step sets its learning rate."""
+    """Return the Adam optimizer of ``settings``; each step sets its learning rate."""
     on_xla = next(model.parameters()).device.type == "xla"
     return torch.optim.Adam(
         model.parameters(),
@@ -192,5 +201,5 @@ def adam(model: nn.Module, settings: TrainingConfig) -> torch.optim.Adam:
         eps=settings.eps,
         weight_decay=settings.l2,
         fused=not on_xla,
-        capturable=on_xla,  # the step count is a number on the device, and not part of the program
+        capturable=on_xla,  # the step count stays on the device and is not compiled in
     )

@@ -88,5 +88,5 @@ def test_only_the_papers_network_has_a_plain_twin():
 
 
 def test_a_model_with_a_ctc_head_is_refused():
-    with pytest.raises(InputError, match="contextnet-digits: bench train is for a transducer without CTC"):
+    with pytest.raises(InputError, match="contextnet-digits: bench train needs a transducer without CTC"):
         train.bench_train("contextnet-digits", repeats=1, device="cpu", quick=True)

@@ -18,6 +18,6 @@ def test_every_contender_performs_every_turn():
 
 
 def test_a_process_that_ends_is_one_clear_error(capfd):
-    with pytest.raises(InputError, match="a process of the benchmark has ended"):
+    with pytest.raises(InputError, match="a process of the benchmark has ended early"):
         take_turns([1], partial(partial, operator.truediv), 1, "cpu")
     assert "ZeroDivisionError" in capfd.readouterr().err

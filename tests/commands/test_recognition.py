@@ -1,6 +1,7 @@
 """``asrlib test`` and ``asrlib transcribe``, and the one line about whatever is wrong."""
 
 import os
+import shutil
 
 import pytest
 import soundfile
@@ -60,9 +61,42 @@ def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):
     assert "WER 0.00 %" not in printed
     soundfile.write(tmp_path / "a.wav", tiny.tones("mid low"), tiny.RATE)
     assert asrlib("transcribe", model, tmp_path / "a.wav", "--beam", "3", "--lm", arpa)[1] == "mid low\n"
-    fails(*usual, "--lm", arpa, naming=["--lm is for beam search", "--beam 5"])
+    fails(*usual, "--lm", arpa, naming=["--lm needs beam search", "--beam 5"])
     fails(*usual, "--beam", "4", "--lm", tmp_path / "no.arpa", naming=["no.arpa"])
     fails("lm", model, "--corpus", corpus, "--output", tmp_path / "no" / "lm.arpa", naming=["No such file"])
+
+
+def test_transcribe_window_by_window(asrlib, fails, model, tmp_path):
+    path, text = tmp_path / "long.wav", "low high mid low high low mid high"
+    soundfile.write(path, tiny.tones(text), tiny.RATE)
+    ctc = tmp_path / "ctc"
+    shutil.copytree(model, ctc)
+    edit(ctc / "config.yml", "head: null", "head: ctc")
+    for folder, options in (
+        (model, ["--window", "1.5"]),
+        (model, ["--window", "2", "--overlap", "0.5", "--join", "middle"]),
+        (ctc, ["--window", "1.5", "--overlap", "0.875"]),
+        (ctc, ["--window", "20", "--beam", "3"]),
+    ):
+        assert asrlib("transcribe", folder, path, *options) == (0, f"{text}\n", "")
+    lines = asrlib("transcribe", model, path, "--window", "1.5", "--words")[1].splitlines()
+    assert lines[0] == text and [line.split(" s  ")[1] for line in lines[1:]] == text.split()
+    seconds = [float(line.split()[0]) for line in lines[1:]]
+    assert seconds == sorted(seconds)
+    usual = ["transcribe", model, path]
+    fails(*usual, "--overlap", "0.5", naming=["--overlap is for recordings heard window by", "--window 20"])
+    fails(*usual, "--window", "2", "--stream", naming=["--window is for recordings", "drop it or --stream"])
+    fails(*usual, "--window", "-1", naming=["window is -1.0 s; it must be positive"])
+    fails(*usual, "--window", "2", "--overlap", "1", naming=["overlap is 1.0"])
+    fails(
+        *usual, "--window", "2", "--join", "sum", naming=["join is 'sum'; use one of average, middle, whole"]
+    )
+    fails(*usual, "--window", "2", "--join", "average", naming=["a transducer has no probabilities"])
+    fails(*usual, "--window", "2", "--join", "whole", naming=["ContextNetEncoder has no attention"])
+    fails(*usual, "--window", "2", "--join", "whole", "--overlap", "0.5", naming=["--overlap is set by"])
+    fails("transcribe", model, tmp_path / "no.wav", "--window", "2", naming=["no.wav: there is no such"])
+    spoiled(tmp_path / "cut.flac", "truncated")
+    fails("transcribe", model, tmp_path / "cut.flac", "--window", "2", naming=["cut.flac", "copy it again"])
 
 
 def test_transcribe_a_stream(asrlib, fails, model, tmp_path):
@@ -88,6 +122,14 @@ def test_transcribe_a_stream(asrlib, fails, model, tmp_path):
         "2",
         naming=["beam_width"],
     )
+
+
+def test_transcribe_with_a_model_of_the_kit_by_its_name(asrlib, fails, model, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", tiny.tones("mid low"), tiny.RATE)
+    monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
+    model.rename(tmp_path / "tones-model")
+    assert asrlib("transcribe", "tones-model", tmp_path / "a.wav") == (0, "mid low\n", "")
+    fails("transcribe", "no-model", tmp_path / "a.wav", naming=["no model", "digits-model", "tones-model"])
 
 
 def test_transcribe_without_a_model_uses_the_one_that_ships(asrlib, model, tmp_path, monkeypatch):

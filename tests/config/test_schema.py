@@ -18,7 +18,8 @@ def test_every_shipped_configuration_loads_and_builds(name):
     assert config.name == name
     with torch.device("meta"):
         model = build_model(config)
-    assert model.encoder.blocks[0].layers[0].conv.depthwise.shape[0] == config.features.mels
+    if config.encoder.kind == "contextnet":
+        assert model.encoder.blocks[0].layers[0].conv.depthwise.shape[0] == config.features.mels
     assert (model.ctc_head is not None) == (config.training.ctc_weight > 0)
     if config.joint is None:
         assert model.joint is None and model.prediction is None
@@ -107,7 +108,7 @@ def test_loading_is_quick_and_draws_no_random_numbers():
         ("decoding: {max_symbols: 0}", "key decoding.max_symbols is 0; it must be positive"),
         ("decoding: {head: attention}", "key decoding.head is 'attention'; use one of ctc, transducer"),
         ("decoding: {head: ctc}", "key decoding.head is 'ctc', but the model is trained without it"),
-        ("decoding: {beam_width: -1}", "key decoding.beam_width is -1; 0 is greedy search"),
+        ("decoding: {beam_width: -1}", "key decoding.beam_width is -1; use 0 for greedy search"),
         ("decoding: {lm_weight: -0.1}", "key decoding.lm_weight is -0.1; it must not be negative"),
         ("decoding: {warps: [1]}", "key decoding.warps needs decoding.head: ctc"),
         (

@@ -49,9 +49,9 @@ def test_a_vocabulary_file_is_read_where_there_is_one(tmp_path):
     "values, reason",
     [
         ({"vocabulary": "/nowhere/a.tokens"}, "there is no file /nowhere/a.tokens: the tokenizer is trained"),
-        ({"vocabulary": __file__, "vocab_size": 9}, "read from sentencepiece models, .model, only"),
-        ({"normalization_form": "NFD"}, "text is always brought into the form NFKC"),
-        ({"colour": "blue"}, "it is not known here"),
+        ({"vocabulary": __file__, "vocab_size": 9}, "read only from a sentencepiece model (.model)"),
+        ({"normalization_form": "NFD"}, "text is always normalized to NFKC"),
+        ({"colour": "blue"}, "the key is unknown"),
         ({"lm_config": {"model_path": "x", "alpha": 2}}, "a language model is given when decoding"),
     ],
 )
@@ -113,10 +113,10 @@ def test_one_of_their_files_trains_and_transcribes(tiny_corpus, tmp_path):
         ("decoder_config.type", "morse", "key decoder_config.type is 'morse'; use one of wordpiece, sent"),
         ("decoder_config.vocab_size", -1, "key decoder_config.vocab_size is -1; it must be positive"),
         ("decoder_config.reserved_tokens", 3, "key decoder_config.reserved_tokens is 3; expected list"),
-        ("decoder_config.beam_width", -2, "key decoder_config.beam_width is -2; 0 is greedy search"),
+        ("decoder_config.beam_width", -2, "key decoder_config.beam_width is -2; use 0 for greedy search"),
         ("model_config.encoder_alpha", -0.5, "key model_config.encoder_alpha is -0.5; it must be positive"),
         ("model_config.encoder_blocks", 5, "key model_config.encoder_blocks is '5'; expected a list"),
-        ("model_config.encoder_blocks", [], "key model_config.encoder_blocks is missing: only ContextNet"),
+        ("model_config.encoder_blocks", [], "key model_config.encoder_blocks is missing; only ContextNet"),
         ("model_config.encoder_blocks", [{}], r"key model_config.encoder_blocks\[0\].filters is missing"),
         ("model_config.prediction_rnn_type", "rnn", "key model_config.prediction_rnn_type is 'rnn'; use one"),
         ("model_config.prediction_rnn_units", -1, "key model_config.prediction_rnn_units is -1; it must be"),
@@ -186,9 +186,7 @@ def test_a_wrong_value_of_all_blocks_is_named_too():
 
 def test_their_template_may_not_reach_for_attributes():
     text = FILES["2023"].read_text().replace("{{datadir}}", "{{ datadir.__class__ }}")
-    with pytest.raises(
-        InputError, match="^f.j2, line [0-9]+: the template reaches for the attribute '__class__'"
-    ):
+    with pytest.raises(InputError, match="^f.j2, line [0-9]+: the template uses the attribute '__class__'"):
         parse_config(text, "f.j2")
 
 

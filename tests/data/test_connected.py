@@ -86,12 +86,14 @@ def test_connected_digits_are_a_function_of_the_seed(isolated):
 
 def test_connected_digits_with_bad_input(isolated, tmp_path):
     fails("unknown speaker 'dan'; the corpus has ann, bob, cid", connected_digits, isolated, ["dan"], 3)
-    fails("speaker 'cid' has no recording of one digit word", connected_digits, isolated, ["ann", "cid"], 3)
-    fails("n=0; at least one utterance", connected_digits, isolated, None, 0)
+    fails(
+        "speaker 'cid' has no recording of a single digit word", connected_digits, isolated, ["ann", "cid"], 3
+    )
+    fails("n is 0; it must be at least 1", connected_digits, isolated, None, 0)
     no_digits = isolated.filter(lambda cut: "hello" in cut.id)
-    fails("no cut of the corpus is one digit word", connected_digits, no_digits, None, 3)
+    fails("no cut of the corpus is a single digit word", connected_digits, no_digits, None, 3)
     mixed = isolated + load_folder(make_folder(tmp_path / "mixed", ["a.wav\tann\tone"]))
-    fails(r"several sampling rates, \[8000, 16000\] Hz", connected_digits, mixed, None, 3)
+    fails(r"several sample rates, \[8000, 16000\] Hz", connected_digits, mixed, None, 3)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real recordings is absent")

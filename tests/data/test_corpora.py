@@ -14,7 +14,15 @@ from published import fsdd, publish
 from asrlib import load_corpus
 from asrlib.data import corpora
 from asrlib.data.audio import cut_audio
-from asrlib.data.corpora import CORPORA, clips, corpus_splits, find_corpus, load_corpora, summary
+from asrlib.data.corpora import (
+    CORPORA,
+    clips,
+    corpus_splits,
+    find_corpus,
+    load_corpora,
+    register_corpus,
+    summary,
+)
 from asrlib.data.shar import write_shar
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "real"
@@ -103,12 +111,23 @@ def test_a_new_corpus_is_one_entry(tiny_corpus, monkeypatch):
         def load(self, split=None, out=None):
             return load_corpus(self.folder(out), split)
 
-    monkeypatch.setitem(corpora.CORPORA, "tones", Tones())
+    monkeypatch.setattr(corpora, "CORPORA", dict(CORPORA))
+    register_corpus(Tones())
     assert len(load_corpus("tones", "dev")) == 6 and len(load_corpus("Tones", download=True)) == 78
     assert len(load_corpora(["tones"], "test")) == 12
     lines = summary(find_corpus("tones")).splitlines()
     assert lines[0] == f"tones in {tiny_corpus}" and lines[2].startswith("  dev: 6 utterances, 0.0")
     assert lines[-1] == "  license: none needed"
+
+
+def test_what_cannot_be_registered_is_refused(monkeypatch, unchecked_shapes):
+    monkeypatch.setattr(corpora, "CORPORA", dict(CORPORA))
+    fails("str is not a corpus: it lacks name, license, splits, folder", register_corpus, "tones")
+    for name in ("Libri_Speech", ""):
+        other = replace(CORPORA["digits"], name=name)
+        fails(f"cannot be called '{name}'; use another name than digits, comm", register_corpus, other)
+    assert register_corpus(CORPORA["digits"]) is CORPORA["digits"]  # once more does no harm
+    assert list(corpora.CORPORA) == list(CORPORA)
 
 
 def test_unknown_names(tmp_path):
@@ -161,7 +180,7 @@ def test_a_split_that_not_every_corpus_has(two):
 def test_shards_are_loaded_alone(tiny_corpus, two, tmp_path):
     shards = str(tmp_path / "shards")
     write_shar(load_corpus(tiny_corpus), shards)
-    fails("shards holds Shar shards: it can only be given alone", load_corpora, [shards, *two], "train")
+    fails("shards holds Shar shards: give it without other corpora", load_corpora, [shards, *two], "train")
     assert len(list(load_corpora([shards], "dev", optional=True))) == 6
     assert load_corpora([shards], "exam", optional=True) is None
     assert corpus_splits(shards) == ["train", "dev", "test"]

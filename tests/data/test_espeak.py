@@ -53,6 +53,34 @@ def test_a_final_n_belongs_to_its_word():
     assert end == start == n[2] and n[2] - n[1] > 0.03
 
 
+@pytest.mark.parametrize(
+    ("text", "voice", "last"),
+    [("the old whale", "en-us", "eɪ l"), ("call", "en-us", "ɔː l"), ("a whale and a wheel", "en-us", "iː l")],
+)
+def test_a_final_l_is_kept(text, voice, last):
+    """espeak-ng reports the l of "whale" where it is over: it would have no time of its own."""
+    speech = synthesize(text, voice)
+    vowel, final = speech.phones[-2:]
+    assert [vowel[0], final[0]] == last.split()
+    assert final[1] == vowel[2] and 0.02 < final[2] - final[1] <= 0.0601 and vowel[2] - vowel[1] > 0.05
+
+
+def test_every_sound_that_espeak_reports_is_in_the_phones(monkeypatch):
+    """In every accent, sentences with l and r at the ends of words, digits among them."""
+    from asrlib.data import espeak
+    from asrlib.data.voices import ACCENTS
+
+    reported = []
+    speak = espeak.speak
+    monkeypatch.setattr(espeak, "speak", lambda *a: reported.append(speak(*a)) or reported[-1])
+    for accent in ACCENTS:
+        for text in ("four small whales were near", "a girl fell, for the wheel is full", "zero four"):
+            speech = synthesize(text, accent, rate=200)
+            _, events = reported.pop()
+            assert [phone for phone, *_ in speech.phones] == [e[3] for e in events if e[0] != 1 and e[3]]
+            assert all(end > start for _, start, end in speech.phones)
+
+
 def test_words_that_espeak_would_fuse_have_times_of_their_own():
     speech = synthesize("the light of the car is on the floor", "en-gb")
     assert [word for word, *_ in speech.words] == "the light of the car is on the floor".split()
@@ -114,7 +142,7 @@ def test_bad_input():
         (("one", "xx"), "unknown accent 'xx'.*known: en-us"),
         (("one", "en-us+nobody"), "unknown timbre 'nobody'"),
         (("one", "en-us+../f3"), "unknown timbre"),
-        (("eleven", "de"), "ten digit words only, not 'eleven'"),
+        (("eleven", "de"), "only the ten digit words, not 'eleven'"),
         (("one", "en-us", 20), "rate=20 is outside its range"),
         (("one", "en-us", 160, 120), "pitch=120 is outside"),
         (("one", "en-us", 160, 50, -1), "pitch_range=-1 is outside"),

@@ -10,7 +10,14 @@ import pytest
 @pytest.mark.parametrize(
     "sabotage, message",
     [
-        ("sys.modules['espeakng_loader'] = None", "pip install espeakng-loader"),
+        (
+            "sys.modules['espeakng_loader'] = None",
+            r'needs espeakng-loader, which is not installed: pip install "asrlib\[synth\]"',
+        ),
+        (
+            "def fail(): raise OSError('lost')\nespeakng_loader.get_data_path = fail",
+            r"cannot be found \(lost\)",
+        ),
         ("espeakng_loader.get_library_path = lambda: '/nowhere.so'", "/nowhere.so: .*cannot be loaded"),
         ("espeakng_loader.get_data_path = lambda: '/nowhere'", "/nowhere: this folder does not hold"),
     ],

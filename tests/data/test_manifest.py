@@ -66,7 +66,7 @@ def test_split_by_utterance_below_three_speakers(speakers):
         ("path\tspeaker\na.wav\tx\n", "line 1 has no column 'text'"),
         ("file\ttext\na.wav\tone\n", "line 1 has no column 'path'"),
         ("path,text\na.wav,one\n", "line 1 has no column 'path'.*tab-separated"),
-        ("path\ttext\n", "there is no utterance in it"),
+        ("path\ttext\n", "it has no utterances"),
         ("path\ttext\na.wav\tone\nb.wav\n", "line 3 has 1 fields, the header has 2"),
         ("path\ttext\na.wav\tone\ttwo\n", "line 2 has 3 fields"),
         ("path\ttext\na.wav\t \n", "line 2: the transcript is empty"),
@@ -75,7 +75,7 @@ def test_split_by_utterance_below_three_speakers(speakers):
         ("path\ttext\na.wav\tone\na.wav\ttwo\n", "line 3: a.wav is already in line 2"),
         ("path\ttext\na.wav\tone\n\nc.wav\ttwo\n", "line 4: .*c.wav: there is no such audio file"),
         ("path\ttext\nempty.wav\tone\n", "line 2: .*empty.wav: the file is empty"),
-        ("path\ttext\nmanifest.tsv\tone\n", "line 2: .*no audio that can be read"),
+        ("path\ttext\nmanifest.tsv\tone\n", "line 2: .*cannot be read as audio"),
         ("path\ttext\ncut.wav\tone\n", "line 2: .*cut.wav: truncated"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_saved_corpus_comes_back(tmp_path):
     assert words == [("low", 0.1, 0.25), ("high", 0.3, 0.5)]  # no word ends after its audio
     np.testing.assert_allclose(cut_audio(cut), samples, atol=1 / 32767)
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
-    fails("corpus: exists already", save_corpus, tmp_path / "corpus", rows, 8000)
+    fails("corpus: already exists", save_corpus, tmp_path / "corpus", rows, 8000)
 
 
 def test_splits_are_listed_in_the_usual_order(tmp_path):

@@ -81,7 +81,7 @@ def test_a_last_shard_of_one_utterance_is_shared_with_those_before(tiny_corpus, 
 
 
 def test_more_processes_than_utterances_are_refused(tiny_shards):
-    with pytest.raises(InputError, match="80 processes cannot share 60 utterances, all that .*cuts.00"):
+    with pytest.raises(InputError, match="80 processes cannot share the 60 utterances of .*cuts.00"):
         epoch(tiny_shards, 4.0, 0, 0, 80)
 
 

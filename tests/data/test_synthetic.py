@@ -77,7 +77,7 @@ def test_rendering_with_a_full_disk_or_in_a_wrong_place(cache, monkeypatch):
         raise OSError(28, "No space left on device")
 
     cache.mkdir()
-    fails("cache: exists already", TINY["digits"].prepare, cache)
+    fails("cache: already exists", TINY["digits"].prepare, cache)
     with monkeypatch.context() as patch:
         patch.setattr(soundfile, "write", full)
         fails("cannot be written .*No space left.*ASRLIB_CACHE", TINY["digits"].load)
@@ -128,4 +128,4 @@ def test_killed_while_rendering_then_two_processes_at_once(cache):
 def test_renderings_in_the_cache_of_users_stay_valid(cache):
     """The names of the cache's folders: who changes one makes every user render the corpus again."""
     names = [corpus.folder().relative_to(cache).name for corpus in SYNTHETIC]
-    assert names == ["digits-e6c7161e", "commands-9b3477dc", "sentences-f3277508"]
+    assert names == ["digits-7f7cff50", "commands-1d22f803", "sentences-e953ab97"]

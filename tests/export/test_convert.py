@@ -32,10 +32,10 @@ def test_an_unknown_format(recognizer, tmp_path):
 @pytest.mark.parametrize("format, extra", [("onnx", "export"), ("tflite", "tflite")])
 def test_a_package_that_is_not_installed(recognizer, tmp_path, monkeypatch, format, extra):
     def missing(name):
-        raise ImportError(name)
+        raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr("asrlib.export.formats.importlib.import_module", missing)
-    with pytest.raises(InputError, match=rf'is not installed: pip install "asrlib\[{extra}\]"'):
+    with pytest.raises(InputError, match=rf'which is not installed: pip install "asrlib\[{extra}\]"'):
         export(recognizer, tmp_path / f"m.{format}", format)
     assert not list(tmp_path.iterdir())
 

@@ -8,13 +8,15 @@ from exports import speech
 
 from asrlib.config.parse import parse_config
 from asrlib.export.graph import SignalToFrames, TracedFrontEnd
-from asrlib.signal.features import FrontEnd
+from asrlib.signal.features import NORMALIZATIONS, FrontEnd
 
 
-@pytest.mark.parametrize("normalize", ["none", "utterance", "bin", "running"])
+@pytest.mark.parametrize("normalize", NORMALIZATIONS)
 @pytest.mark.parametrize("peak, preemphasis", [(False, 0.97), (True, 0.0), (True, 0.97)])
-def test_the_front_end_of_the_graph_is_the_front_end(normalize, peak, preemphasis):
-    usual = FrontEnd(8000, mels=20, normalize=normalize, normalize_signal=peak, preemphasis=preemphasis)
+@pytest.mark.parametrize("others", [{}, {"logarithm": False, "centered": True}])
+def test_the_front_end_of_the_graph_is_the_front_end(normalize, peak, preemphasis, others):
+    options = dict(normalize=normalize, normalize_signal=peak, preemphasis=preemphasis, **others)
+    usual = FrontEnd(8000, mels=20, **options)
     warps = [0.9, 1.0, 1.2]
     traced, signal = TracedFrontEnd(usual, warps), speech(0.7)
     expected, counts = usual(

@@ -45,7 +45,7 @@ def test_longer_than_the_file_takes(exported):
     if path.suffix == ".onnx":
         assert_same(Runner.load(path).transcribe(signal, tiny.RATE), eager.transcribe(signal, tiny.RATE))
     else:
-        with pytest.raises(InputError, match=r"lasts .* s, and the file takes at most 3 s"):
+        with pytest.raises(InputError, match=r"lasts .* s, but the file accepts at most 3 s"):
             Runner.load(path).transcribe(signal, tiny.RATE)
 
 

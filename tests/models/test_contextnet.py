@@ -297,3 +297,16 @@ def test_checkpointed_blocks_keep_a_fraction_of_the_activations():
     whole = held(encoder)
     encoder.checkpoint_blocks = True
     assert held(encoder) < whole / 5
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("padding, se", CONTEXTS)
+def test_no_frame_depends_on_features_further_away_than_its_reach(variant, padding, se):
+    encoder = small_encoder(variant, padding=padding, se=se).eval()
+    if se in ("global", "causal"):
+        assert encoder.reach is None
+        return
+    x = torch.randn(1, 500, 10, requires_grad=True)
+    encoder(x)[0][0, 60].sum().backward()
+    seen = x.grad.abs().sum((0, 2)).nonzero().flatten() - 60 * encoder.reduction
+    assert -encoder.reach <= int(seen.min()) < -encoder.reach // 4 and int(seen.max()) <= encoder.reach

@@ -92,15 +92,20 @@ def test_the_configuration_chooses_by_kind():
 def test_an_override_may_choose_another_kind_and_then_its_keys():
     config = override(Config(), ["encoder.kind=stack", "encoder.width=12"])
     assert config.encoder == StackConfig(width=12)
-    with pytest.raises(InputError, match="--set: key encoder.kind is 'lstm'; use one of contextnet, stack"):
+    with pytest.raises(
+        InputError, match="--set: key encoder.kind is 'lstm'; use one of contextnet, conformer, stack"
+    ):
         override(Config(), ["encoder.kind=lstm"])
 
 
 @pytest.mark.parametrize(
     "section, message",
     [
-        ({"kind": "lstm"}, "f.yml: key encoder.kind is 'lstm'; use one of contextnet, stack"),
-        ({"kind": ["stack"]}, "f.yml: key encoder.kind is .'stack'.; use one of contextnet, stack"),
+        ({"kind": "lstm"}, "f.yml: key encoder.kind is 'lstm'; use one of contextnet, conformer, stack"),
+        (
+            {"kind": ["stack"]},
+            "f.yml: key encoder.kind is .'stack'.; use one of contextnet, conformer, stack",
+        ),
         ({"kind": "stack", "width": 0}, "f.yml: key encoder.width is 0; it must be positive"),
         ({"kind": "stack", "width": "x"}, "f.yml: key encoder.width is 'x'; expected int"),
     ],
@@ -179,13 +184,13 @@ def test_what_cannot_be_registered_is_refused(unchecked_shapes):
         kind: str = ""
 
     for config, message in (
-        (Bare, "is a @dataclass"),
+        (Bare, "is not a @dataclass"),
         (Unbuilt, r"defines build\(mels\)"),
-        (Taken, "kind is 'contextnet'; use another than contextnet"),
+        (Taken, "kind is 'contextnet'; use another than contextnet, conformer"),
         (Nameless, "kind is ''"),
         (StackConfig(), "takes a subclass of EncoderConfig"),
         (Stack, "takes a subclass of EncoderConfig"),
     ):
         with pytest.raises(InputError, match=message):
             register_encoder(config)
-    assert set(ENCODERS) == {"contextnet", "stack"}
+    assert set(ENCODERS) == {"contextnet", "conformer", "stack"}

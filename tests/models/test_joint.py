@@ -82,8 +82,8 @@ def test_a_side_without_linear_layer_comes_as_it_is():
     [
         (dict(activation="softmax"), "joint activation is 'softmax'; use one of"),
         (dict(mode="concat"), "joint mode is 'concat'; use one of add, mul"),
-        (dict(encoder_linear=False), "encoder's side is 8 wide and the prediction network's 9"),
-        (dict(prediction_linear=False), "encoder's side is 9 wide and the prediction network's 7"),
+        (dict(encoder_linear=False), "encoder side is 8 wide and its prediction side 9"),
+        (dict(prediction_linear=False), "encoder side is 9 wide and its prediction side 7"),
     ],
 )
 def test_impossible_joints_are_refused(arguments, message):

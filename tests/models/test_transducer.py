@@ -1,5 +1,6 @@
 """The whole model: torchaudio's loss, and padding that changes nothing."""
 
+import conformers
 import pytest
 import torch
 import torch.nn.functional as F
@@ -133,3 +134,32 @@ def test_an_utterance_too_short_for_ctc_adds_nothing():
     both = model(features, torch.tensor([8, 8]), targets, torch.tensor([5, 2]))  # four frames, five labels
     alone = model(features[1:], torch.tensor([8]), targets[1:], torch.tensor([2]))
     torch.testing.assert_close(both, alone / 2)
+
+
+@pytest.mark.parametrize("ctc_weight", [0.4, 1.0])
+def test_a_share_of_the_ctc_loss_is_of_what_is_written_between_layers(ctc_weight):
+    """(1 - w) · CTC of the end + w · the mean of those between (Nozaki & Komatsu 2021, equation 8)."""
+    encoder, head = conformers.small()
+    joint = None if ctc_weight == 1 else JointNetwork(encoder.dim, 7, 9, conformers.V)
+    prediction = None if joint is None else PredictionNetwork(conformers.V, 0, embed_dim=5, units=7)
+    model = Transducer(encoder, prediction, joint, head, ctc_weight=ctc_weight, intermediate_weight=0.3)
+    features, lengths = torch.randn(3, 90, conformers.MELS), torch.tensor([90, 51, 80])
+    targets, target_lengths = torch.randint(1, conformers.V, (3, 4)), torch.tensor([2, 4, 3])
+    encoder_out, frames, between = encoder.forward_with_intermediate(features, lengths)
+    assert len(between) == 2
+
+    def ctc(log_probs):
+        rows = log_probs.transpose(0, 1), targets, frames, target_lengths
+        return F.ctc_loss(*rows, 0, "none", zero_infinity=True).mean()
+
+    expected = 0.7 * ctc(head(encoder_out).log_softmax(-1)) + 0.15 * (ctc(between[0]) + ctc(between[1]))
+    if joint is not None:
+        rows = encoder_out, prediction(targets), targets, frames, target_lengths, 0
+        expected = ctc_weight * expected + (1 - ctc_weight) * joint.loss(*rows) / 3
+    loss = model(features, lengths, targets, target_lengths)
+    torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
+    weights = [encoder.way_back.weight, head.linear.weight]
+    for found, wanted in zip(
+        torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights), strict=True
+    ):
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)

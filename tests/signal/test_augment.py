@@ -167,7 +167,7 @@ def test_speed_of_one_changes_nothing():
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, math.nan])
 def test_a_speed_that_is_not_positive_is_refused(factor):
-    with pytest.raises(InputError, match="not positive"):
+    with pytest.raises(InputError, match="must be positive"):
         change_speed(tone(100.0, 0.1), factor)
 
 

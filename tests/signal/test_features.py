@@ -215,3 +215,27 @@ def test_a_warped_tone_is_a_tone_at_another_frequency():
     features, _ = front_end(tones, torch.tensor([8000, 8000]), torch.tensor([1.25, 1.0]))
     loudest = features.mean(1).argmax(1)
     assert loudest[0] == loudest[1]
+
+
+def test_centered_powers_are_torchaudios():
+    signal = noise(16000)
+    mel = torchaudio.transforms.MelSpectrogram(n_fft=512, win_length=400, hop_length=160, n_mels=80)(signal)
+    options = dict(preemphasis=0.0, logarithm=False, centered=True)
+    features = log_mel(signal, 16000, **options)
+    torch.testing.assert_close(features, mel.T, atol=1e-3, rtol=1e-4)
+    normalized = (mel - mel.mean(-1, keepdim=True)) / mel.std(-1, keepdim=True)
+    features = log_mel(signal, 16000, normalize="recording", **options)
+    torch.testing.assert_close(features, normalized.T, atol=1e-4, rtol=1e-4)
+    quiet = log_mel(1e-4 * signal, 16000, normalize="recording", **options)
+    torch.testing.assert_close(quiet, normalized.T, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("length", [1, 150, 201, 3000])
+def test_a_batch_is_mirrored_at_each_signals_own_end(length):
+    front_end = FrontEnd(centered=True, normalize="recording", logarithm=False)
+    signals, lengths = noise(2, 4000), torch.tensor([4000, length])
+    together, counts = front_end(signals, lengths)
+    alone, _ = front_end(signals[1:, :length], lengths[1:])
+    assert counts.tolist() == [1 + 4000 // 160, 1 + length // 160]
+    torch.testing.assert_close(together[1, : counts[1]], alone[0], atol=1e-4, rtol=1e-4)
+    assert not together[1, counts[1] :].any()

@@ -45,7 +45,7 @@ def test_a_good_recording_has_no_problems():
 @pytest.mark.parametrize(
     "samples, rate, problem",
     [
-        (speech(), 4000, "only 4000 samples a second"),
+        (speech(), 4000, "only 4000 samples per second"),
         (speech()[:2000], RATE, "only 0.12 s long"),
         (speech(peak=0.01), RATE, "very quiet, its peak is 0.010"),
         (speech(peak=2.0), RATE, "clipped, 41.7% of its samples"),
@@ -92,7 +92,7 @@ def test_a_text_that_does_not_fit_a_line_is_refused(tmp_path, text):
 
 
 def test_what_is_no_audio_leaves_nothing_behind(tmp_path):
-    with pytest.raises(asrlib.InputError, match="no audio"):
+    with pytest.raises(asrlib.InputError, match="cannot be read as audio"):
         recorder.add_recording(tmp_path / "mine", b"webm", "one")
     assert not (tmp_path / "mine").exists()
 
@@ -118,7 +118,7 @@ def test_the_desk_goes_from_prompt_to_prompt(tmp_path):
     desk = recorder.recording_desk(["one two", "three"], tmp_path / "mine", "you")
     prompt, _, message = desk.children
     upload(desk, b"webm")
-    assert "no audio" in message.value and prompt.value == "one two"
+    assert "cannot be read as audio" in message.value and prompt.value == "one two"
     upload(desk, wav(speech()))
     assert message.value == "001.wav: sounds good" and prompt.value == "three"
     upload(desk, wav(speech(peak=2.0)))

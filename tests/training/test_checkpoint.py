@@ -172,9 +172,9 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_weights(tmp_path):
 @pytest.mark.parametrize(
     "change, key",
     [
-        ({"training": {"max_lr": 0.5}}, "training.max_lr = 0.01, and now it is 0.5"),
-        ({"training": {"accumulate": 2}}, "training.accumulate = 1, and now it is 2"),
-        ({"joint": {"dim": 25}}, "joint.dim = 24, and now it is 25"),
+        ({"training": {"max_lr": 0.5}}, "training.max_lr = 0.01, but now it is 0.5"),
+        ({"training": {"accumulate": 2}}, "training.accumulate = 1, but now it is 2"),
+        ({"joint": {"dim": 25}}, "joint.dim = 24, but now it is 25"),
         ({"augment": {"speed": None}}, "augment.speed"),
         ({"encoder": {"blocks": [{"filters": 24, "layers": 1}]}}, "encoder.blocks"),
         (

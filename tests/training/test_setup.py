@@ -87,11 +87,11 @@ def test_word_pieces_are_trained_on_the_corpus(cuts, tmp_path):
 def test_a_vocabulary_that_disagrees_with_the_tokenizer_is_named(cuts, tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("mid\nhigh\nlow\n")
-    message = "key tokenizer.vocabulary is 7, but the tokenizer has 4 labels with blank"
+    message = "key tokenizer.vocabulary is 7, but the tokenizer has 4 labels including blank"
     with pytest.raises(InputError, match=f"^{path}: {message}$"):
         run(with_tokenizer(kind="words", file=str(path), vocabulary=7), cuts, tmp_path / "out")
     train_tokenizer("wordpieces", ["a bad cab", "a cab", "bad"], 8).save(tmp_path)
-    message = "key tokenizer.vocabulary is 9, but the tokenizer has 8 labels with blank"
+    message = "key tokenizer.vocabulary is 9, but the tokenizer has 8 labels including blank"
     with pytest.raises(InputError, match=f"^tokenizer of {tmp_path}: {message}$"):
         run(with_tokenizer(kind="wordpieces", vocabulary=9), cuts, tmp_path / "out", init=tmp_path)
     assert not (tmp_path / "out").exists()

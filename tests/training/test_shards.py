@@ -155,9 +155,9 @@ def test_from_recordings_to_a_tested_model_on_the_command_line(tiny_corpus, tmp_
         cut.id: cut.supervisions[0].text for cut in fresh
     }
     code, said = call("data", tiny_corpus, "--shar", shards)
-    assert code == 2 and "exists already: give --shar a folder that does not" in said.err
+    assert code == 2 and "already exists: give --shar a new folder" in said.err
     code, said = call("train", config, "--corpus", shards, "--corpus", tiny_corpus, "--out", tmp_path / "o")
-    assert code == 2 and "holds Shar shards: it can only be given alone" in said.err
+    assert code == 2 and "holds Shar shards: give it without other corpora" in said.err
 
 
 def test_a_transcript_that_cannot_be_encoded_is_found_before_training(tiny_corpus, tmp_path):

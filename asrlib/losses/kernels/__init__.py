@@ -1,1 +1,1 @@
-"""The losses' passes as Triton kernels, for a GPU."""
+"""Triton kernels for the passes of the losses on a GPU."""

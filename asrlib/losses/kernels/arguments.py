@@ -1,9 +1,9 @@
-"""Checks of a loss's arguments on a GPU: one kernel for lengths and labels, one for the numbers of a tensor.
+"""Checks of a loss's arguments on a GPU: one kernel for lengths and labels, one for the values of a tensor.
 
-Nothing here waits for the device. Each utterance has an entry in ``status``, 0 where all is well, and the
-caller reads that once, after all its kernels are launched. Until then bad lengths and labels are replaced by
-such as exist, so that no kernel reads what is not its own; an error in detail is for the checks of
-`losses.arguments`, which come after.
+Nothing here waits for the device. Each utterance has an entry in ``status``, which is 0 if its arguments are
+valid. The caller reads ``status`` once, after launching all its kernels. Until then bad lengths and labels
+are replaced by valid ones, so that no kernel reads out of bounds. If there is an error, the checks of
+`losses.arguments` then find its details.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from asrlib import backend
 from asrlib.losses.arguments import check_lengths_and_labels, values_checked, within
 
 BLOCK = 128
-# numbers of a row looked at at a time
+# values of a row checked at a time
 BLOCK_ROW = 1024
 
 
 class Prepared(NamedTuple):
-    """Targets that kernels may read, all on one device.
+    """Targets that kernels may read safely, all on one device.
 
-    labels    (B, U+1) the blank in the padding
+    labels    (B, U+1) with blank in the padding
     T_b, U_b  (B,) lengths
-    status    (B,) int32, 0 where all is well; None where there is nothing to find out
+    status    (B,) int32, 0 for valid utterances; None if nothing is left to check
     """
 
     labels: Tensor
@@ -38,7 +38,7 @@ class Prepared(NamedTuple):
     status: Tensor | None
 
     def suspicious(self) -> bool:
-        """Return whether an argument is bad; waits for the kernels launched so far, where one may."""
+        """Return whether an argument is bad. Waits for the kernels launched so far, if waiting is allowed."""
         if self.status is None or backend.asks_nothing(self.status):
             return False
         return any(self.status.tolist())
@@ -47,12 +47,11 @@ class Prepared(NamedTuple):
 def prepare(
     length_name: str, T_b: Tensor, T: int, U_b: Tensor, targets: Tensor, V: int, blank: int, x: Tensor
 ) -> Prepared:
-    """Return the targets (B, U) and their lengths for a loss of ``x``, on its device.
+    """Check the targets (B, U) and their lengths for a loss of ``x``, and return them on its device.
 
-    On the host they are checked right here, and then moved; on the device by a kernel, for which nothing
-    waits.
+    On the host they are checked at once and then moved. On the device a kernel checks them, without waiting.
 
-    Raises ValueError as `check_lengths_and_labels`.
+    Raises ValueError as `check_lengths_and_labels` does.
     """
     device = x.device
     if device.type != "cpu" and all(part.device.type == "cpu" for part in (T_b, U_b, targets)):
@@ -61,7 +60,7 @@ def prepare(
         labels = torch.where(within(U_b, targets.shape[1]), targets, blank).long()
         labels = F.pad(labels, (0, 1), value=blank)
         status = torch.zeros(len(T_b), dtype=torch.int32, device=device) if values_checked(x) else None
-        # from the host's memory such copies are made at once, but do not wait for kernels before them
+        # copies from pageable host memory are made at once, without waiting for earlier kernels
         return Prepared(*(part.to(device, non_blocking=True) for part in (labels, T_b, U_b)), status)
     T_b, U_b, targets = (part.to(device).contiguous() for part in (T_b, U_b, targets))
     B, U = targets.shape
@@ -76,11 +75,12 @@ def prepare(
 def mark_bad_rows(
     status: Tensor, x: Tensor, lengths: Tensor | None = None, more: int = 0, minus_infinity: bool = False
 ) -> None:
-    """Mark each utterance of which ``x`` (B, N, W) has NaN or infinity in its first lengths[b] + more rows.
+    """Set ``status`` to 1 for utterances with NaN or infinity in the first lengths[b] + more rows of ``x``.
 
+    x               (B, N, W)
     minus_infinity  whether -inf is allowed
 
-    Without lengths all rows count.
+    Without lengths, all rows are checked.
     """
     if x.stride(-1) != 1:
         x = x.contiguous()
@@ -93,7 +93,7 @@ def mark_bad_rows(
         )  # fmt: skip
 
 
-# `no_type_check` keeps the test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
 @triton.jit(do_not_specialize=["T", "U1", "V", "blank"])
@@ -108,7 +108,7 @@ def prepare_kernel(
     tl.store(frames + b, t.to(tl.int64))
     tl.store(lengths + b, u.to(tl.int64))
     first = 0
-    # not `for`: under numpy 2.4 the interpreter cannot make a range of a number known only at run time
+    # not `for`: under numpy 2.4 the interpreter cannot make a range of a value known only at run time
     while first < U1:
         at = first + tl.arange(0, BLOCK)
         label = tl.load(targets + b * (U1 - 1) + at, mask=at < u, other=0).to(tl.int64)
@@ -135,7 +135,7 @@ def mark_kernel(
         first = 0
         while first < W:
             at = first + tl.arange(0, BLOCK)
-            # a double stays a double, everything else becomes a float
+            # keep float64, convert everything else to float32
             value = tl.load(here + at, mask=at < W, other=0.0)
             value = value if value.dtype == tl.float64 else value.to(tl.float32)
             wrong = (value != value) | (value == float("inf"))

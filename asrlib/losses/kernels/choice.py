@@ -1,4 +1,4 @@
-"""Whether the kernels of the losses run where a tensor is: asked here, and nowhere else."""
+"""The only place that decides whether the losses' kernels run on a tensor's device."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from torch import Tensor
 
 from asrlib import backend
 
-# a row of a lattice is held in the registers of one program
+# a program holds a row of the lattice in its registers
 LONGEST_ROW = 2048
 
 
 def runs_kernels(x: Tensor, U1: int) -> bool:
     """Return whether kernels compute a loss of ``x`` for targets of ``U1`` - 1 labels.
 
-    They do on a GPU, or on a CPU through Triton's interpreter. Where Triton cannot compile, a warning says so
-    once.
+    They do on a GPU, and on a CPU through Triton's interpreter. If Triton cannot compile, warn once and
+    return False.
     """
     return 0 < U1 <= LONGEST_ROW and backend.runs_triton(x.device, _trial)
 
 
 def _trial(device: torch.device) -> None:
-    """Run a recursion over one node."""
+    """Run a recursion over a single node."""
     from asrlib.losses.kernels.diagonals import sweep
 
     scores = torch.zeros(1, 1, 1, device=device)

@@ -1,19 +1,19 @@
 """CTC's forward-backward as Triton kernels: one launch for α and β, one for the gradient (Lesson 06).
 
-`losses.ctc` chooses these by itself; nobody needs to call them. Symbols and equation numbers as there. The
-states of l' come in pairs, for place u = 0 .. U of the target: the blank before label u (state 2u) and label
-u (state 2u + 1; behind the last blank there is none). With y for the log probability of what a state shows,
-and ⊕ for the sum of logarithms, eq. 6 reads
+`losses.ctc` calls these on a GPU. Symbols and equation numbers are those used there. The states of l' form
+pairs, one for each place u = 0 .. U of the target: the blank before label u (state 2u), and label u (state 2u
++ 1; there is none after the last blank). With y for the log probability of a state's symbol and ⊕ for the sum
+of logarithms, eq. 6 reads
 
     blank(u) ← y + (blank(u) ⊕ label(u-1))
     label(u) ← y + (label(u) ⊕ blank(u) ⊕ label(u-1), the last only if the two labels differ)
 
-so that a frame needs its neighbour's label and nothing else. β is the α of the utterance and its target read
-backwards: the second half of the programs does that, and writes where frame and state really lie. α and β
-both count frame t, as in the paper, so a path through (t, s) has α + β - y.
+Each place therefore needs only the label of the place before it. β is α of the reversed utterance and target:
+the second half of the programs computes it, and writes each value at its original frame and state. Both α and
+β include frame t, as in the paper, so a path through (t, s) has α + β - y.
 
-One program per utterance and direction takes T steps: the time is T times that of a step, some half
-microsecond of float64 exp and log, whatever the batch. Bytes are few: (T, B, 2, U+1) in float64, twice,
+There is one program per utterance and direction, with T steps. The time is T times about half a microsecond
+of float64 exp and log, independent of the batch. Memory traffic is small: (T, B, 2, U+1) in float64, twice,
 written and read (62 MB at T 500, B 64, U 60: 40 µs at 3 TB/s), and the gradient (T, B, V).
 """
 
@@ -31,10 +31,10 @@ from asrlib.losses.kernels.logs import INFINITY, add_logs, from_before, pick
 
 
 def ctc_losses(log_probs: Tensor, labels: Tensor, T_b: Tensor, U_b: Tensor, blank: int) -> Tensor:
-    """Return -ln p(l | x) (B,), inf where no path is; the gradient is that of `ctc_loss`.
+    """Return -ln p(l | x) (B,), inf for utterances without a path. The gradient is that of `ctc_loss`.
 
-    log_probs  (T, B, V), of any strides
-    labels     (B, U+1), in the padding any label that exists
+    log_probs  (T, B, V), with any strides
+    labels     (B, U+1), with any valid label in the padding
     T_b, U_b   (B,) lengths, on the same device
     """
     return _CTCLoss.apply(log_probs, labels, T_b, U_b, blank)
@@ -47,7 +47,7 @@ class _CTCLoss(torch.autograd.Function):
             log_probs = log_probs.contiguous()
         (T, B, _), U1 = log_probs.shape, labels.shape[1]
         wanted = ctx.needs_input_grad[0]
-        # without a gradient α alone, of which only the last frame is asked for
+        # without a gradient only α is computed, and only its last frame is needed
         nodes = log_probs.new_empty(2 if wanted else 0, T, B, 2, U1, dtype=torch.float64)
         log_p = log_probs.new_empty(B, dtype=torch.float64)
         block = triton.next_power_of_2(U1)
@@ -65,7 +65,7 @@ class _CTCLoss(torch.autograd.Function):
     def backward(ctx, grad_losses):
         log_probs, labels, T_b, U_b, nodes, log_p = ctx.saved_tensors
         (T, B, _), U1 = log_probs.shape, labels.shape[1]
-        # in the same order in memory as the log probabilities, which are often (B, T, V) transposed
+        # use the memory order of the log probabilities, which are often (B, T, V) transposed
         grad = torch.zeros_like(log_probs, dtype=grad_losses.dtype)
         block = triton.next_power_of_2(U1)
         with torch.cuda.device_of(log_probs):
@@ -77,10 +77,10 @@ class _CTCLoss(torch.autograd.Function):
         return grad.to(log_probs.dtype), None, None, None, None
 
 
-# `no_type_check` keeps the test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
-# or each divisibility of the numbers would be compiled for itself
+# do_not_specialize: otherwise Triton compiles a variant for every divisibility of these arguments
 @triton.jit(do_not_specialize=["row", "each", "T", "B", "U1", "blank"])
 @no_type_check
 def forward_backward_kernel(
@@ -93,25 +93,25 @@ def forward_backward_kernel(
     length, U = tl.load(T_b + b).to(tl.int32), tl.load(U_b + b).to(tl.int32)
     u = tl.arange(0, BLOCK)
     is_blank, is_label = u <= U, u < U
-    # where in the target place u lies: the target read backwards has its last label first
+    # index in the target of place u: the reversed target has its last label first
     blank_at = tl.where(backwards, U - u, u)
     label_at = tl.where(backwards, U - 1 - u, u)
     label = tl.load(labels + b * U1 + label_at, mask=is_label, other=0)
     differs = label != tl.gather(label, tl.maximum(u - 1, 0), 0)
-    # 64 bits: log probabilities and nodes may be more than 2**31
+    # 64 bits: there may be more than 2**31 log probabilities or nodes
     y = log_probs + b.to(tl.int64) * each
     t = tl.where(backwards, length - 1, 0).to(tl.int64)
     step = tl.where(backwards, -1, 1)
     first = nodes + tl.where(backwards, 1, 0).to(tl.int64) * T * B * 2 * U1
     nothing = tl.full((BLOCK,), -float("inf"), tl.float64)
-    # before the first frame all are in the first blank, from where the first frame may stay or go on
+    # before the first frame all paths are in the first blank, where they may stay or which they may leave
     in_blank, in_label = tl.where(u == 0, 0.0, nothing), nothing
     y_blank = tl.load(y + t * row + blank, mask=length > 0, other=0.0)
     y_label = tl.load(y + t * row + label, mask=is_label & (length > 0), other=0.0)
     n = 0
-    # not `for`: under numpy 2.4 the interpreter cannot make a range of a number known only at run time
+    # not `for`: under numpy 2.4 the interpreter cannot make a range of a value known only at run time
     while n < length:
-        # the next frame's scores are asked for before this one's sums: they need not be waited for then
+        # load the next frame's scores before this frame's sums, to hide the latency
         soon = t + tl.where(n + 1 < length, step, 0)
         next_blank = tl.load(y + soon * row + blank)
         next_label = tl.load(y + soon * row + label, mask=is_label, other=0.0)
@@ -128,7 +128,7 @@ def forward_backward_kernel(
         y_blank, y_label, t = next_blank, next_label, soon
         n += 1
     if r < B:
-        # eq. 8: the end is the last blank or the last label; without frames, it is where a path begins
+        # eq. 8: a path ends in the last blank or the last label; without frames, where it starts
         last_label = tl.where(U > 0, pick(in_label, u == U - 1), -INFINITY)
         tl.store(log_p + b, add_logs(pick(in_blank, u == U), last_label))
 
@@ -144,7 +144,7 @@ def gradient_kernel(
     b, t = r % B, r // B
     total, factor = tl.load(log_p + b), tl.load(grad_losses + b)
     factor = tl.where(tl.abs(factor) < INFINITY, factor, 0.0)
-    # an impossible utterance has no γ, and zero_infinity or not, inf · 0 must not make a NaN of it
+    # an impossible utterance has γ = 0: skip it, and avoid inf · 0 = NaN
     if (t < tl.load(T_b + b)) & (total > -INFINITY):
         U = tl.load(U_b + b)
         u = tl.arange(0, BLOCK)
@@ -161,6 +161,6 @@ def gradient_kernel(
         way = tl.load(at + U1, mask=u < U, other=-INFINITY)
         way += tl.load(turned + U1, mask=u < U, other=-INFINITY)
         by_label = tl.where(way > -INFINITY, tl.exp(way - y - total), 0.0)
-        # a label may come more than once in the target
+        # a label may occur more than once in the target
         flow = (-by_label * factor).to(grad.dtype.element_ty)
         tl.atomic_add(out + label, flow, mask=u < U, sem="relaxed")

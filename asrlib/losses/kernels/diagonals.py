@@ -1,12 +1,12 @@
 """The transducer's α, β and flows by diagonals, as Triton kernels (Lesson 07).
 
-Symbols and equation numbers as in `losses.rnnt`. The nodes of one diagonal t + u = n do not need each other:
-a lane holds the column u, and a step of the kernel does all of them with one sum of logarithms each, where a
-scan along a row takes log2(U) of them. That is T + U steps, whatever the batch, of some half microsecond of
-float64 exp and log each.
+Symbols and equation numbers are those of `losses.rnnt`. The nodes of a diagonal t + u = n do not depend on
+each other. A lane holds column u, and a step of the kernel computes the whole diagonal with one sum of
+logarithms per node, where a scan along a row takes log2(U) of them. There are T + U steps of about half a
+microsecond of float64 exp and log each, independent of the batch.
 
-The scores lie by diagonals, too: node (t, u) in row t + u, column u, so that a diagonal is read and written
-as one piece of memory. `skewed` makes such a tensor, and everything else works with its strides.
+The scores are stored by diagonals, too: node (t, u) in row t + u, column u, so that a diagonal is contiguous
+in memory. `skewed` makes such a tensor; all other code uses its strides.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from asrlib.losses.kernels.logs import INFINITY, add_logs, from_before, pick
 
-# nodes of which a program computes the flows
+# nodes per program in the computation of the flows
 BLOCK = 128
 
 
@@ -29,7 +29,7 @@ def forward_backward(
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Return ln Pr(y | x) (B,) in float64 and, if wanted, the two flows (B, T, U+1).
 
-    The scores (B, T, U+1) may hold anything in the padding, and lie in memory as they like.
+    The scores are (B, T, U+1), with any padding and any strides.
     """
     scores = [skewed(x, *x.shape, x.dtype).copy_(x) for x in (log_blank, log_label)]
     nodes, log_p = sweep(*scores, T_b, U_b, turned=wanted)
@@ -39,7 +39,7 @@ def forward_backward(
 
 
 def skewed(like: Tensor, R: int, T: int, U1: int, dtype: torch.dtype) -> Tensor:
-    """Return (R, T, U+1), not initialised: node (t, u) lies in row t + u, column u of memory (T + U, U+1)."""
+    """Return an uninitialized (R, T, U+1): node (t, u) is in row t + u, column u of memory (T + U, U+1)."""
     diagonals = like.new_empty(R, T + U1 - 1 if T else 0, U1, dtype=dtype)
     return diagonals.as_strided((R, T, U1), (diagonals.stride(0), U1, U1 + 1))
 
@@ -47,10 +47,10 @@ def skewed(like: Tensor, R: int, T: int, U1: int, dtype: torch.dtype) -> Tensor:
 def sweep(
     log_blank: Tensor, log_label: Tensor, T_b: Tensor, U_b: Tensor, turned: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return α, and with ``turned`` β behind it, as `skewed` (B or 2B, T, U+1) in float64; ln Pr(y | x) (B,).
+    """Return α, followed by β if ``turned``, and ln Pr(y | x) (B,).
 
-    The scores (B, T, U+1) may hold anything in the padding, and lie in memory as they like, both alike. Of
-    the nodes the padding is not written; β(T-1, U) is ∅(T-1, U), as in Graves' eq. 18.
+    α and β are `skewed` (B or 2B, T, U+1) in float64; their padding is not written. The scores are (B, T,
+    U+1), with any padding and the same strides. β(T-1, U) is ∅(T-1, U), as in Graves 2012, eq. 18.
     """
     assert log_blank.stride() == log_label.stride()
     B, T, U1 = log_blank.shape
@@ -68,9 +68,9 @@ def sweep(
 def flows(
     log_blank: Tensor, log_label: Tensor, T_b: Tensor, U_b: Tensor, nodes: Tensor, log_p: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return how probable it is that a path leaves (t, u) by blank and by label, (B, T, U+1); 0 in padding.
+    """Return the probabilities that a path leaves (t, u) by blank and by label; 0 in the padding.
 
-    The scores are `skewed`, and ``nodes`` and ``log_p`` what `sweep` returns, turned.
+    Both are (B, T, U+1). The scores are `skewed`. ``nodes`` and ``log_p`` are from `sweep`, turned.
     """
     B, T, U1 = log_blank.shape
     out = log_blank.new_empty(2, B, T, U1)
@@ -81,18 +81,18 @@ def flows(
     return out[0], out[1]
 
 
-# `no_type_check` keeps the test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
-# or each divisibility of the numbers would be compiled for itself
+# do_not_specialize: otherwise Triton compiles a variant for every divisibility of these arguments
 @triton.jit(do_not_specialize=["each", "row", "column", "each_node", "row_node", "column_node", "B"])
 @no_type_check
 def sweep_kernel(
     log_blank, log_label, T_b, U_b, nodes, log_p, each, row, column, each_node, row_node, column_node, B,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    # Forwards, eq. 16, lane i is column u = i, and a row t' is t. Backwards, eq. 18, the same walk begins at
-    # the end: lane i is column U - i, row t' is T - t, and row 0 is the end behind the last frame alone.
+    # Forward (eq. 16), lane i is column u = i and row t' is t. Backward (eq. 18), the same recursion starts
+    # at the end: lane i is column U - i, row t' is T - t, and row 0 is only the end after the last frame.
     r = tl.program_id(0)
     b = r % B
     T, U = tl.load(T_b + b).to(tl.int32), tl.load(U_b + b).to(tl.int32)
@@ -107,9 +107,9 @@ def sweep_kernel(
         tl.store(nodes + i, node, mask=i == 0)
     blank, label = _entering(log_blank, log_label, r < B, 1, i, T, U, row, column)
     n = 1
-    # not `for`: under numpy 2.4 the interpreter cannot make a range of a number known only at run time
+    # not `for`: under numpy 2.4 the interpreter cannot make a range of a value known only at run time
     while n <= T + U:
-        # the next diagonal's scores are asked for before this one's sums: they need not be waited for then
+        # load the next diagonal's scores before this diagonal's sums, to hide the latency
         next_blank, next_label = _entering(log_blank, log_label, r < B, n + 1, i, T, U, row, column)
         node = add_logs(node + blank.to(tl.float64), from_before(node, i) + label.to(tl.float64))
         t = tl.where(r < B, n - i, T - (n - i))
@@ -119,19 +119,19 @@ def sweep_kernel(
         blank, label = next_blank, next_label
         n += 1
     if r < B:
-        # the last blank has led behind the last frame
+        # the last blank led to the node after the last frame
         tl.store(log_p + b, pick(node, i == U))
 
 
 @triton.jit
 @no_type_check
 def _entering(log_blank, log_label, forwards, n, i, T, U, row, column):
-    """Return the scores on which the nodes of diagonal n are entered by blank and by label; -inf: no way."""
+    """Return the scores of the steps into diagonal n by blank and by label, -inf where there is no step."""
     t = tl.where(forwards, n - i - 1, T - (n - i))
     u = tl.where(forwards, i, U - i)
     way = (t >= 0) & (t < T) & (i <= U)
     blank = tl.load(log_blank + t * row + u * column, mask=way, other=-INFINITY)
-    # forwards on the scores of the node before, backwards on the node's own
+    # forward, a step has the score of the node before; backward, the node's own
     t += tl.where(forwards, 1, 0)
     u -= tl.where(forwards, 1, 0)
     way = (t >= 0) & (t < T) & (i > 0) & (i <= U)
@@ -141,17 +141,17 @@ def _entering(log_blank, log_label, forwards, n, i, T, U, row, column):
 @triton.jit
 @no_type_check
 def flows_at(log_blank, log_label, nodes, total, b, t, u, T, U, real, each, row, column, B):
-    """Return α(t, u) Pr(k | t, u) β(next node) / Pr(y | x) for k the blank and the label.
+    """Return α(t, u) Pr(k | t, u) β(next node) / Pr(y | x) for k the blank and for k the label.
 
-    The scores lie in memory as the nodes do.
+    The scores have the strides of the nodes.
     """
-    # an impossible target has no flow: -inf - -inf must not make a NaN of it
+    # an impossible target has no flow: avoid -inf - -inf = NaN
     real = real & (total > -INFINITY)
     at = t * row + u * column
     here, there = b.to(tl.int64) * each, (b + B).to(tl.int64) * each
     alpha = tl.load(nodes + here + at, mask=real, other=-INFINITY) - tl.where(total > -INFINITY, total, 0.0)
     after = tl.load(nodes + there + at + row, mask=real & (t + 1 < T), other=-INFINITY)
-    # behind the last frame only the last node is the end
+    # after the last frame, only the node (T, U) is the end
     after = tl.where((t + 1 == T) & (u == U), 0.0, after)
     by_blank = tl.exp(alpha + tl.load(log_blank + here + at, mask=real, other=-INFINITY) + after)
     after = tl.load(nodes + there + at + column, mask=real & (u < U), other=-INFINITY)

@@ -1,20 +1,20 @@
-"""The joint network and the transducer loss, chunk by chunk, around cuBLAS' matrix products (Lesson 07).
+"""The joint network and the transducer loss, chunk by chunk around cuBLAS matrix products (Lesson 07).
 
     h(b, t, u) = activation(encoder(b, t) + prediction(b, u)),   logits = h @ weight.T + bias
 
-`losses.joint` chooses this by itself; nobody needs to call it. Forward a chunk is three launches (hidden,
-product, read), backward seven; no shape depends on a number on the device, so all of it can be captured in a
-CUDA graph. Every node of the rectangle is computed, padding too: the products run at hundreds of TFLOP/s, and
-the host never waits to learn which nodes count.
+`losses.joint` calls this on a GPU. A chunk takes three launches forward (hidden, product, read) and seven
+backward. No shape depends on a value on the device, so a CUDA graph can capture everything. Every node of the
+rectangle is computed, including padding: the products run at hundreds of TFLOP/s, and the host never waits to
+learn which nodes are valid.
 
-With n nodes, of D hidden numbers and V logits in 16 bits, bytes per node:
+Memory traffic in bytes per node, with D hidden values and V logits in 16 bits:
 
-    forward   hidden writes 2D, product reads 2D and writes 2V, read 2V                            4D + 4V
+    forward   hidden writes 2D, product reads 2D and writes 2V, read reads 2V                      4D + 4V
     backward  the same products again; the logits become their gradient in place (4V), which two
               products read (4V + 2D), one writes 2D, `split_gradient` reads 2D                    10D + 10V
 
-At (B, T, U, V, D) = (64, 154, 60, 1000, 640) n is 0.6 M: 1.3 and 3.3 ms at 3 TB/s, and four products of 0.77
-TFLOP, 1 ms each. A chunk that stays in the L2 cache (50 MB) moves less.
+At (B, T, U, V, D) = (64, 154, 60, 1000, 640) there are 0.6 M nodes: 1.3 and 3.3 ms at 3 TB/s, and four
+products of 0.77 TFLOP, 1 ms each. A chunk that stays in the L2 cache (50 MB) moves less.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from torch.autograd.function import once_differentiable
 from asrlib.losses.kernels.diagonals import sweep
 from asrlib.losses.kernels.vocabulary import Chunk, Scores, read, write_gradient
 
-# tiles of labels and hidden numbers, and the frames that share a sum
+# sizes of a tile in labels and in hidden values, and the number of frames that share a sum
 LABELS, WIDTH, FRAMES = 32, 64, 16
 
 
 class Plan(NamedTuple):
-    """How to compute it.
+    """Settings of the computation.
 
     blank       index of the blank
-    activation  "tanh", "relu", "swish", "silu" or "linear"
-    nodes       of the lattice, about, whose logits are held at a time
+    activation  "tanh", "relu", "swish" or "linear"
+    nodes       about how many nodes' logits to hold at a time
     compute     dtype of the matrix products
     """
 
@@ -61,10 +61,15 @@ def joint_rnnt_losses(
     plan: Plan,
     status: Tensor | None = None,
 ) -> Tensor:
-    """Return -ln Pr(y | x) (B,) in float32 or wider; the gradients are those of `joint_rnnt_loss`.
+    """Return -ln Pr(y | x) (B,) in float32 or wider. The gradients are those of `joint_rnnt_loss`.
 
-    encoder (B, T, D), prediction (B, U+1, D), weight (V, D), bias (V,), labels (B, U+1), T_b and U_b (B,);
-    status (B,) or None: as `vocabulary.read` marks it
+    encoder     (B, T, D)
+    prediction  (B, U+1, D)
+    weight      (V, D)
+    bias        (V,) or None
+    labels      (B, U+1)
+    T_b, U_b    (B,) lengths
+    status      (B,), marked as by `vocabulary.read`, or None
     """
     return _JointRNNTLoss.apply(encoder, prediction, weight, bias, labels, T_b, U_b, plan, status)
 
@@ -91,7 +96,7 @@ class _JointRNNTLoss(torch.autograd.Function):
         plan, (_, T_b, U_b, _, _, lse, _, _) = ctx.plan, lattice
         (B, T, D), U1, dtype = encoder.shape, prediction.shape[1], lse.dtype
         scale = grad_losses.to(dtype).contiguous()
-        # below it a node changes no digit of the gradient
+        # nodes with a smaller occupancy change no digit of the gradient
         visited = torch.finfo(dtype).eps / 128
         d_encoder = encoder.new_empty(B, T, D, dtype=dtype)
         d_prediction = encoder.new_zeros(B, U1, D, dtype=dtype)
@@ -128,7 +133,7 @@ def hidden(
     activation: str,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Return h (N·F·(U+1), D) of a chunk in ``dtype``; zeros in the padding, lest a NaN reach sums."""
+    """Return h (N·F·(U+1), D) of a chunk in ``dtype``, with zeros in the padding to keep NaN out of sums."""
     (_, T, D), U1 = encoder.shape, prediction.shape[1]
     b0, N, t0, F = chunk
     h = encoder.new_empty(N * F * U1, D, dtype=dtype)
@@ -148,9 +153,9 @@ def split_gradient(
     d_encoder: Tensor,
     d_prediction: Tensor,
 ) -> None:
-    """Turn the gradient by h of a chunk into those of its two sides.
+    """Split the gradient of a chunk's h into the gradients of encoder and prediction.
 
-    Written into ``d_encoder`` (B, T, D), added to ``d_prediction`` (B, U+1, D).
+    The first is written into ``d_encoder`` (B, T, D), the second is added to ``d_prediction`` (B, U+1, D).
     """
     (_, T, D), U1 = encoder.shape, prediction.shape[1]
     b0, N, t0, F = chunk
@@ -166,7 +171,7 @@ def split_gradient(
 
 
 def _chunks(B: int, T: int, U1: int, nodes: int) -> Iterator[Chunk]:
-    """Yield chunks of about ``nodes`` nodes: whole utterances, or frames of one."""
+    """Yield chunks of about ``nodes`` nodes: whole utterances, or frames of a single one."""
     frames = max(1, nodes // U1)
     together, frames = max(1, frames // max(T, 1)), min(frames, T)
     for b in range(0, B, together):
@@ -175,18 +180,19 @@ def _chunks(B: int, T: int, U1: int, nodes: int) -> Iterator[Chunk]:
 
 
 def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a @ b in ``dtype``; cuBLAS can write its float32 sums as they are."""
+    """Return a @ b in ``dtype``. cuBLAS can write its float32 sums without rounding them first."""
     if a.is_cuda and a.dtype != dtype:
         return torch.mm(a, b, out_dtype=dtype)
     return torch.mm(a, b).to(dtype)
 
 
-# `no_type_check` keeps the test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
 @triton.jit
 @no_type_check
 def activate(z, ACTIVATION: tl.constexpr):
+    """Return the activation of z, elementwise."""
     if ACTIVATION == "tanh":
         z = 1 - 2 / (tl.exp(2 * z) + 1)
     elif ACTIVATION == "relu":
@@ -199,6 +205,7 @@ def activate(z, ACTIVATION: tl.constexpr):
 @triton.jit
 @no_type_check
 def slope_of(z, ACTIVATION: tl.constexpr):
+    """Return the derivative of the activation at z, elementwise."""
     slope = z * 0 + 1
     if ACTIVATION == "tanh":
         h = 1 - 2 / (tl.exp(2 * z) + 1)
@@ -238,8 +245,8 @@ def split_kernel(
     d_h, encoder, prediction, by_frame, by_label, b0, t0, N, F, T, U1, D, ACTIVATION: tl.constexpr,
     SOME: tl.constexpr, FRAMES: tl.constexpr, LABELS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    # Some labels of some frames: a frame's gradient is summed over these labels and written, a label's is
-    # summed over these frames. Padding has no gradient already.
+    # A tile has some labels of some frames. The gradient of a frame is summed over these labels, that of a
+    # label over these frames. The gradient in the padding is zero already.
     kind: tl.constexpr = by_frame.dtype.element_ty
     n = tl.program_id(2)
     part = tl.program_id(1) % SOME
@@ -255,7 +262,7 @@ def split_kernel(
         frame_side = tl.load(encoder + at * D + d, mask=(d < D) & (f < F), other=0.0).to(kind)
         at = n.to(tl.int64) * F + f
         g = tl.load(d_h + (at * U1 + u)[:, None] * D + d[None, :], mask=inside & (f < F), other=0.0).to(kind)
-        # padding, which may hold NaN, has no gradient
+        # the padding may hold NaN, but its gradient is zero
         g = tl.where(g == 0, 0.0, g * slope_of(frame_side[None, :] + label_side, ACTIVATION))
         total += g
         at += part.to(tl.int64) * N * F

@@ -1,7 +1,7 @@
 """The transducer loss of given logits in three launches: read, sweep, gradient (Lesson 07).
 
-`losses.rnnt` chooses this by itself; nobody needs to call it. At (B, T, U, V) = (8, 186, 50, 1000) in float32
-the passes over the logits take 0.1 and 0.2 ms at 3 TB/s, beside the 236 steps of the sweep.
+`losses.rnnt` calls this on a GPU. At (B, T, U, V) = (8, 186, 50, 1000) in float32 the passes over the logits
+take 0.1 and 0.2 ms at 3 TB/s, in addition to the 236 steps of the sweep.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def rnnt_losses(
     clamp: float = -1.0,
     status: Tensor | None = None,
 ) -> Tensor:
-    """Return -ln Pr(y | x) (B,), inf where no path is; the gradient is that of `rnnt_loss`.
+    """Return -ln Pr(y | x) (B,), inf for utterances without a path. The gradient is that of `rnnt_loss`.
 
-    logits    (B, T, U+1, V), any padding
-    labels    (B, U+1), in the padding any label that exists
+    logits    (B, T, U+1, V), with any padding
+    labels    (B, U+1), with any valid label in the padding
     T_b, U_b  (B,) lengths, on the same device
     fused     False: the logits are log probabilities already
-    clamp     above 0: the gradient of each utterance is cut to [-clamp, clamp]
-    status    (B,) or None: as `vocabulary.read` marks it
+    clamp     above 0: the gradient of each utterance is clipped to [-clamp, clamp]
+    status    (B,), marked as by `vocabulary.read`, or None
     """
     return _RNNTLoss.apply(logits, labels, T_b, U_b, blank, fused, clamp, status)
 

@@ -1,10 +1,10 @@
-"""The transducer's two passes over the vocabulary, as Triton kernels.
+"""The transducer's two passes over the vocabulary, as Triton kernels (Lesson 07).
 
-Symbols and equation numbers as in `losses.rnnt` (Lesson 07). Either pass takes a chunk of the lattice: some
-utterances whole, or some frames of one.
+Symbols and equation numbers are those of `losses.rnnt`. Both passes take a chunk of the lattice: whole
+utterances, or some frames of a single one.
 
-    read      logits -> ∅(t, u), y(t, u), logsumexp     V numbers read per node
-    gradient  logits -> gradient                        V numbers read, V written per node
+    read      logits -> ∅(t, u), y(t, u), logsumexp     reads V values per node
+    gradient  logits -> gradient                        reads V values and writes V values per node
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor
 from asrlib.losses.kernels.diagonals import flows_at, skewed
 from asrlib.losses.kernels.logs import INFINITY
 
-# logits of one node taken at a time
+# logits of a node processed at a time
 BLOCK_V = 1024
 
 
 class Chunk(NamedTuple):
-    """Some nodes of a lattice: F frames from t0 on, of N utterances from b0 on."""
+    """Some nodes of a lattice: F frames starting at t0, of N utterances starting at b0."""
 
     b0: int
     N: int
@@ -33,7 +33,7 @@ class Chunk(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What the lattice keeps of the logits: ∅ and y, `skewed` (B, T, U+1), and logsumexp (B, T, U+1)."""
+    """The scores of a lattice: ∅ and y as `skewed` (B, T, U+1), and logsumexp (B, T, U+1)."""
 
     log_blank: Tensor
     log_label: Tensor
@@ -41,7 +41,7 @@ class Scores(NamedTuple):
 
     @classmethod
     def new(cls, like: Tensor, B: int, T: int, U1: int) -> Scores:
-        """Return scores to be filled by `read`, in float32 or wider."""
+        """Return uninitialized scores for `read` to fill, in float32 or wider."""
         dtype = torch.promote_types(like.dtype, torch.float32)
         log_blank, log_label = (skewed(like, B, T, U1, dtype) for _ in range(2))
         return cls(log_blank, log_label, like.new_empty((B, T, U1), dtype=dtype))
@@ -58,14 +58,15 @@ def read(
     fused: bool = True,
     status: Tensor | None = None,
 ) -> None:
-    """Fill the scores of a chunk; the padding is not written.
+    """Fill in the scores of a chunk. The padding is not written.
 
-    logits  (N, F, U+1, V) of the chunk alone, contiguous
-    labels  (B, U+1), in the padding any label that exists
+    logits  (N, F, U+1, V) of the chunk only, contiguous
+    labels  (B, U+1), with any valid label in the padding
     fused   False: the logits are log probabilities already
-    status  (B,) set to 1 for utterances with a logit that is NaN or infinite (log probability: NaN or +inf)
+    status  (B,) or None; set to 1 for utterances with a logit that is NaN or infinite (a log probability
+            that is NaN or +inf)
 
-    Such a logit makes its node's three numbers NaN.
+    Such a logit makes the three scores of its node NaN.
     """
     _, T, U1 = scores.lse.shape
     V, block, warps = _vocabulary(logits)
@@ -88,12 +89,13 @@ def write_gradient(
     clamp: float = -1.0,
     visited: float = -1.0,
 ) -> None:
-    """Write ∂(scale[b] · -ln Pr)/∂logits of a chunk, as in `read`, 0 in the padding.
+    """Write ∂(scale[b] · -ln Pr)/∂logits of a chunk, with 0 in the padding.
 
-    grad     may be ``logits`` itself
+    logits   as in `read`
+    grad     the output; may be ``logits`` itself
     lattice  labels, T_b, U_b, the three scores, and the two results of `diagonals.sweep`, turned
-    clamp    above 0: the gradient is cut to [-clamp, clamp] before scaling
-    visited  nodes through which paths go less often than this count as padding
+    clamp    above 0: the gradient is clipped to [-clamp, clamp] before scaling
+    visited  nodes with an occupancy of at most this are treated as padding
     """
     labels, T_b, U_b, log_blank, log_label, lse, nodes, log_p = lattice
     B, T, U1 = log_blank.shape
@@ -107,19 +109,19 @@ def write_gradient(
 
 
 def _vocabulary(logits: Tensor) -> tuple[int, int, int]:
-    """Return V, how many logits a program takes at a time, and its warps: one per 256 of them, up to four."""
+    """Return V, the logits a program processes at a time, and its warps: one per 256 logits, up to four."""
     V = logits.shape[-1]
     block = min(BLOCK_V, triton.next_power_of_2(V))
     return V, block, max(1, min(4, block // 256))
 
 
-# `no_type_check` keeps the test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
 @triton.jit
 @no_type_check
 def _node_of(n, b0, t0, F, U1):
-    """Return b, t, u of the n-th node of a chunk: F frames from t0 on, of the utterances from b0 on."""
+    """Return b, t, u of the n-th node of a chunk, which has F frames from t0 of the utterances from b0."""
     return b0 + n // (U1 * F), t0 + n // U1 % F, n % U1
 
 
@@ -132,9 +134,9 @@ def read_kernel(
     n = tl.program_id(0)
     b, t, u = _node_of(n, b0, t0, F, U1)
     if (t < tl.load(T_b + b)) & (u <= tl.load(U_b + b)):
-        # 64 bits: a batch has more than 2**31 logits
+        # 64 bits: a batch may have more than 2**31 logits
         here = logits + n.to(tl.int64) * V
-        # a double stays a double, everything else becomes a float
+        # keep float64, convert everything else to float32
         kind: tl.constexpr = lse.dtype.element_ty
         at_blank = tl.load(here + blank).to(kind)
         at_label = tl.load(here + tl.load(labels + b * U1 + u)).to(kind)
@@ -149,7 +151,7 @@ def read_kernel(
                 new = tl.maximum(largest, tl.max(x, 0))
                 total = total * tl.exp(largest - new) + tl.sum(tl.exp(x - new), 0)
                 largest = new
-                # 0 for every number, NaN for the others
+                # 0 for finite values, NaN for all others
                 poison += tl.sum(tl.where(v < V, x * 0, 0), 0)
             norm = largest + tl.log(total) + poison
             at_blank -= norm
@@ -177,7 +179,7 @@ def gradient_kernel(
     by_blank, by_label = flows_at(*given, each, row, column, B)
     kind: tl.constexpr = lse.dtype.element_ty
     by_blank, by_label = by_blank.to(kind), by_label.to(kind)
-    # what hardly any path goes through is not worth a look at its logits
+    # do not read the logits of nodes that hardly any path visits
     real = real & (by_blank + by_label > VISITED)
     norm = tl.load(lse + (b.to(tl.int64) * T + t) * U1 + u, mask=real & FUSED, other=0.0)
     label = tl.load(labels + b * U1 + u)
@@ -185,7 +187,7 @@ def gradient_kernel(
     offset = n.to(tl.int64) * V
     for start in range(0, V, BLOCK):
         v = start + tl.arange(0, BLOCK)
-        # eq. 20, and the softmax: γ(t, u) Pr(k | t, u) minus the flow that leaves by k
+        # eq. 20 and the softmax: γ(t, u) Pr(k | t, u) minus the flow that leaves by k
         g = tl.zeros((BLOCK,), kind)
         if FUSED:
             x = tl.load(logits + offset + v, mask=(v < V) & real, other=-INFINITY).to(kind)

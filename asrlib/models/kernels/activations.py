@@ -1,4 +1,4 @@
-"""Activations inside a kernel, and their gradients."""
+"""Activation functions inside kernels, and their gradients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import triton.language as tl
 ACTIVATIONS = ("linear", "swish", "relu", "tanh")
 
 
-# `no_type_check` keeps a test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
 @triton.jit
@@ -29,7 +29,7 @@ def activate(z, ACTIVATION: tl.constexpr):
 @triton.jit
 @no_type_check
 def activation_grad(grad, z, ACTIVATION: tl.constexpr):
-    """Return the gradient with respect to z, given that of `activate(z)`, whose value need not be kept."""
+    """Return the gradient with respect to z, given z and the gradient of `activate(z)`."""
     if ACTIVATION == "swish":
         s = 1 / (1 + tl.exp(-z))
         grad = grad * s * (1 + z * (1 - s))

@@ -2,15 +2,15 @@
 
     y = activation(x · gate + norm(s)),   gate = excite(mean of x over the valid frames)
 
-x (B, T, C) comes from the last convolution, s (B, T, C) from the shortcut's; `norm` is its batch norm.
-Kernels do what grows with the utterance's length; PyTorch does the excitation, two small matrix products.
-With N bytes for one (B, T, C):
+x (B, T, C) is the output of the last layer, s (B, T, C) that of the shortcut's convolution, and `norm` the
+shortcut's batch norm. Kernels do the work that grows with the utterance's length. PyTorch does the
+excitation, two small matrix products. With N bytes for one (B, T, C):
 
     squeeze     reads x                      N
     statistics  reads s                      N    (`kernels.statistics`)
     forward     reads x, s, writes y        3N    norm(s) is never written
-    reduce      reads dy, x, s              3N    the gradients of gate, bias and weight at once
-    backward    reads dy, x, s, writes both 5N    the mean's gradient enters here, not as a tensor
+    reduce      reads dy, x, s              3N    gives the gradients of gate, bias and weight
+    backward    reads dy, x, s, writes both 5N    adds the mean's gradient without a tensor for it
 
 At (64, 1229, 128) in bfloat16 N is 20 MB: 7, 7, 20, 20 and 34 µs at 3 TB/s.
 """
@@ -31,7 +31,7 @@ from asrlib.models.kernels import tiles
 from asrlib.models.kernels.activations import activate, activation_grad
 from asrlib.models.kernels.statistics import batch_statistics
 
-# tiles of the kernels that sum over an utterance: few channels, as one program does a whole utterance
+# tile of the kernels that sum over an utterance: few channels, because one program sums a whole utterance
 LONG, NARROW = 64, 32
 
 
@@ -44,12 +44,14 @@ def block_end(
     norm: nn.BatchNorm1d | None,
     activation: str,
 ) -> Tensor:
-    """Return (B, T, C), zeros in the padding.
+    """Return the output of a block, (B, T, C), with zeros in the padding.
 
-    s           the shortcut's convolution (B, T, C); None: no shortcut
+    x           output of the block's last layer, (B, T, C)
+    s           output of the shortcut's convolution, (B, T, C); None: no shortcut
     lengths     (B,) integers, valid frames of each utterance
-    excite      (B, C) means -> (B, C) gates, by `parameters`; None: no gates. The backward pass calls it too
-    norm        the shortcut's, whose running statistics are moved
+    excite      function of (B, C) means and `parameters` that returns (B, C) gates; also called in the
+                backward pass; None: no gates
+    norm        the shortcut's batch norm, whose running statistics are updated
     activation  one of `activations.ACTIVATIONS`
     """
     weight, bias = (None, None) if norm is None else (norm.weight, norm.bias)
@@ -72,7 +74,7 @@ class _BlockEnd(torch.autograd.Function):
                 squeeze_kernel[_columns(x)](x, lengths, mean, *x.shape[1:], 2 * LONG, NARROW, num_warps=8)
             gate = excite(mean).to(dtype)
         y = torch.empty_like(x)
-        # Triton compiles a kernel without what is None
+        # Triton compiles a variant of the kernel without the arguments that are None
         given = x, s, lengths, gate, found, weight, bias
         sizes = *x.shape[1:], activation, tiles.ROWS, tiles.CHANNELS
         with torch.cuda.device_of(x):
@@ -110,7 +112,7 @@ class _BlockEnd(torch.autograd.Function):
 
 
 def _through(excite, mean: Tensor, parameters, grad: Tensor) -> tuple[Tensor, list[Tensor | None]]:
-    """Return the gradients of mean and parameters, given that of excite(mean), which is computed again."""
+    """Return the gradients of mean and parameters, given that of excite(mean), which is recomputed."""
     mean = mean.detach().requires_grad_()
     with torch.enable_grad():
         gate = excite(mean)
@@ -130,7 +132,7 @@ def _columns(x: Tensor) -> tuple[int, int]:
     return B, triton.cdiv(C, NARROW)
 
 
-# `no_type_check` keeps a test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
 @triton.jit
@@ -161,7 +163,7 @@ def squeeze_kernel(x, lengths, mean, T, C, LONG: tl.constexpr, NARROW: tl.conste
     length = tl.load(lengths + b)
     total = tl.zeros((LONG, NARROW), kind)
     first = 0
-    # not `for`: under numpy 2.4 the interpreter cannot make a range of a number known only at run time
+    # not `for`: under numpy 2.4 the interpreter cannot make a range of a value known only at run time
     while first < length:
         t = first + tl.arange(0, LONG)
         valid = (t < length)[:, None] & (c < C)[None, :]
@@ -235,7 +237,7 @@ def backward_kernel(
     by_x = g
     if gate is not None:
         by_x = g * tl.load(gate + b * C + c, mask=c < C, other=0.0)[None, :]
-        # each valid frame had its part in the mean
+        # each valid frame contributed to the mean
         by_mean = tl.load(d_mean + b * C + c, mask=c < C, other=0.0) / tl.maximum(length, 1).to(total.dtype)
         by_x += by_mean[None, :]
     tl.store(d_x + at, tl.where(valid, by_x, 0.0).to(d_x.dtype.element_ty), mask=inside)

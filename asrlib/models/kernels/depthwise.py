@@ -1,7 +1,7 @@
 """Depthwise convolution over time of (B, T, C), channels last, as Triton kernels.
 
-One kernel forward, one backward: the gradients of input and weight both need each product's gradient beside
-each input frame, so one pass makes both. With N bytes for one (B, T, C) and stride 1:
+There is one forward and one backward kernel. The gradients of input and weight need the same pairs of output
+gradient and input frame, so one pass computes both. With N bytes for one (B, T, C) and stride 1:
 
     forward   reads x, writes y             2N    neighboring taps are read from the L1 cache
     backward  reads dy, x, writes dx        3N    (as two kernels: 4N)
@@ -21,17 +21,17 @@ from torch.autograd.function import once_differentiable
 
 from asrlib.models.kernels import tiles
 
-# frames of the backward kernel's tile, which is held in registers once per tap
+# frames per tile of the backward kernel, which holds the tile in registers once per tap
 ROWS_BACK = 8
 
 
 def depthwise_conv(x: Tensor, weight: Tensor, taps: Tensor, stride: int, before: int, after: int) -> Tensor:
-    """Return what `layers.conv.depthwise_conv` gives: x (B, T, C), weight (C, K) -> (B, T_out, C).
+    """Return the same as `layers.conv.depthwise_conv`: x (B, T, C), weight (C, K) -> (B, T_out, C).
 
-    Sums are float32 or wider; `x` and `weight` may differ in dtype.
+    Sums are in float32 or wider. `x` and `weight` may have different dtypes.
 
-    taps           weight.T in memory's order, (K, C): channels side by side are read 16 bytes at once
-    before, after  zeros around the T frames, as `layers.conv.pad_amounts` gives them
+    taps           weight.T, (K, C), contiguous, so that adjacent channels are read 16 bytes at a time
+    before, after  zeros around the T frames, from `layers.conv.pad_amounts`
     """
     return _Depthwise.apply(x, weight, taps, stride, before, after)
 
@@ -62,7 +62,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def convolve(x: Tensor, taps: Tensor, stride: int, before: int, after: int) -> Tensor:
-    """Return `depthwise_conv` without a gradient."""
+    """Compute `depthwise_conv` without recording a gradient."""
     (B, T, C), K = x.shape, len(taps)
     T_out = (T + before + after - K) // stride + 1
     y = x.new_empty(B, T_out, C)
@@ -74,13 +74,13 @@ def convolve(x: Tensor, taps: Tensor, stride: int, before: int, after: int) -> T
     return y
 
 
-# `no_type_check` keeps a test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
 @triton.jit
 @no_type_check
 def place(tile, T, ROWS: tl.constexpr):
-    """Return the utterance of the tile-th ROWS frames of the batch, and the frames, some past its end."""
+    """Return the utterance and the ROWS frame numbers of a tile. Some may be past the utterance's end."""
     per_utterance = tl.cdiv(T, ROWS)
     b = tile // per_utterance
     return b, (tile - b * per_utterance) * ROWS + tl.arange(0, ROWS)
@@ -89,7 +89,7 @@ def place(tile, T, ROWS: tl.constexpr):
 @triton.jit
 @no_type_check
 def load_frames(of, b, t, inside, T, C, c):
-    """Load frames t of utterance b; zeros where there is none."""
+    """Load frames t of utterance b, and zeros where there is no frame."""
     inside = (inside & (t >= 0) & (t < T))[:, None] & (c < C)[None, :]
     # 64 bits: a batch may have more than 2**31 numbers
     return tl.load(of + b.to(tl.int64) * T * C + (t[:, None] * C + c[None, :]), mask=inside, other=0.0)
@@ -98,7 +98,7 @@ def load_frames(of, b, t, inside, T, C, c):
 @triton.jit
 @no_type_check
 def store_frames(of, value, b, t, T, C, c):
-    """Store the tile that `load_frames` loads."""
+    """Store a tile at the place where `load_frames` loads it."""
     at = b.to(tl.int64) * T * C + (t[:, None] * C + c[None, :])
     tl.store(of + at, value.to(of.dtype.element_ty), mask=(t < T)[:, None] & (c < C)[None, :])
 
@@ -108,7 +108,7 @@ def store_frames(of, value, b, t, T, C, c):
 def load_output_grads(
     grad, b, t, inside, T_out, C, c, BEFORE: tl.constexpr, STRIDE: tl.constexpr, K: tl.constexpr
 ):
-    """Load, for each tap, the gradient of the output frames that have frames t under this tap."""
+    """Load, for each tap, the gradients of the output frames that have frames t under that tap."""
     grads = ()
     for k in tl.static_range(K):
         # frame t is under tap k of output frame n if n · stride = t + before - k
@@ -142,16 +142,16 @@ def backward_kernel(
 ):  # fmt: skip
     kind: tl.constexpr = parts.dtype.element_ty
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    # one sum per tap in each slot of the tile: threads exchange numbers only once, at the end
+    # one sum per tap in each slot of the tile: threads exchange values only once, at the end
     sums = (tl.zeros((ROWS, CHANNELS), kind),) * K
     tile = tl.program_id(0)
     b, t = place(tile, T, ROWS)
     value = load_frames(x, b, t, tile < tiles, T, C, c)
     grads = load_output_grads(grad, b, t, (tile < tiles) & (t < T), T_out, C, c, BEFORE, STRIDE, K)
-    # not `for`: under numpy 2.4 the interpreter cannot make a range of a number known only at run time
+    # not `for`: under numpy 2.4 the interpreter cannot make a range of a value known only at run time
     while tile < tiles:
         tile += tl.num_programs(0)
-        # loaded ahead of the sums, so that these need not wait
+        # load ahead, so that the sums below do not wait for memory
         next_b, next_t = place(tile, T, ROWS)
         next_value = load_frames(x, next_b, next_t, tile < tiles, T, C, c)
         inside = (tile < tiles) & (next_t < T)

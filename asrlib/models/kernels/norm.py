@@ -1,4 +1,4 @@
-"""Batch norm over the valid frames of (B, T, C), and an activation, as Triton kernels.
+"""Batch norm over the valid frames of (B, T, C), followed by an activation, as Triton kernels.
 
 With N bytes for one (B, T, C), without padding:
 
@@ -28,10 +28,10 @@ from asrlib.models.kernels.tiles import locate, per_channel
 
 
 def masked_norm(x: Tensor, lengths: Tensor, norm: nn.BatchNorm1d, activation: str = "linear") -> Tensor:
-    """Return what `MaskedBatchNorm` gives in training: (B, T, C), zeros in the padding; x is (B, T, C).
+    """Return the training output of `MaskedBatchNorm` for x (B, T, C), with zeros in the padding.
 
     lengths     (B,) integers, valid frames of each utterance
-    norm        its parameters, running statistics (which are moved), eps and momentum
+    norm        provides parameters, eps and momentum; its running statistics are updated
     activation  one of `activations.ACTIVATIONS`
     """
     return _MaskedNorm.apply(x, lengths.contiguous(), norm.weight, norm.bias, norm, activation)
@@ -58,7 +58,7 @@ class _MaskedNorm(torch.autograd.Function):
 
 
 def normalize(x, lengths, found, weight, bias, activation: str) -> Tensor:
-    """Return activation(norm(x)), given the `batch_statistics` found; zeros in the padding."""
+    """Return activation(norm(x)), given `batch_statistics` as ``found``, with zeros in the padding."""
     grid, y = tiles.tile_grid(x), torch.empty_like(x)
     sizes = grid[0], *x.shape[1:], activation, tiles.ROWS, tiles.CHANNELS
     with torch.cuda.device_of(x):
@@ -67,7 +67,7 @@ def normalize(x, lengths, found, weight, bias, activation: str) -> Tensor:
 
 
 def norm_backward(grad, x, lengths, found, weight, bias, sums, activation: str) -> Tensor:
-    """Return the gradient of x, zeros in the padding.
+    """Return the gradient of x, with zeros in the padding.
 
     sums  (2, C): the gradients of bias and weight in this process
     """
@@ -82,7 +82,7 @@ def norm_backward(grad, x, lengths, found, weight, bias, sums, activation: str) 
 
 
 def _reduce(grad, x, lengths, found, weight, bias, activation: str) -> Tensor:
-    """Return (2, C): the gradients of bias and weight."""
+    """Return the gradients of bias and weight as (2, C)."""
     grid = tiles.shared_grid(x)
     parts = found.new_empty(grid[0], 2, x.shape[2])
     sizes = tiles.tile_grid(x)[0], *x.shape[1:], activation, tiles.ROWS, tiles.CHANNELS
@@ -91,13 +91,13 @@ def _reduce(grad, x, lengths, found, weight, bias, activation: str) -> Tensor:
     return tiles.sum_parts(parts)
 
 
-# `no_type_check` keeps a test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
 @triton.jit
 @no_type_check
 def _standardized(x, at, readable, found, C, CHANNELS: tl.constexpr):
-    """Return (x - mean) / deviation of a tile, and 1 / deviation (1, CHANNELS)."""
+    """Return (x - mean) / deviation of a tile, and 1 / deviation as (1, CHANNELS)."""
     mean, rstd = per_channel(found, C, CHANNELS), per_channel(found + C, C, CHANNELS)
     value = tl.load(x + at, mask=readable, other=0.0).to(mean.dtype)
     return (value - mean) * rstd, rstd
@@ -133,12 +133,12 @@ def reduce_kernel(
     value, g = tl.load(x + at, mask=readable, other=0.0), tl.load(grad + at, mask=readable, other=0.0)
     while tile < tiles:
         tile += tl.num_programs(0)
-        # loaded ahead of the sums, so that these need not wait
+        # load ahead, so that the sums below do not wait for memory
         _, readable, _, at = locate(tile, lengths, tiles, T, C, ROWS, CHANNELS)
         next_value = tl.load(x + at, mask=readable, other=0.0)
         next_g = tl.load(grad + at, mask=readable, other=0.0)
         unit = (value.to(kind) - mean) * rstd
-        # padding has no gradient: whatever its `unit` is, it adds nothing
+        # the gradient in the padding is zero, so its `unit` does not matter
         by_z = activation_grad(g.to(kind), unit * scale + shift, ACTIVATION)
         by_bias += by_z
         by_weight += by_z * unit
@@ -161,7 +161,7 @@ def backward_kernel(
     scale, count = per_channel(weight, C, CHANNELS), per_channel(found + 2 * C, C, CHANNELS)
     g = tl.load(grad + at, mask=readable, other=0.0).to(unit.dtype)
     g = activation_grad(g, unit * scale + per_channel(bias, C, CHANNELS), ACTIVATION)
-    # what flows back through mean and deviation, which all frames share
+    # the gradient through mean and deviation, which all frames share
     shared = per_channel(sums, C, CHANNELS) + unit * per_channel(sums + C, C, CHANNELS)
     g = scale * rstd * (g - shared / tl.maximum(count, 1))
     tl.store(d_x + at, tl.where(valid, g, 0.0).to(d_x.dtype.element_ty), mask=inside)

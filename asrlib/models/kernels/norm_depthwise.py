@@ -1,12 +1,12 @@
-"""Batch norm, activation and the next layer's depthwise convolution in one, for the backward pass' sake.
+"""Batch norm, activation and the next layer's depthwise convolution, fused for the backward pass.
 
-Between two matrix products of a block stand norm, activation and depthwise convolution. Backward, the three
-meet in one kernel: it has the convolution's gradient at hand where the norm must sum it, and recomputes the
-convolution's input from the norm's, which is kept anyway. So the activations, a third of what an encoder
-keeps for its backward pass, are not kept. With N bytes for one (B, T, C):
+These three operations lie between two matrix products of a block. One backward kernel covers them: it sums
+the convolution's input gradient for the norm while it is in registers, and recomputes the convolution's input
+from the norm's input, which is kept anyway. The activations, a third of what an encoder keeps for its
+backward pass, are therefore not kept. With N bytes for one (B, T, C):
 
-    apart     depthwise backward 3N, norm's reduce 2N, norm's backward 3N
-    together  reads d(out), x, writes the gradient before the norm 3N; norm's backward 3N
+    separate  depthwise backward 3N, norm's reduce 2N, norm's backward 3N
+    fused     reads d(out), x, writes the gradient before the norm 3N; norm's backward 3N
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from asrlib.models.kernels.norm import norm_backward, normalize
 from asrlib.models.kernels.statistics import batch_statistics
 from asrlib.models.kernels.tiles import per_channel
 
-# frames of a tile, for which registers hold one sum per tap
+# frames per tile, for which registers hold one sum per tap
 ROWS = 8
 
 
@@ -34,9 +34,9 @@ def norm_depthwise(
     x: Tensor, lengths: Tensor, norm: nn.BatchNorm1d, activation: str, weight: Tensor, taps: Tensor,
     stride: int, before: int, after: int,
 ) -> Tensor:  # fmt: skip
-    """Return `depthwise_conv(masked_norm(x, lengths, norm, activation), weight, taps, ...)`, (B, T_out, C).
+    """Return `depthwise_conv(masked_norm(x, lengths, norm, activation), weight, taps, ...)`: (B, T_out, C).
 
-    Arguments are those of the two functions.
+    The arguments are those of the two functions.
     """
     arguments = norm, activation, stride, before, after
     return _NormDepthwise.apply(x, lengths.contiguous(), norm.weight, norm.bias, weight, taps, arguments)
@@ -73,7 +73,7 @@ class _NormDepthwise(torch.autograd.Function):
         return d_x, None, d_weight, d_bias, tiles.sum_parts(by_taps).to(ctx.dtype), None, None
 
 
-# `no_type_check` keeps a test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
 @triton.jit(do_not_specialize=["tiles", "T", "T_out"])
@@ -87,7 +87,7 @@ def backward_kernel(
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     mean, rstd = per_channel(found, C, CHANNELS), per_channel(found + C, C, CHANNELS)
     scale, shift = per_channel(weight, C, CHANNELS), per_channel(bias, C, CHANNELS)
-    # sums in each slot of the tile: threads exchange numbers only once, at the end
+    # sums in each slot of the tile: threads exchange values only once, at the end
     sums = (tl.zeros((ROWS, CHANNELS), kind),) * K
     by_bias = tl.zeros((ROWS, CHANNELS), kind)
     by_weight = tl.zeros((ROWS, CHANNELS), kind)
@@ -96,17 +96,17 @@ def backward_kernel(
     valid = t < tl.load(lengths + b)
     value = load_frames(x, b, t, valid, T, C, c)
     grads = load_output_grads(grad, b, t, valid, T_out, C, c, BEFORE, STRIDE, K)
-    # not `for`: under numpy 2.4 the interpreter cannot make a range of a number known only at run time
+    # not `for`: under numpy 2.4 the interpreter cannot make a range of a value known only at run time
     while tile < tiles:
         tile += tl.num_programs(0)
-        # loaded ahead of the sums, so that these need not wait
+        # load ahead, so that the sums below do not wait for memory
         next_b, next_t = place(tile, T, ROWS)
         next_valid = next_t < tl.load(lengths + next_b, mask=tile < tiles, other=0)
         next_value = load_frames(x, next_b, next_t, next_valid, T, C, c)
         next_grads = load_output_grads(grad, next_b, next_t, next_valid, T_out, C, c, BEFORE, STRIDE, K)
         unit = (value.to(kind) - mean) * rstd
         z = unit * scale + shift
-        # the convolution's input, recomputed; in the padding, where nothing was read, gradients are zero
+        # recompute the convolution's input; in the padding, where nothing was read, gradients are zero
         y = activate(z, ACTIVATION)
         by_y = tl.zeros((ROWS, CHANNELS), kind)
         new_sums = ()

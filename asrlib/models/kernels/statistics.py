@@ -1,8 +1,8 @@
 """Mean and variance of each channel over the valid frames of (B, T, C), as Triton kernels.
 
-One kernel reads all frames, as few hundred programs of which each keeps a count, a mean and a sum of squared
-distances; a second one merges what they found and moves the running statistics. With several processes the
-second one does so twice: for one process' programs, then for all processes.
+One kernel reads all frames in a few hundred programs, each of which keeps a count, a mean and a sum of
+squared distances. A second kernel merges these and updates the running statistics. With several processes
+there are two merges: over the programs of each process, then over all processes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from asrlib.models.kernels.tiles import locate
 
 
 def batch_statistics(x: Tensor, lengths: Tensor, norm: nn.BatchNorm1d) -> Tensor:
-    """Return (3, C): mean, 1 / sqrt(variance + eps) and count of the valid frames; x (B, T, C), lengths (B,).
+    """Return mean, 1 / sqrt(variance + eps) and count of the valid frames, as (3, C).
 
-    Moves the running statistics of `norm`. Where several processes train, the frames are those of all.
+    x is (B, T, C), lengths is (B,). Updates the running statistics of `norm`. If several processes train, the
+    frames are those of all processes.
     """
     B, T, C = x.shape
     grid = tiles.shared_grid(x)
@@ -41,7 +42,7 @@ def batch_statistics(x: Tensor, lengths: Tensor, norm: nn.BatchNorm1d) -> Tensor
 
 
 def _of_all_processes(parts: Tensor) -> Tensor:
-    """Merge the parts (n, 3, C) of this process, and return one part from each process."""
+    """Merge the parts (n, 3, C) of this process. Return one merged part from each process."""
     everyone = parts.new_zeros(torch.distributed.get_world_size(), *parts.shape[1:])
     mine, C = everyone[torch.distributed.get_rank()], parts.shape[2]
     grid = (triton.cdiv(C, tiles.NARROW),)
@@ -49,7 +50,7 @@ def _of_all_processes(parts: Tensor) -> Tensor:
     return over_processes(everyone)
 
 
-# `no_type_check` keeps a test run's shape checker from wrapping what Triton has to compile.
+# `no_type_check` keeps the tests' shape checker from wrapping functions that Triton must compile.
 
 
 @triton.jit
@@ -65,8 +66,8 @@ def _combine(count, mean, spread):
 @triton.jit(do_not_specialize=["tiles", "T"])
 @no_type_check
 def collect_kernel(x, lengths, parts, tiles, T, C, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
-    # Each slot of the tile is an average of its own (Welford 1962), so a large mean costs no digits, and
-    # threads exchange numbers only once, at the end.
+    # Each slot of the tile keeps its own average (Welford 1962): a large mean costs no precision, and threads
+    # exchange values only once, at the end.
     kind = parts.dtype.element_ty
     count = tl.zeros((ROWS, 1), kind)
     mean = tl.zeros((ROWS, CHANNELS), kind)
@@ -74,15 +75,15 @@ def collect_kernel(x, lengths, parts, tiles, T, C, ROWS: tl.constexpr, CHANNELS:
     tile = tl.program_id(0)
     valid, readable, _, at = locate(tile, lengths, tiles, T, C, ROWS, CHANNELS)
     value = tl.load(x + at, mask=readable, other=0.0)
-    # not `for`: under numpy 2.4 the interpreter cannot make a range of a number known only at run time
+    # not `for`: under numpy 2.4 the interpreter cannot make a range of a value known only at run time
     while tile < tiles:
         tile += tl.num_programs(0)
-        # loaded ahead of the sums, so that these need not wait
+        # load ahead, so that the sums below do not wait for memory
         next_valid, readable, _, at = locate(tile, lengths, tiles, T, C, ROWS, CHANNELS)
         next_value = tl.load(x + at, mask=readable, other=0.0)
         count += tl.where(valid, 1.0, 0.0)
         distance = tl.where(valid, value.to(kind) - mean, 0.0)
-        # one division per row instead of one per number
+        # one division per row instead of one per element
         mean += distance * (1 / tl.maximum(count, 1))
         spread += distance * (value.to(kind) - mean)
         valid, value = next_valid, next_value
@@ -146,7 +147,7 @@ def finish_kernel(
     tl.store(found + c, center, mask=inside)
     tl.store(found + C + c, 1 / tl.sqrt(distances / tl.maximum(total, 1) + eps), mask=inside)
     tl.store(found + 2 * C + c, total, mask=inside)
-    # the unbiased variance; of one frame 0, not 0 / 0
+    # the unbiased variance: 0 for a single frame, not 0 / 0
     unbiased = distances / tl.maximum(total - 1, 1)
     _move(running_mean + c, center, momentum, inside)
     _move(running_var + c, unbiased, momentum, inside)

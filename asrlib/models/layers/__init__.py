@@ -1,1 +1,1 @@
-"""The layers that encoders are made of."""
+"""The layers that encoders consist of."""

@@ -1,4 +1,4 @@
-"""The activations that configurations may name. Lesson 02."""
+"""The activation functions that a configuration may name. Lesson 02."""
 
 import torch
 import torch.nn.functional as F

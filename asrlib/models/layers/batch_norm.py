@@ -1,17 +1,15 @@
-"""Batch norm over the valid frames of a padded batch, and the activation behind it.
+"""Batch norm over the valid frames of a padded batch, followed by an activation. Lessons 02 and 03.
 
-Padding must change nothing: the statistics are those of the valid frames alone, and zeros are left
-in the padding. Which operations do it depends on the place:
+Padding must change nothing: statistics are those of the valid frames alone, and the padding of the output is
+zero. The implementation depends on the situation:
 
 ==================================  ===================================================================
-evaluation                          one scale and one shift for each channel, and zeros in the padding
-training, no padding                statistics over everything
-training, TPU, CUDA graphs or       statistics of sums times the mask: no shape depends on the lengths
+evaluation                          one scale and one shift per channel, and zeros in the padding
+training, no padding                statistics over all frames
+training, TPU, CUDA graphs or       statistics from masked sums: no shape depends on the lengths
 several processes
-training, CPU or one GPU            the valid frames are picked, normalized, and put back into zeros
+training, CPU or one GPU            valid frames are gathered, normalized, and scattered into zeros
 ==================================  ===================================================================
-
-Lessons 02 and 03.
 """
 
 from __future__ import annotations
@@ -31,12 +29,12 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch norm over (batch, frames, channels) whose statistics are those of valid
-    frames alone, and which leaves zeros in the padding; then an activation, whose input
-    is made again in the backward pass instead of kept (a quarter of the encoder's memory).
+    """Batch norm over the valid frames of (batch, frames, channels), followed by an activation.
 
-    Where torch.distributed runs, the statistics are those of all processes' frames.
-    Keras' defaults: momentum 0.99 (0.01 in PyTorch's sense), epsilon 1e-3.
+    The padding of the output is zero. The activation's input is recomputed in the backward pass instead of
+    kept, which saves a quarter of the encoder's memory. Under torch.distributed, the statistics are those of
+    the frames of all processes. The defaults are Keras's: momentum 0.99 (0.01 in PyTorch's convention) and
+    epsilon 1e-3.
     """
 
     def __init__(self, channels: int, eps: float = 1e-3, momentum: float = 0.01):
@@ -48,7 +46,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         mask: Bool[Tensor, "batch frames"] | FrameMask | None,
         activation: Activation = ACTIVATIONS["linear"],
     ) -> Float[Tensor, "batch frames channels"]:
-        """Normalize ``x``; ``mask`` None means that all frames are valid."""
+        """Return ``activation`` of normalized ``x``. ``mask`` None means that all frames are valid."""
         mask = FrameMask.of(mask)
         valid = None if mask is None else mask.valid
         if not self.training:
@@ -68,7 +66,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-            unbiased = variance * (count / (count - 1).clamp(min=1))  # of one frame: 0, not 0 / 0
+            unbiased = variance * (count / (count - 1).clamp(min=1))  # 0 for a single frame, not 0 / 0
             self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
         return y
 
@@ -95,14 +93,16 @@ def normalize(
     Float[Tensor, "channels"],
     Float[Tensor, ""],
 ]:
-    """Return the activation of normalized ``x``, zero where not ``valid``, with the mean, the variance
-    (biased) and the number of the frames over which they were taken, of all processes together.
+    """Return the activation of normalized ``x``, and its mean, biased variance and number of frames.
+
+    Statistics are over the valid frames of all processes. The output is zero where not ``valid``; None means
+    that all frames are valid.
     """
     return _BatchNorm.apply(x, valid, weight, bias, eps, activation)
 
 
 class _Pick(torch.autograd.Function):
-    """x.index_select(0, rows), rows without repeats: then the gradient is copied, where PyTorch would add."""
+    """x.index_select(0, rows) for distinct rows: the gradient is copied, where PyTorch would add."""
 
     @staticmethod
     def forward(ctx, x: Float[Tensor, "all channels"], rows: Int[Tensor, "valid"]) -> Tensor:
@@ -118,10 +118,10 @@ class _Pick(torch.autograd.Function):
 
 
 class _BatchNorm(torch.autograd.Function):
-    """Mean and variance in two passes of exact sums: on a CPU nn.BatchNorm1d's are ten times less exact here.
+    """Batch norm with mean and variance in two passes: on a CPU, ten times more exact than nn.BatchNorm1d.
 
-    No shape depends on the lengths, and no number is asked for: on XLA nothing is compiled anew.
-    Without mask and on one CPU, PyTorch's own kernels do what comes after the statistics.
+    No shape depends on the lengths and no value is read, so that XLA does not recompile. Without a mask, on
+    one CPU, PyTorch's own kernel computes the backward pass.
     """
 
     @staticmethod
@@ -169,5 +169,5 @@ def _normalized(x: Tensor, valid: Tensor | None, weight: Tensor, bias: Tensor, m
 
 
 def _only(x: Tensor, valid: Tensor | None) -> Tensor:
-    """Write zeros where ``valid`` is 0, in place."""
+    """Set ``x`` to zero where ``valid`` is 0, in place."""
     return x if valid is None else x.mul_(valid)

@@ -1,9 +1,8 @@
-"""Depthwise-separable convolution over time, and how far it sees.
+"""Depthwise-separable convolution over time, and its receptive field. Lesson 02.
 
-Everything here works on (batch, frames, channels): the pointwise half is then one
-matrix product and the depthwise half a channels-last convolution, which for a batch on
-a CPU is faster than ``nn.Conv1d`` on (batch, channels, frames) and gives the same numbers.
-Lesson 02.
+Tensors are (batch, frames, channels). The pointwise part is then one matrix product, and the depthwise part a
+channels-last convolution. For a batch on a CPU this is faster than ``nn.Conv1d`` on (batch, channels,
+frames), with the same results.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ PADDINGS = ("same", "causal")
 
 
 def output_length(frames: int | Tensor, stride: int) -> int | Tensor:
-    """Frames after a convolution of this stride: ceil(frames / stride), as in Keras."""
+    """Return the number of frames after a convolution of this stride: ceil(frames / stride), as in Keras."""
     return (frames + stride - 1) // stride
 
 
 def pad_amounts(kernel: int, padding: str) -> tuple[int, int]:
-    """Zeros to add before and after, so that output frame n reads input frames around
-    (``same``) or up to (``causal``) frame n · stride.
+    """Return the numbers of zeros to add before and after the frames.
 
-    Unlike Keras' ``same``, the amounts do not depend on the length: a longer padding
-    behind an utterance changes none of its frames.
+    With them, output frame n reads input frames around (``same``) or up to (``causal``) frame n · stride.
+    Unlike in Keras's ``same``, the amounts do not depend on the length: more padding after an utterance
+    changes none of its frames.
     """
     if padding == "causal":
         return kernel - 1, 0
@@ -45,12 +44,12 @@ def depthwise_conv(
     stride: int = 1,
     padding: str = "same",
 ) -> Float[Tensor, "batch frames_out channels"]:
-    """One filter a channel, along time. Lesson 02."""
+    """Convolve each channel with its own filter along time. Lesson 02."""
     channels, kernel = weight.shape
     before, after = pad_amounts(kernel, padding)
     if before != after:
         x, before = F.pad(x, (0, 0, before, after)), 0
-    # (B, T, C) read as an image of height 1 in channels-last memory: no copy
+    # view (B, T, C) as an image of height 1 in channels-last memory, without a copy
     image = x.unsqueeze(1).permute(0, 3, 1, 2)
     out = F.conv2d(image, weight[:, None, None, :], stride=(1, stride), padding=(0, before), groups=channels)
     return out.permute(0, 2, 3, 1).squeeze(1)
@@ -61,15 +60,16 @@ def pointwise_conv(
     weight: Float[Tensor, "cout cin"],
     bias: Float[Tensor, "cout"] | None = None,
 ) -> Float[Tensor, "*rows cout"]:
-    """A convolution of kernel 1: the matrix product x @ weight.T + bias. Lesson 02."""
+    """Return the convolution with a kernel of 1: the matrix product x @ weight.T + bias. Lesson 02."""
     return backend.linear(x, weight, bias)
 
 
 class SeparableConv(nn.Module):
-    """Depthwise (no bias), then pointwise (bias): cin·k + cin·cout + cout parameters.
+    """A depthwise convolution without bias, then a pointwise one with bias. Lesson 02.
 
-    Frames past an utterance's length must be zero on the way in, as they are when
-    ``MaskedBatchNorm`` made them; then padding changes no valid output.
+    It has cin·k + cin·cout + cout parameters. Input frames past an utterance's length must be zero, as
+    ``MaskedBatchNorm`` leaves them; then padding changes no valid output. Raises ``InputError`` for an
+    unknown padding and for channels, a kernel or a stride below 1.
     """
 
     def __init__(
@@ -93,26 +93,27 @@ class SeparableConv(nn.Module):
         nn.init.zeros_(self.pointwise.bias)
 
     def forward(self, x: Float[Tensor, "batch frames cin"]) -> Float[Tensor, "batch frames_out cout"]:
+        """Return the convolution's output, ceil(frames / stride) frames."""
         x = depthwise_conv(x, self.depthwise, self.stride, self.padding)
         return pointwise_conv(x, self.pointwise.weight, self.pointwise.bias)
 
     def initial_state(self, batch: int = 1) -> Float[Tensor, "batch context cin"]:
-        """Return the zeros that stand before the first frame, ``kernel`` - 1 of them. Lesson 12."""
+        """Return the state of ``step`` before the first frame: ``kernel`` - 1 frames of zeros. Lesson 12."""
         channels, kernel = self.depthwise.shape
         return self.depthwise.new_zeros(batch, kernel - 1, channels)
 
     def step(
         self, x: Float[Tensor, "batch frames cin"], state: Float[Tensor, "batch context cin"], phase: int = 0
     ) -> tuple[Float[Tensor, "batch frames_out cout"], Float[Tensor, "batch context cin"]]:
-        """Return the output frames that ``x`` completes, and the input frames to go on from.
+        """Return the output frames that ``x`` completes, and the last ``kernel`` - 1 input frames. Lesson 12.
 
-        For causal padding; ``phase`` is the number of input frames before ``x``, modulo the stride or a
-        multiple of it. Lesson 12.
+        This requires causal padding. ``phase`` is the number of input frames before ``x``, modulo a multiple
+        of the stride.
         """
         channels, kernel = self.depthwise.shape
         joined = torch.cat([state, x], dim=1)
         state = joined[:, joined.shape[1] - kernel + 1 :]
-        due = joined[:, -phase % self.stride :]  # whose first ``kernel`` frames make the next output frame
+        due = joined[:, -phase % self.stride :]  # its first ``kernel`` frames make the next output frame
         if due.shape[1] < kernel:
             return x.new_zeros(x.shape[0], 0, self.pointwise.out_features), state
         out = F.conv1d(due.mT, self.depthwise[:, None], stride=self.stride, groups=channels)
@@ -120,7 +121,7 @@ class SeparableConv(nn.Module):
 
 
 class PointwiseConv(nn.Module):
-    """A convolution of kernel 1: the paper's shortcut."""
+    """A convolution with a kernel of 1: the paper's shortcut."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1):
         super().__init__()
@@ -128,20 +129,24 @@ class PointwiseConv(nn.Module):
         self.linear = nn.Linear(channels_in, channels_out)
 
     def forward(self, x: Float[Tensor, "batch frames cin"]) -> Float[Tensor, "batch frames_out cout"]:
+        """Return the convolution's output, ceil(frames / stride) frames."""
         return pointwise_conv(x[:, :: self.stride], self.linear.weight, self.linear.bias)
 
     def step(
         self, x: Float[Tensor, "batch frames cin"], phase: int = 0
     ) -> Float[Tensor, "batch frames_out cout"]:
-        """Return the output frames of further input frames, ``phase`` of which came before. Lesson 12."""
+        """Return the output frames for these input frames. Lesson 12.
+
+        ``phase`` is the number of input frames before ``x``, modulo a multiple of the stride.
+        """
         return self.linear(x[:, -phase % self.stride :: self.stride])
 
 
 def receptive_field(layers: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """(receptive field, step between output frames), in input frames, after each layer
-    of the given (kernel, stride). Lesson 02 draws it.
+    """Return the receptive field and the step between output frames after each layer. Lesson 02.
 
-    r ← r + (k − 1) · j and j ← j · s, from r = j = 1.
+    Both are in input frames. ``layers`` are (kernel, stride) pairs. The recursion is r ← r + (k − 1) · j and
+    j ← j · s, starting from r = j = 1.
     """
     field, step, out = 1, 1, []
     for kernel, stride in layers:

@@ -1,4 +1,4 @@
-"""Which frames of a padded batch belong to their utterances. Lesson 03."""
+"""Masks of the valid frames in a padded batch. Lesson 03."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def frame_mask(lengths: Int[Tensor, "batch"], frames: int) -> Bool[Tensor, "batch frames"]:
-    """True where a frame belongs to its utterance; ``lengths`` in frames."""
+    """Return a mask that is True where a frame belongs to its utterance. ``lengths`` are in frames."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
 
 class FrameMask:
-    """A mask that many layers share, with what they look up in it.
+    """A mask shared by many layers, with a cached list of its valid frames.
 
-    ``valid`` is True where a frame belongs to its utterance. It must not change afterwards.
+    ``valid`` is True where a frame belongs to its utterance. It must not change later.
     """
 
     def __init__(self, valid: Bool[Tensor, "batch frames"]):
@@ -25,13 +25,13 @@ class FrameMask:
 
     @classmethod
     def of(cls, mask: FrameMask | Bool[Tensor, "batch frames"] | None) -> FrameMask | None:
-        """Wrap a mask that is a tensor; return a ``FrameMask``, or None, as it is."""
+        """Wrap a tensor in a ``FrameMask``. Return a ``FrameMask`` or None as it is."""
         return cls(mask) if isinstance(mask, Tensor) else mask
 
     @cached_property
     def rows(self) -> Int[Tensor, "valid"]:
-        """Numbers of the valid frames among all batch · frames.
+        """The indices of the valid frames among all batch · frames.
 
-        Looked up once, when a layer first asks: the host waits for a GPU's answer.
+        They are computed once, on first use, because the host has to wait for a GPU.
         """
         return self.valid.flatten().nonzero()[:, 0]

@@ -1,17 +1,15 @@
-"""Squeeze-and-excitation: a gate for each channel, computed from context in time.
+"""Squeeze-and-excitation: a gate for each channel, computed from context in time. Lesson 03.
 
-The squeeze averages every channel over time; the excitation turns the averages into
-gates in (0, 1) through a bottleneck; the gates multiply the channels (Hu et al. 2018;
-ContextNet, section 2.2.3). What "over time" means is the context:
+The squeeze averages every channel over time. The excitation turns the averages into gates in (0, 1) through a
+bottleneck. The gates multiply the channels (Hu et al. 2018; ContextNet, Han et al. 2020, section 2.2.3). The
+context is the frames to average over:
 
 ========  ====================================================================
-none      no gate at all
+none      no gates
 global    all valid frames of the utterance (the paper's choice)
 a number  a window of that many *input* frames around each frame (the ablation)
-causal    all frames up to each one: a running mean, so that it can stream
+causal    all frames up to each one: a running mean, which can stream
 ========  ====================================================================
-
-Lesson 03.
 """
 
 from __future__ import annotations
@@ -29,9 +27,10 @@ def squeeze(
     mask: Bool[Tensor, "batch frames"] | None = None,
     context: str | int = "global",
 ) -> Float[Tensor, "batch frames_or_1 channels"]:
-    """Mean over the valid frames of ``context``; frames in the padding never count.
+    """Return the mean of each channel over the valid frames in ``context``. Lesson 03.
 
-    ``context`` as an integer is a window in frames of ``x``, centred.
+    An integer ``context`` is the width of a centered window, in frames of ``x``. ``mask`` is True at valid
+    frames; None means that all are valid.
     """
     if mask is None and context == "global":
         return x.mean(1, keepdim=True)
@@ -55,9 +54,10 @@ def squeeze(
 
 
 class SqueezeExcite(nn.Module):
-    """x · sigmoid(W₂ · activation(W₁ · context of x)), with a bottleneck of ``channels // 8``.
+    """Compute x · sigmoid(W₂ · activation(W₁ · squeeze(x))) with a bottleneck of C // 8. Lesson 03.
 
-    TensorFlowASR's code of 2021 has an activation before the sigmoid, too: ``gate_activation``.
+    An integer ``context`` is in frames of ``x``. ``gate_activation`` is applied before the sigmoid, as in
+    TensorFlowASR's code of 2021. Raises ``InputError`` for an unknown context.
     """
 
     def __init__(
@@ -80,22 +80,26 @@ class SqueezeExcite(nn.Module):
         self.up = nn.Linear(bottleneck, channels)
 
     def gate(self, z: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """From what the bottleneck says to numbers in (0, 1)."""
+        """Return gates in (0, 1) from the output of the bottleneck."""
         return torch.sigmoid(self.gate_activation(z))
 
     def gates(
         self, x: Float[Tensor, "batch frames channels"], mask: Bool[Tensor, "batch frames"] | None = None
     ) -> Float[Tensor, "batch frames_or_1 channels"]:
-        """The factor on each channel: one for the whole utterance if the context is global."""
+        """Return the gate of each channel; one frame for the whole utterance if the context is global."""
         return self._excite(squeeze(x, mask, self.context))
 
     def forward(
         self, x: Float[Tensor, "batch frames channels"], mask: Bool[Tensor, "batch frames"] | None = None
     ) -> Float[Tensor, "batch frames channels"]:
+        """Return ``x`` times its gates."""
         return x * self.gates(x, mask)
 
     def initial_state(self, batch: int = 1) -> tuple[Float[Tensor, "batch 1 channels"], Float[Tensor, ""]]:
-        """Return the sum and the number of no frames, in 64 bits, as a long stream needs. Lesson 12."""
+        """Return the state of ``step`` before the first frame: sum and number of frames, 0 and 0. Lesson 12.
+
+        They have 64 bits, because a long stream needs the precision.
+        """
         total = self.down.weight.new_zeros(batch, 1, self.down.in_features, dtype=torch.float64)
         return total, total.new_zeros(())
 
@@ -105,8 +109,9 @@ class SqueezeExcite(nn.Module):
         total: Float[Tensor, "batch 1 channels"],
         count: Float[Tensor, ""],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Gate further frames by the mean of all up to each; return them and the sum and number of frames
-        to go on from. For the context ``causal``. Lesson 12.
+        """Return gated frames, and the new sum and number of frames, for the context ``causal``.
+
+        Lesson 12.
         """
         totals = total + torch.cumsum(x.to(total.dtype), dim=1)
         counts = count + torch.arange(1, x.shape[1] + 1, device=x.device)

@@ -8,8 +8,9 @@ from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE
 from asrlib.teaching.viz.decoding import plot_costs, plot_emissions, plot_hypotheses
 from asrlib.teaching.viz.lattice import plot_distribution, plot_label_probabilities, plot_moves, plot_nodes
 from asrlib.teaching.viz.network import plot_blocks, plot_dependency, plot_gates, plot_receptive_field
-from asrlib.teaching.viz.results import plot_calibration, plot_confusions, plot_history
+from asrlib.teaching.viz.results import plot_calibration, plot_confusions, plot_history, plot_seeds
 from asrlib.teaching.viz.signal import (
+    mark_formants,
     mark_tokens,
     mark_words,
     plot_log_mel,
@@ -22,6 +23,7 @@ __all__ = [
     "BLUE",
     "GREY",
     "ORANGE",
+    "mark_formants",
     "mark_tokens",
     "mark_words",
     "plot_blocks",
@@ -40,6 +42,7 @@ __all__ = [
     "plot_moves",
     "plot_nodes",
     "plot_receptive_field",
+    "plot_seeds",
     "plot_spectrogram",
     "plot_waveform",
 ]

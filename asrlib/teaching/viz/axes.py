@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asrlib.extras import extra
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -15,7 +17,8 @@ BLUE, ORANGE, GREY = "#0b5394", "#d95f02", "#777777"
 def axes_or_new(ax: Axes | None, width: float = 9.0, height: float = 2.6) -> Axes:
     """Return ``ax``, or the axes of a new figure of ``width`` by ``height`` inches."""
     if ax is None:
-        import matplotlib.pyplot as plt
+        with extra("lab"):
+            import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     return ax

@@ -7,42 +7,56 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_COUNTED = FrameTimes(1.0, 0.0)  # an axis that counts frames
+# Okabe and Ito's palette, whose colors stay apart for colour-blind readers; no grey, which is blank's
+_LABEL_COLORS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+
 
 def plot_label_probabilities(
     probabilities: Any,
     labels: Sequence[str],
-    frame_seconds: float = 1.0,
+    frame_times: FrameTimes | None = None,
     ax: Axes | None = None,
     at_least: float = 0.05,
 ) -> Axes:
     """Plot (T, V) label probabilities over time, blank (label 0) dashed. Lesson 06.
 
-    ``labels`` are the V names. One that never reaches ``at_least`` is not drawn. A frame stands at
-    t · frame_seconds; with 1 the axis counts frames.
+    ``labels`` are the V names. One that never reaches ``at_least`` is not drawn. Each frame is a step; a
+    spike carries its label's name. Without ``frame_times`` the axis counts frames.
     """
-    import matplotlib.pyplot as plt
-
     probabilities = np.asarray(probabilities)
-    ax = axes_or_new(ax, height=2.2)
-    colors = plt.get_cmap("tab10").colors
-    times = np.arange(len(probabilities)) * frame_seconds
+    ax = axes_or_new(ax, height=2.4)
+    clock = frame_times or _COUNTED
+    times = clock(np.arange(len(probabilities)))
     for k, name in enumerate(labels):
-        if probabilities[:, k].max(initial=0) < at_least:
+        heights = probabilities[:, k]
+        if heights.max(initial=0) < at_least:
             continue
-        style = {"color": colors[(k - 1) % 10], "marker": "o", "markersize": 3}
+        style = {"color": _LABEL_COLORS[(k - 1) % len(_LABEL_COLORS)], "marker": ".", "markersize": 4}
         if k == 0:
             style = {"color": GREY, "linestyle": "--", "linewidth": 1}
-        ax.plot(times, probabilities[:, k], label=name, **style)
-    half = frame_seconds / 2
-    unit = "frame t" if frame_seconds == 1 else "time (s)"
-    ax.set(xlabel=unit, ylabel="probability", ylim=(-0.03, 1.06), xlim=(-half, times[-1] + half))
+        ax.plot(times, heights, label=name, drawstyle="steps-mid", **style)
+        for t in _spikes(heights) if k else ():
+            ax.annotate(name, (times[t], heights[t]), (0, 3), textcoords="offset points", ha="center",
+                        fontsize=8, color=style["color"])  # fmt: skip
+    half = clock.seconds / 2
+    unit = "frame t" if frame_times is None else "time (s)"
+    ax.set(xlabel=unit, ylabel="probability", ylim=(-0.03, 1.15), xlim=(times[0] - half, times[-1] + half))
+    ax.set_yticks(np.linspace(0, 1, 6))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
     return ax
+
+
+def _spikes(heights: np.ndarray) -> np.ndarray:
+    """Return the frames at which a label has a local maximum of more than 0.3."""
+    padded = np.pad(heights, 1)
+    return np.flatnonzero((heights > 0.3) & (heights >= padded[2:]) & (heights > padded[:-2]))
 
 
 def plot_distribution(probabilities: Any, labels: Sequence[str], ax: Axes | None = None) -> Axes:
@@ -59,7 +73,7 @@ def plot_distribution(probabilities: Any, labels: Sequence[str], ax: Axes | None
 def plot_nodes(
     values: Any,
     rows: Sequence[str],
-    frame_seconds: float = 1.0,
+    frame_times: FrameTimes | None = None,
     ax: Axes | None = None,
     path: Sequence[tuple[float, float]] = (),
     upwards: bool = False,
@@ -68,36 +82,38 @@ def plot_nodes(
 ) -> Axes:
     """Show the (T, rows) values of a trellis's or lattice's nodes (t, row) as a heat map. Lessons 06, 07.
 
-    ``path`` is drawn over it as (t, row) points, in frames; ``upwards`` puts row 0 at the bottom;
+    ``path`` is drawn over it as (t, row) points, in frames; ``upwards`` puts row 0 at the bottom; without
+    ``frame_times`` the axis counts frames;
     ``decimals`` writes each value into its node.
     """
     values = np.asarray(values)
     T, count = values.shape
     ax = axes_or_new(ax, height=max(2.0, 0.28 * count + 0.9))
-    half = frame_seconds / 2
+    clock = frame_times or _COUNTED
+    left, right = clock(-0.5), clock(T - 0.5)
     image = ax.imshow(
         values.T,
         origin="lower" if upwards else "upper",
         aspect="auto",
-        extent=(-half, T * frame_seconds - half, *((-0.5, count - 0.5) if upwards else (count - 0.5, -0.5))),
+        extent=(left, right, *((-0.5, count - 0.5) if upwards else (count - 0.5, -0.5))),
         cmap="Blues",
         vmin=0,
         vmax=max(float(values.max(initial=0)), 1e-12),
         interpolation="nearest",
     )
     ax.figure.colorbar(image, ax=ax, label=label, pad=0.01)
-    ax.set(xlabel="frame t" if frame_seconds == 1 else "time (s)")
+    ax.set(xlabel="frame t" if frame_times is None else "time (s)")
     ax.set(yticks=range(count), yticklabels=list(rows))
-    if frame_seconds == 1 and T <= 30:
+    if frame_times is None and T <= 30:
         ax.set_xticks(range(T))
     if len(path):
         t, row = zip(*path, strict=True)
-        ax.plot(np.multiply(t, frame_seconds), row, color=ORANGE, marker="o", markersize=4, linewidth=2)
+        ax.plot(clock(np.array(t)), row, color=ORANGE, marker="o", markersize=4, linewidth=2)
     if decimals is not None:
         dark = 0.6 * image.get_clim()[1]
         for (t, row), value in np.ndenumerate(values):
             color = "white" if value > dark else "black"
-            position = t * frame_seconds, row
+            position = clock(t), row
             ax.text(*position, f"{value:.{decimals}f}", ha="center", va="center", fontsize=8, color=color)
     return ax
 
@@ -120,15 +136,15 @@ def plot_moves(
     on_path = set(zip(path[:-1], path[1:], strict=True))
     for start, end, text in moves:
         color = ORANGE if (start, end) in on_path else GREY
-        arrow = {"arrowstyle": "->", "color": color, "shrinkA": 10, "shrinkB": 10}
+        arrow = {"arrowstyle": "->", "color": color, "shrinkA": 12, "shrinkB": 12}
         arrow["linewidth"] = 2.2 if (start, end) in on_path else 1.0
         ax.annotate("", end, start, arrowprops=arrow)
         middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
         ax.text(*middle, text, color=color, ha="center", va="center", fontsize=8, bbox=box if text else None)
     for node in nodes:
-        ax.plot(*node, "o", markersize=15, color=ORANGE if node in path else BLUE)
-        ax.text(*node, f"{node[0]},{node[1]}", color="white", ha="center", va="center", fontsize=6)
+        ax.plot(*node, "o", markersize=19, color=ORANGE if node in path else BLUE)
+        ax.text(*node, f"{node[0]},{node[1]}", color="white", ha="center", va="center", fontsize=8)
     ax.set(xticks=range(T), yticks=range(len(rows)), yticklabels=list(rows), xlabel="frame t")
     edges = (-0.5, len(rows) - 0.5)
     ax.set(xlim=(-0.4, T - 0.6), ylim=edges if upwards else edges[::-1])

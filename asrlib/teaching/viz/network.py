@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asrlib.extras import extra
 from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_FAINTEST = 1e-4  # of the strongest dependence: the end of the color scale
 
 
 def plot_receptive_field(
@@ -20,7 +23,8 @@ def plot_receptive_field(
 
     The input is the lowest row; x counts input frames from the output frame's own.
     """
-    from matplotlib.collections import LineCollection
+    with extra("lab"):
+        from matplotlib.collections import LineCollection
 
     from asrlib.models.layers.conv import pad_amounts, receptive_field
 
@@ -53,13 +57,14 @@ def plot_dependency(dependency: Any, ax: Axes | None = None) -> Axes:
     ``dependency`` is (frames out, frames in). It is drawn relative to the strongest entry, on a
     logarithmic scale down to 1e-4; white is no dependence at all.
     """
-    from matplotlib.colors import LogNorm
+    with extra("lab"):
+        from matplotlib.colors import LogNorm
 
     dependency = np.asarray(dependency, dtype=float)
     ax = axes_or_new(ax, width=3.2, height=2.8)
     relative = dependency / max(dependency.max(), 1e-30)
-    visible = np.ma.masked_equal(np.where(relative > 0, np.maximum(relative, 1e-4), 0), 0)
-    ax.imshow(visible, cmap="YlGnBu", norm=LogNorm(1e-5, 1), aspect="auto", interpolation="nearest")
+    visible = np.ma.masked_equal(np.where(relative > 0, np.maximum(relative, _FAINTEST), 0), 0)
+    ax.imshow(visible, cmap="YlGnBu", norm=LogNorm(_FAINTEST, 1), aspect="auto", interpolation="nearest")
     ax.set(xlabel="input frame", ylabel="output frame")
     return ax
 
@@ -87,7 +92,8 @@ def plot_blocks(values: Sequence[float], rates: Sequence[int], label: str, ax: A
 
     ``rates`` says how many input frames one frame of each block's output spans.
     """
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     ax = axes_or_new(ax, height=2.4)
     different = sorted(set(rates))

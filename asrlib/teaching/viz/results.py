@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asrlib.extras import extra
 from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE, axes_or_new
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def plot_history(history: Sequence[dict[str, float]], axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Plot a run's loss, learning rate and dev WER over steps (``metrics.json``'s ``history``). Lesson 09."""
     if axes is None:
-        import matplotlib.pyplot as plt
+        with extra("lab"):
+            import matplotlib.pyplot as plt
 
         _, axes = plt.subplots(1, 3, figsize=(11, 2.8), layout="constrained")
     panels = (
@@ -69,4 +71,29 @@ def plot_calibration(confidence: Any, correct: Any, bins: int = 8, ax: Axes | No
     ax.errorbar(x, y, yerr=spread, color=BLUE, marker="o", markersize=4, capsize=2)
     ax.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.05))
     ax.grid(alpha=0.3)
+    return ax
+
+
+def plot_seeds(
+    table: Mapping[str, Mapping[str, Sequence[float]]],
+    measured: Mapping[str, Mapping[str, float]],
+    measure: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot what several seeds gave as dots, a row per name, and this run as a circle over them. Lesson 08.
+
+    ``table`` is {measure: {name: one value per seed}}, see ``asrlib.teaching.seeds.five_seeds``; ``measured``
+    {measure: {name: this run's value}}. ``measure``, with its unit, is the axis' label.
+    """
+    own, seeds = measured[measure], table.get(measure, {})
+    ax = axes_or_new(ax, width=7.0, height=0.34 * len(own) + 1.0)
+    for row, (name, value) in enumerate(own.items()):
+        values = seeds.get(name, [])
+        ax.plot(values, [row] * len(values), "o", color=GREY, alpha=0.6, markersize=6,
+                label=None if row or not values else f"{len(values)} seeds")  # fmt: skip
+        ax.plot(value, row, "o", color=ORANGE, markersize=11, fillstyle="none", markeredgewidth=2,
+                label=None if row else "this run")  # fmt: skip
+    ax.set(yticks=range(len(own)), yticklabels=list(own), ylim=(len(own) - 0.5, -0.5), xlabel=measure)
+    ax.grid(axis="x", alpha=0.3)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
     return ax

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asrlib.signal.features import hz_to_mel
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE, axes_or_new
 
 if TYPE_CHECKING:
@@ -22,28 +24,36 @@ def plot_waveform(samples: Any, sample_rate: int, ax: Axes | None = None) -> Axe
     return ax
 
 
-def plot_log_mel(features: Any, hop_ms: float = 10.0, ax: Axes | None = None) -> Axes:
-    """Show (frames, mels) features as an image: time to the right, mel bins upwards. Lesson 00."""
+def plot_log_mel(
+    features: Any, hop_ms: float = 10.0, ax: Axes | None = None, window_ms: float = 25.0
+) -> Axes:
+    """Show (frames, mels) features as an image: time to the right, mel bins upwards. Lesson 00.
+
+    A frame stands at the center of its window of ``window_ms`` milliseconds.
+    """
     features = np.asarray(features)
     ax = axes_or_new(ax)
-    seconds = features.shape[0] * hop_ms / 1000
     image = ax.imshow(
         features.T,
         origin="lower",
         aspect="auto",
-        extent=(0, seconds, 0, features.shape[1]),
+        extent=(*_time_span(len(features), hop_ms, window_ms), 0, features.shape[1]),
         cmap="magma",
         interpolation="nearest",
     )
+    ax.set_xlim(0, None)
     ax.figure.colorbar(image, ax=ax, label="log energy", pad=0.01)
     ax.set(xlabel="time (s)", ylabel="mel bin")
     return ax
 
 
-def plot_spectrogram(power: Any, sample_rate: int, hop_ms: float = 10.0, ax: Axes | None = None) -> Axes:
+def plot_spectrogram(
+    power: Any, sample_rate: int, hop_ms: float = 10.0, ax: Axes | None = None, window_ms: float = 25.0
+) -> Axes:
     """Show (frames, bins) power spectra in decibels below the strongest bin. Lesson 01.
 
-    Time goes to the right, frequency in Hz upwards; what is more than 60 dB below is black.
+    Time goes to the right, frequency in Hz upwards; what is more than 60 dB below is black. A frame stands
+    at the center of its window of ``window_ms`` milliseconds.
     """
     power = np.asarray(power)
     ax = axes_or_new(ax)
@@ -52,12 +62,13 @@ def plot_spectrogram(power: Any, sample_rate: int, hop_ms: float = 10.0, ax: Axe
         decibels.T,
         origin="lower",
         aspect="auto",
-        extent=(0, power.shape[0] * hop_ms / 1000, 0, sample_rate / 2),
+        extent=(*_time_span(len(power), hop_ms, window_ms), 0, sample_rate / 2),
         cmap="magma",
         interpolation="nearest",
         vmin=-60,
         vmax=0,
     )
+    ax.set_xlim(0, None)
     ax.figure.colorbar(image, ax=ax, label="power (dB)", pad=0.01)
     ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
     return ax
@@ -74,10 +85,23 @@ def plot_mel_filters(filters: Any, sample_rate: int, every: int = 1, ax: Axes | 
     return ax
 
 
-def mark_words(words: Iterable[tuple[str, float, float]], ax: Axes, y: float = 1.02) -> Axes:
-    """Mark spans of (word, start, end), in seconds, on a plot over time, each named above it."""
+def _time_span(frames: int, hop_ms: float, window_ms: float) -> tuple[float, float]:
+    """Return the left edge of the first frame and the right edge of the last, in seconds."""
+    times = FrameTimes(hop_ms / 1000, window_ms / 2000)
+    return times(-0.5), times(frames - 0.5)
+
+
+def mark_words(words: Iterable[tuple[str, float, float]], ax: Axes, y: float = 1.03) -> Axes:
+    """Mark spans of (word, start, end), in seconds, on a plot over time, each named above it.
+
+    Over an image only the edges are drawn, as a grey veil would change its colors.
+    """
     for word, start, end in words:
-        ax.axvspan(start, end, color=GREY, alpha=0.12)
+        if ax.get_images():
+            ax.plot([start, end], [1.01, 1.01], color=GREY, linewidth=3, solid_capstyle="butt", clip_on=False,
+                    transform=ax.get_xaxis_transform(), scalex=False, scaley=False)  # fmt: skip
+        else:
+            ax.axvspan(start, end, color=GREY, alpha=0.12)
         ax.axvline(start, color=GREY, linewidth=0.8)
         ax.axvline(end, color=GREY, linewidth=0.8, linestyle=":")
         ax.text(
@@ -108,4 +132,32 @@ def mark_tokens(tokens: Sequence[str], times: Sequence[float], ax: Axes, y: floa
             fontweight="bold",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )
+    return ax
+
+
+def mark_formants(
+    tracks: Sequence[Sequence[tuple[float, Sequence[float]]]],
+    ax: Axes,
+    sample_rate: int,
+    mels: int = 80,
+) -> Axes:
+    """Draw tracks of (seconds, [F1, F2, ... in Hz]) over ``plot_log_mel``; the first is labeled. Lesson 00.
+
+    ``asrlib.teaching.formants.vowel_formants`` finds them. ``mels``: the bins of the picture.
+    """
+    import torch
+
+    top = hz_to_mel(torch.tensor([sample_rate / 2]))
+    for number, track in enumerate(tracks):
+        times, formants = zip(*track, strict=True)
+        # bin m, drawn from m to m + 1, is centered at the (m + 1)th of mels + 1 equal steps to the top
+        bins = (hz_to_mel(torch.tensor(formants)) / top * (mels + 1) - 0.5).numpy()
+        for n, heights in enumerate(bins.T):
+            ax.plot(times, heights, color="white", linewidth=4, solid_capstyle="round")
+            ax.plot(times, heights, color=BLUE, linewidth=2, solid_capstyle="round")
+            if number == 0:
+                style = {"ha": "right", "va": "center", "color": BLUE, "fontsize": 9, "fontweight": "bold"}
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+                left = {"xytext": (-5, 0), "textcoords": "offset points"}
+                ax.annotate(f"F{n + 1}", (times[0], heights[0]), bbox=box, **left, **style)
     return ax

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asrlib.extras import extra
+
 if TYPE_CHECKING:
     import ipywidgets
     from matplotlib.figure import Figure
@@ -30,7 +32,8 @@ def explorer(
     Where ``draw`` returns None the old picture stays. The widgets of ``above`` and ``below`` stand above
     and below the picture; ``draw`` sets what they show.
     """
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     picture, redraw = redrawn_picture(lambda: draw(*(control.value for control in controls)))
     for control in controls:
@@ -40,7 +43,8 @@ def explorer(
 
 def redrawn_picture(draw: Callable[[], Figure | None]) -> tuple[ipywidgets.Image, Callable[[], None]]:
     """Return an image of ``draw()`` and the function that draws it again (None: the old one stays)."""
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     picture = ipywidgets.Image(format="png")
 
@@ -65,7 +69,8 @@ def slider(
 
     ``name_width`` is a CSS length, for a name that would be cut off.
     """
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     whole = all(isinstance(number, int) for number in (value, low, high, step))
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
@@ -75,7 +80,8 @@ def slider(
 
 def choice(name: str, options: Sequence[str]) -> ipywidgets.ToggleButtons:
     """Return buttons for one of a few options, the first at the beginning; name and buttons in one line."""
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     return ipywidgets.ToggleButtons(
         options=options,
@@ -87,14 +93,16 @@ def choice(name: str, options: Sequence[str]) -> ipywidgets.ToggleButtons:
 
 def player() -> ipywidgets.Audio:
     """Return an audio player that waits for the button; its ``value`` takes the bytes of ``wav``."""
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     return ipywidgets.Audio(format="wav", autoplay=False, loop=False)
 
 
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG, and close it: inside a widget nothing else would."""
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from asrlib.decoding.beam import BeamOptions, beam_ctc
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.teaching import viz
 from asrlib.teaching.widgets.controls import explorer, slider
 from asrlib.text.ngram import NGram
@@ -22,22 +23,23 @@ def draw_greedy_step(
     steps: Sequence[tuple[int, Sequence[int], Any]],
     step: int,
     labels: Sequence[str],
-    frame_seconds: float,
+    frame_times: FrameTimes,
     words: Sequence[tuple[str, float, float]] = (),
 ) -> Figure:
     """Draw a transducer's greedy search up to one step: its way, and the joint's output. Lesson 07.
 
     Each of ``steps`` is (frame t, labels written so far, (V,) natural log probabilities), blank first.
     """
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     figure, (ax, bars) = plt.subplots(1, 2, figsize=(11, 3.2), width_ratios=(4, 1), layout="constrained")
-    way = [(t * frame_seconds, len(written)) for t, written, _ in steps[: step + 1]]
+    way = [(frame_times(t), len(written)) for t, written, _ in steps[: step + 1]]
     ax.plot(*zip(*way, strict=True), color=viz.ORANGE, marker="o", markersize=4)
     ax.plot(*way[-1], "o", color="black", markersize=8)
     longest = max(len(written) for _, written, _ in steps)
     last = max(t for t, _, _ in steps)
-    ax.set(xlim=(-frame_seconds / 2, (last + 0.5) * frame_seconds), ylim=(-0.5, longest + 0.5))
+    ax.set(xlim=(frame_times(-0.5), frame_times(last + 0.5)), ylim=(-0.5, longest + 0.5))
     ax.set(yticks=range(longest + 1), ylabel="labels out, u")
     viz.mark_words(words, ax)
     t, written, log_probs = steps[step]
@@ -64,15 +66,16 @@ def draw_hypotheses(
 def draw_models(
     probabilities: dict[str, Any],
     labels: Sequence[str],
-    frame_seconds: float,
+    frame_times: FrameTimes,
     words: Sequence[tuple[str, float, float]] = (),
 ) -> Figure:
     """Draw each model's (T, V) label probabilities, blank first, over the same time. Lesson 08."""
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(len(probabilities), 1, figsize=(11, 4.2), layout="constrained", sharex=True)
     for ax, (name, values) in zip(axes, probabilities.items(), strict=True):
-        viz.plot_label_probabilities(values, labels, frame_seconds, ax)
+        viz.plot_label_probabilities(values, labels, frame_times, ax)
         viz.mark_words(words, ax)
         ax.set_ylabel(f"{name}:\nprobability")
         ax.set_xlabel("time (s)" if ax is axes[-1] else "")
@@ -111,7 +114,7 @@ def draw_beam_step(
     log_probs: Any,
     labels: Sequence[str],
     frame: int,
-    frame_seconds: float,
+    frame_times: FrameTimes,
     options: BeamOptions,
     words: Sequence[tuple[str, float, float]] = (),
 ) -> Figure:
@@ -120,16 +123,17 @@ def draw_beam_step(
     ``log_probs`` (T, V) natural logarithms, ``labels`` V names with blank first, ``words`` their
     true (word, start, end) in seconds.
     """
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     rows = [(" ".join(labels[k] for k in t), parts) for t, parts in beam_after(log_probs, frame, options)]
     figure, (ax, below) = plt.subplots(
         2, 1, figsize=(10, 3.4 + 0.24 * options.beam_width), layout="constrained",
         height_ratios=(2.2, 0.9 + 0.24 * options.beam_width),
     )  # fmt: skip
-    viz.plot_label_probabilities(torch.as_tensor(log_probs).exp(), labels, frame_seconds, ax)
+    viz.plot_label_probabilities(torch.as_tensor(log_probs).exp(), labels, frame_times, ax)
     viz.mark_words(words, ax)
-    ax.axvline(frame * frame_seconds, color="black", linewidth=1)
+    ax.axvline(frame_times(frame), color="black", linewidth=1)
     viz.plot_costs(rows, below)
     below.set_ylim(options.beam_width - 0.5, -0.5)
     below.set_title(f"the beam after frame {frame}", loc="left", fontsize=10)
@@ -139,7 +143,7 @@ def draw_beam_step(
 def decoder_stepper(
     log_probs: Any,
     labels: Sequence[str],
-    frame_seconds: float,
+    frame_times: FrameTimes,
     lm: NGram,
     words: Sequence[tuple[str, float, float]] = (),
 ) -> ipywidgets.VBox:
@@ -151,7 +155,7 @@ def decoder_stepper(
 
     def draw(frame: int, width: int, weight: float, bonus: float) -> Figure:
         options = BeamOptions(width, False, lm, weight, bonus)
-        return draw_beam_step(log_probs, labels, frame, frame_seconds, options, words)
+        return draw_beam_step(log_probs, labels, frame, frame_times, options, words)
 
     controls = [
         slider("frame t", last, 0, last),

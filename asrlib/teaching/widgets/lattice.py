@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from asrlib.extras import extra
 from asrlib.losses.alignment import rnnt_align
 from asrlib.losses.rnnt import rnnt_posteriors
 from asrlib.losses.textbook import collapse, rnnt_betas, rnnt_scores
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.teaching import viz
 from asrlib.teaching.widgets.controls import explorer, player, redrawn_picture, slider, wav
 
@@ -23,7 +25,7 @@ def draw_ctc_frame(
     log_probs: Any,
     labels: Sequence[str],
     frame: int,
-    frame_seconds: float,
+    frame_times: FrameTimes,
     words: Sequence[tuple[str, float, float]] = (),
 ) -> Figure:
     """Draw CTC's label probabilities over time, those of one frame, and the text up to it. Lesson 06.
@@ -31,13 +33,14 @@ def draw_ctc_frame(
     ``log_probs`` (T, V) natural logarithms, ``labels`` V names with blank first, ``words`` their true
     (word, start, end) in seconds.
     """
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     log_probs = torch.as_tensor(log_probs)
     figure, (ax, bars) = plt.subplots(1, 2, figsize=(11, 3.4), width_ratios=(5, 1), layout="constrained")
-    viz.plot_label_probabilities(log_probs.exp(), labels, frame_seconds, ax)
+    viz.plot_label_probabilities(log_probs.exp(), labels, frame_times, ax)
     viz.mark_words(words, ax)
-    ax.axvline(frame * frame_seconds, color="black", linewidth=1)
+    ax.axvline(frame_times(frame), color="black", linewidth=1)
     best = log_probs.argmax(-1)[: frame + 1].tolist()
     ax.set_xlabel(
         f"time (s)\nframe by frame: {' '.join('·' if k == 0 else labels[k] for k in best)}"
@@ -53,7 +56,7 @@ def draw_ctc_frame(
 def ctc_explorer(
     log_probs: Any,
     labels: Sequence[str],
-    frame_seconds: float,
+    frame_times: FrameTimes,
     samples: Any,
     sample_rate: int,
     words: Sequence[tuple[str, float, float]] = (),
@@ -65,9 +68,9 @@ def ctc_explorer(
     sound = player()
 
     def draw(frame: int) -> Figure:
-        end = round((frame + 1) * frame_seconds * sample_rate)
+        end = round(frame_times(frame + 0.5) * sample_rate)
         sound.value = wav(samples[:end], sample_rate)
-        return draw_ctc_frame(log_probs, labels, frame, frame_seconds, words)
+        return draw_ctc_frame(log_probs, labels, frame, frame_times, words)
 
     return explorer([slider("frame t", 0, 0, len(log_probs) - 1)], draw, below=[sound])
 
@@ -77,7 +80,7 @@ def draw_rnnt_path(
     targets: Any,
     labels: Sequence[str],
     frames: Sequence[int],
-    frame_seconds: float,
+    frame_times: FrameTimes,
     words: Sequence[tuple[str, float, float]] = (),
 ) -> Figure:
     """Draw γ(t, u) of a target, and the path that emits label u at frames[u]. Lesson 07.
@@ -97,7 +100,7 @@ def draw_rnnt_path(
             path.append((t, u))
         score += float(log_blank[t, u])
     rows = ["0  (nothing)"] + [f"{u + 1}  {labels[k]}" for u, k in enumerate(targets.tolist())]
-    ax = viz.plot_nodes(gamma, rows, frame_seconds, path=path, upwards=True, label="γ")
+    ax = viz.plot_nodes(gamma, rows, frame_times, path=path, upwards=True, label="γ")
     ax.set_ylabel("labels out, u")
     viz.mark_words(words, ax)
     ax.set_xlabel(
@@ -111,7 +114,7 @@ def lattice_explorer(
     logits: Any,
     targets: Any,
     labels: Sequence[str],
-    frame_seconds: float,
+    frame_times: FrameTimes,
     words: Sequence[tuple[str, float, float]] = (),
 ) -> ipywidgets.VBox:
     """Return one slider per label, to move a path over γ(t, u) and see its probability. Lesson 07.
@@ -119,7 +122,8 @@ def lattice_explorer(
     Labels come out in order: one that is moved past its neighbors takes them along. The arguments are
     those of ``draw_rnnt_path``.
     """
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     logits, targets = torch.as_tensor(logits), torch.as_tensor(targets)
     best = rnnt_align(logits[None], targets[None], blank=0)[0].starts.tolist()
@@ -129,7 +133,7 @@ def lattice_explorer(
 
     def draw() -> Figure:
         frames = [control.value for control in sliders]
-        return draw_rnnt_path(logits, targets, labels, frames, frame_seconds, words)
+        return draw_rnnt_path(logits, targets, labels, frames, frame_times, words)
 
     picture, redraw = redrawn_picture(draw)
     set_all = _in_order(sliders, redraw)

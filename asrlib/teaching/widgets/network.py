@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torchaudio.functional
 
+from asrlib.extras import extra
 from asrlib.models.contextnet import DOWNSAMPLING, ContextNetEncoder, standard_blocks
 from asrlib.models.layers.conv import PADDINGS, pad_amounts, receptive_field
+from asrlib.signal.resample import resample
 from asrlib.teaching import viz
 from asrlib.teaching.widgets.controls import choice, explorer, slider
 
@@ -54,7 +55,7 @@ def se_gates(recognizer: Recognizer, samples: Any, sample_rate: int) -> list[tor
     Where the context is not the whole utterance, the mean over its frames.
     """
     samples = torch.as_tensor(np.asarray(samples, dtype=np.float32))
-    samples = torchaudio.functional.resample(samples, sample_rate, recognizer.front_end.sample_rate)
+    samples = resample(samples, sample_rate, recognizer.front_end.sample_rate)
     encoder, front_end = recognizer.model.encoder, recognizer.front_end
     gates = encoder.gates(*front_end(samples[None], torch.tensor([len(samples)])))
     return [of_frames[0].mean(0) for of_frames in gates]
@@ -74,7 +75,8 @@ def gate_viewer(recognizer: Recognizer, utterances: dict[str, tuple[Any, int]]) 
 
     ``utterances`` are {name: (samples, sample rate)}.
     """
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     gates = {name: se_gates(recognizer, *sound) for name, sound in utterances.items()}
     names = list(gates)
@@ -92,7 +94,8 @@ def gate_viewer(recognizer: Recognizer, utterances: dict[str, tuple[Any, int]]) 
 
 def draw_contextnet(variant: str, alpha: float, kernel: int, downsampling: str) -> Figure:
     """Draw parameters, work and receptive field of C0 to C22, block by block. Lesson 04."""
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
     with torch.device("meta"):  # shapes alone
         blocks = standard_blocks(kernel, downsampling=downsampling)

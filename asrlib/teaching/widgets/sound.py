@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from asrlib.errors import InputError
+from asrlib.extras import extra
 from asrlib.signal.augment import add_noise
-from asrlib.signal.features import FrontEnd, frame, log_mel
+from asrlib.signal.features import FrontEnd, frame, log_mel, preemphasize
 from asrlib.teaching import viz
 from asrlib.teaching.widgets.controls import explorer, player, slider, wav
 
@@ -58,21 +59,23 @@ def draw_spectrogram(
 ) -> Figure:
     """Draw power spectra and log-mel features for one choice of window, hop and filters. Lesson 01.
 
-    ``window_ms`` and ``hop_ms`` are milliseconds. Raises ``InputError`` where
+    ``window_ms`` and ``hop_ms`` are milliseconds; pre-emphasis is the usual 0.97. Raises ``InputError`` where
     the window is shorter than the hop.
     """
-    import matplotlib.pyplot as plt
+    with extra("lab"):
+        import matplotlib.pyplot as plt
 
-    front_end = FrontEnd(sample_rate, window_ms, hop_ms, mels, preemphasis=0.0)
+    front_end = FrontEnd(sample_rate, window_ms, hop_ms, mels)
     samples = torch.as_tensor(np.asarray(samples, dtype=np.float32))
-    frames = frame(samples, front_end.window, front_end.hop) * front_end.taper
+    emphasized = preemphasize(samples, front_end.preemphasis)
+    frames = frame(emphasized, front_end.window, front_end.hop) * front_end.taper
     power = torch.fft.rfft(frames, n=front_end.fft_size).abs().square()
     features = front_end(samples[None], torch.tensor([len(samples)]))[0][0]
     empty = int((front_end.filters.sum(0) == 0).sum())
 
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, layout="constrained")
-    viz.plot_spectrogram(power, sample_rate, hop_ms, above)
-    viz.plot_log_mel(features, hop_ms, below)
+    viz.plot_spectrogram(power, sample_rate, hop_ms, above, window_ms)
+    viz.plot_log_mel(features, hop_ms, below, window_ms)
     above.set(xlabel="", title=f"{len(power)} frames of {front_end.window} samples, hop {front_end.hop}")
     width = sample_rate / front_end.fft_size
     below.set_title(f"{mels} filters over bins of {width:.0f} Hz, {empty} of them empty")
@@ -81,7 +84,8 @@ def draw_spectrogram(
 
 def spectrogram_explorer(samples: Any, sample_rate: int) -> ipywidgets.VBox:
     """Return sliders for window, hop and number of mel filters over ``draw_spectrogram``. Lesson 01."""
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     message = ipywidgets.Label()
 

@@ -1,17 +1,22 @@
 import numpy as np
 import pytest
 
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.teaching import viz
+
+CLOCK = FrameTimes(0.08, 0.0125)
 
 
 def test_label_probabilities_leave_out_labels_that_never_speak():
     probabilities = np.array([[0.9, 0.08, 0.02], [0.2, 0.78, 0.02]])
-    ax = viz.plot_label_probabilities(probabilities, ["∅", "one", "two"], frame_seconds=0.08)
+    ax = viz.plot_label_probabilities(probabilities, ["∅", "one", "two"], frame_times=CLOCK)
     blank, one = ax.lines
     assert [blank.get_label(), one.get_label()] == ["∅", "one"]
     assert blank.get_linestyle() == "--"
-    assert one.get_xydata().tolist() == [[0.0, 0.08], [0.08, 0.78]]
-    assert "(s)" in ax.get_xlabel() and ax.get_xlim() == pytest.approx((-0.04, 0.12))
+    assert one.get_xydata().tolist() == [[0.0125, 0.08], [0.0925, 0.78]]
+    assert {line.get_drawstyle() for line in ax.lines} == {"steps-mid"}  # nothing is claimed between frames
+    assert [text.get_text() for text in ax.texts] == ["one"] and ax.texts[0].xy == (0.0925, 0.78)
+    assert "(s)" in ax.get_xlabel() and ax.get_xlim() == pytest.approx((-0.0275, 0.1325))
 
 
 def test_distribution_has_blank_on_top():
@@ -39,10 +44,10 @@ def test_nodes_stand_at_their_frame_and_row(upwards):
 
 
 def test_nodes_over_seconds():
-    ax = viz.plot_nodes(np.zeros((10, 2)), ["a", "b"], frame_seconds=0.08, path=[(5, 1)])
+    ax = viz.plot_nodes(np.zeros((10, 2)), ["a", "b"], frame_times=CLOCK, path=[(5, 1)])
     assert "(s)" in ax.get_xlabel()
-    assert ax.get_xlim() == pytest.approx((-0.04, 0.76))
-    assert ax.lines[0].get_xydata().tolist() == [[0.4, 1]]
+    assert ax.get_xlim() == pytest.approx((-0.0275, 0.7725))
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0.4125, 1]])
 
 
 def test_moves_draw_every_arrow_and_the_path_in_orange():

@@ -27,6 +27,7 @@ def test_dependency_is_white_where_there_is_none_and_shown_where_it_is_faint():
     (image,) = viz.plot_dependency(dependency).get_images()
     assert image.get_array().mask.tolist() == [[False, True], [False, False]]
     assert image.get_array().tolist() == [[1.0, None], [1e-4, 0.5]]
+    assert (image.norm.vmin, image.norm.vmax) == (1e-4, 1)  # the color scale ends where values are cut off
 
 
 def test_gates_are_drawn_in_the_order_of_the_first():

@@ -36,3 +36,19 @@ def test_calibration_bins_hold_equally_many():
     assert line.get_ydata() == pytest.approx([0, 0.5, 1])
     few = viz.plot_calibration([0.4], [True], bins=5)
     assert few.lines[1].get_xdata().tolist() == [0.4]
+
+
+def test_seeds_are_dots_and_this_run_a_circle_over_them():
+    table = {"WER (%)": {"a": [1.0, 2.0, 3.0], "b": [5.0, 4.0, 6.0], "c": [9.0]}, "loss": {"a": [7.0]}}
+    ax = viz.plot_seeds(table, {"WER (%)": {"b": 5.5, "a": 0.5}, "loss": {}}, "WER (%)")
+    dots, run, *_ = ax.lines
+    assert dots.get_xydata().tolist() == [[5.0, 0], [4.0, 0], [6.0, 0]]
+    assert run.get_xydata().tolist() == [[5.5, 0]] and run.get_fillstyle() == "none"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
+    assert ax.get_xlabel() == "WER (%)"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["3 seeds", "this run"]
+
+
+def test_a_run_without_seeds_is_drawn_alone():
+    ax = viz.plot_seeds({}, {"WER (%)": {"a": 5.0}}, "WER (%)")
+    assert [len(line.get_xdata()) for line in ax.lines] == [0, 1]

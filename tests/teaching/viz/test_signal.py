@@ -16,7 +16,8 @@ def test_log_mel_picture_has_time_across_and_mel_upwards():
     features[:, 39] = 1.0
     ax = viz.plot_log_mel(features, hop_ms=10)
     (image,) = ax.get_images()
-    assert image.get_extent() == [0, 1.5, 0, 40]
+    # a frame is drawn around the center of its window of 25 ms
+    assert image.get_extent() == pytest.approx([0.0075, 1.5075, 0, 40]) and ax.get_xlim()[0] == 0
     assert image.get_array().shape == (40, 150)
     assert image.get_array()[39].min() == 1.0 and image.origin == "lower"
 
@@ -30,12 +31,21 @@ def test_plots_draw_into_the_axes_they_are_given():
     assert ax.texts[0].get_position()[0] == pytest.approx(0.25)
 
 
+def test_words_over_a_picture_leave_its_colors_alone():
+    over_a_line, over_a_picture = viz.plot_waveform(np.zeros(10), 10), viz.plot_log_mel(np.zeros((150, 40)))
+    for ax in (over_a_line, over_a_picture):
+        limits = ax.get_xlim(), ax.get_ylim()
+        viz.mark_words([("one", 0.1, 0.4)], ax)
+        assert (ax.get_xlim(), ax.get_ylim()) == limits
+    assert len(over_a_line.patches) == 1 and not over_a_picture.patches
+
+
 def test_spectrogram_is_in_decibels_below_the_strongest():
     power = np.ones((50, 129))
     power[:, 64] = 1000.0
     ax = viz.plot_spectrogram(power, 8000, hop_ms=10)
     (image,) = ax.get_images()
-    assert image.get_extent() == [0, 0.5, 0, 4000]
+    assert image.get_extent() == pytest.approx([0.0075, 0.5075, 0, 4000])
     assert (image.get_array()[64] == 0).all() and np.allclose(image.get_array()[0], -30)
     assert "(Hz)" in ax.get_ylabel()
 

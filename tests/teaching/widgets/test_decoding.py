@@ -4,8 +4,11 @@ import torch
 
 from asrlib.decoding.beam import BeamOptions, beam_ctc
 from asrlib.losses import textbook
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.teaching import widgets
 from asrlib.text.ngram import train_ngram
+
+CLOCK = FrameTimes(0.08, 0.0125)
 
 
 @pytest.fixture
@@ -21,9 +24,9 @@ def test_draw_greedy_step_shows_what_is_written():
     steps = [(0, [], log_probs[0]), (1, [], log_probs[1]), (1, [1], log_probs[2])]
     seen = []
     for step in range(len(steps)):
-        ax, bars = widgets.draw_greedy_step(steps, step, ["∅", "one"], 0.08).axes
+        ax, bars = widgets.draw_greedy_step(steps, step, ["∅", "one"], CLOCK).axes
         seen.append((ax.get_xlabel().rsplit(": ", 1)[1], bars.get_title()))
-        assert ax.lines[0].get_xydata()[-1].tolist() == [steps[step][0] * 0.08, len(steps[step][1])]
+        assert ax.lines[0].get_xydata()[-1].tolist() == [CLOCK(steps[step][0]), len(steps[step][1])]
     assert seen == [
         ("(nothing yet)", "t = 0, u = 0: ∅"),
         ("(nothing yet)", "t = 1, u = 0: one"),
@@ -46,12 +49,12 @@ def test_draw_hypotheses_lists_the_beam_of_its_frame():
 
 def test_draw_models_shows_each_over_the_same_time():
     said = {"first": torch.tensor([[0.9, 0.1], [0.2, 0.8]]), "second": torch.tensor([[0.6, 0.4], [0.3, 0.7]])}
-    above, below = widgets.draw_models(said, ["∅", "one"], 0.08, [("one", 0.02, 0.1)]).axes
+    above, below = widgets.draw_models(said, ["∅", "one"], CLOCK, [("one", 0.02, 0.1)]).axes
     for ax, (name, values) in zip((above, below), said.items(), strict=True):
         assert ax.get_ylabel().startswith(name)
         lines = {line.get_label(): line for line in ax.lines}
         np.testing.assert_allclose(
-            lines["one"].get_xydata(), [[0.0, values[0, 1]], [0.08, values[1, 1]]], rtol=1e-6
+            lines["one"].get_xydata(), [[0.0125, values[0, 1]], [0.0925, values[1, 1]]], rtol=1e-6
         )
         assert "one" in [text.get_text() for text in ax.texts]
     assert above.get_xlim() == below.get_xlim()
@@ -87,7 +90,7 @@ def test_a_wide_beam_holds_the_exact_probability_of_every_text(decoding):
 
 def test_decoder_stepper_redraws_over_the_range_of_each_slider(decoding):
     log_probs, lm = decoding
-    *sliders, picture = widgets.decoder_stepper(log_probs, ["∅", "one", "two"], 0.08, lm).children
+    *sliders, picture = widgets.decoder_stepper(log_probs, ["∅", "one", "two"], CLOCK, lm).children
     start, seen = [slider.value for slider in sliders], {bytes(picture.value)}
     for slider, value in zip(sliders, start, strict=True):
         for position in np.arange(slider.min, slider.max + slider.step / 2, slider.step):

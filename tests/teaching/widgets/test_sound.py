@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import asrlib
 from asrlib.teaching import widgets
@@ -53,6 +54,14 @@ def test_spectrogram_explorer_redraws_over_the_range_of_each_slider(cut):
     too_short = sum(n < start[1] for n in range(sliders[0].min, sliders[0].max + 1, sliders[0].step))
     positions = sum(len(range(s.min, s.max + 1, s.step)) for s in sliders)
     assert len(seen) == positions - too_short - (len(sliders) - 1)
+
+
+def test_draw_spectrogram_shows_the_features_of_the_lessons(cut):
+    """The lower picture is ``log_mel`` with its usual values, pre-emphasis included."""
+    samples = torch.from_numpy(asrlib.cut_audio(cut))
+    (image,) = widgets.draw_spectrogram(samples, cut.sampling_rate).axes[1].get_images()
+    features = asrlib.log_mel(samples, cut.sampling_rate).T
+    np.testing.assert_allclose(image.get_array(), features, atol=1e-4)
 
 
 def test_draw_spectrogram_says_how_many_filters_are_empty(cut):

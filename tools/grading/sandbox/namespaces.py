@@ -110,11 +110,12 @@ def visible_paths(hidden: Iterable[str] = ()) -> list[str]:
     Of the folders on Python's path, none that holds or lies in a folder of ``hidden``.
     """
     import asrlib
+    from asrlib.files import assets
 
     package = Path(asrlib.__file__).parent
     wanted = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"]
     wanted += [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
-    wanted += ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", package, package.parent / "data"]
+    wanted += ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", package, assets()]
     # behind all links, the interpreter may lie elsewhere than Python says
     installed = [str(Path(sys.executable).resolve().parent.parent), *filter(os.path.isabs, sys.path)]
     secrets = ["/", *map(os.path.realpath, hidden)]

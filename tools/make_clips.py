@@ -1,20 +1,20 @@
-"""Render data/clips: python data/make_clips.py
+"""Render the clips in data/clips: python tools/make_clips.py
 
-The committed files are what counts: espeak-ng's noise differs a little at every rendering, and notebooks show
-numbers computed from these very samples. Run this only to change the set, and then run the notebooks again.
+The committed files are authoritative: espeak-ng's noise differs slightly in every rendering, and notebooks
+show numbers computed from these exact samples. Run this only to change the set, then run the notebooks again.
 
-All voices belong to the test split of the synthetic corpora, so no training split has them.
+All voices belong to the test split of the synthetic corpora, so no training split contains them.
 """
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 
 from asrlib.data.espeak import SAMPLE_RATE, synthesize
 from asrlib.data.manifest import save_corpus
+from asrlib.files import assets
 
-CLIPS = [  # name, voice, words a minute, text
+CLIPS = [  # name, voice, words per minute, text
     ("digits-1", "en-us+f3", 150, "seven three nine"),
     ("digits-2", "en-gb-x-rp+r2013", 140, "zero one eight four two"),
     ("digits-3", "en-us+r2016", 170, "five five, six"),
@@ -25,10 +25,11 @@ CLIPS = [  # name, voice, words a minute, text
     ("sentence-3", "en-us+f3", 160, "the train from london to paris leaves at seven thirty"),
     ("sentence-4", "en-029+r2007", 175, "the old fox jumped over the wooden bridge"),
 ]
-MARGIN = 0.15  # s of low noise before and after the speech
+MARGIN = 0.15  # seconds of quiet noise before and after the speech
 
 
 def utterances():
+    """Yield the rows of the clips for ``save_corpus``."""
     noise = np.random.default_rng(0)
     for name, voice, rate, text in CLIPS:
         speech = synthesize(text, voice, rate=rate)
@@ -42,6 +43,6 @@ def utterances():
 
 
 if __name__ == "__main__":
-    folder = Path(__file__).parent / "clips"
+    folder = assets() / "clips"
     shutil.rmtree(folder, ignore_errors=True)
     save_corpus(folder, utterances(), SAMPLE_RATE)

@@ -1,0 +1,27 @@
+"""``asrlib import``: a checkpoint of another system as a model directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint file of another system.")],
+    system: Annotated[str, typer.Option("--from", help="The system: lcasr.")],
+    out: Annotated[Path, typer.Option(help="Model directory to write.")],
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Its labels, where the checkpoint holds none: a sentencepiece model.")
+    ] = None,
+) -> None:
+    """Turn a checkpoint of another system into a model directory that transcribes."""
+    from asrlib.export.imports.table import import_checkpoint
+    from asrlib.models.parameters import count_parameters
+
+    recognizer = import_checkpoint(checkpoint, system, out, tokenizer)
+    trainable, _ = count_parameters(recognizer.model)
+    print(
+        f"{out}: {recognizer.config.name}, {trainable:,} parameters, {recognizer.tokenizer.vocabulary} labels"
+    )

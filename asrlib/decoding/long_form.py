@@ -1,0 +1,180 @@
+"""Transcribe recordings of any length: windows over the sound, one hypothesis for the whole.
+
+The sound is read in blocks, features are those of the whole recording, the network sees a window at a time,
+and the search continues over frames that no later window can change. Memory does not grow with the recording,
+but for the text; beam search keeps the frames' scores, which are 4 · V bytes per frame of a CTC head.
+
+========  ============================================================================================
+average   overlapping windows, the CTC head's probabilities averaged by how many windows cover a frame
+middle    overlapping windows, of each its middle
+whole     the frames of one pass over the whole recording, for an encoder that sees no further than so
+          many frames; one with attention is given a window of attention
+========  ============================================================================================
+
+A CTC head is averaged by default. A transducer has no probabilities that belong to a frame: its search goes
+through the encoder's output, put together from the windows' middles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
+from asrlib.decoding.hypothesis import SearchResult
+from asrlib.decoding.streaming import StreamingCTC, StreamingTransducer
+from asrlib.decoding.windows import Average, Middle, Slicer, Span
+from asrlib.errors import InputError
+from asrlib.models.encoder import Encoder
+from asrlib.models.transducer import Transducer
+from asrlib.signal.features import FrontEnd
+from asrlib.signal.recording import Blocks, RecordingFeatures, measure
+
+JOINS = ("average", "middle", "whole")
+
+
+@dataclass
+class LongForm:
+    """How to cut a recording: ``window`` in seconds, moved by (1 - ``overlap``) of it; ``join``, one of
+    ``JOINS`` or None for the default, puts the windows together.
+
+    Of ``whole``, ``window`` is what a frame attends to, half of it on either side, unless the configuration
+    of the encoder says how far it sees; ``overlap`` follows from that.
+    """
+
+    window: float = 20.0
+    overlap: float = 0.875
+    join: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.window > 0:
+            raise InputError(f"window is {self.window} s; it must be positive")
+        if not 0 <= self.overlap < 1:
+            raise InputError(f"overlap is {self.overlap}; it must be at least 0 and below 1")
+        if self.join is not None and self.join not in JOINS:
+            raise InputError(f"join is {self.join!r}; use one of {', '.join(JOINS)}")
+
+    def chosen(self, ctc: bool) -> str:
+        """Return how windows are joined. Raises ``InputError`` if a transducer's are to be averaged."""
+        if self.join == "average" and not ctc:
+            raise InputError(
+                "join is average, and a transducer has no probabilities to average: use middle, or set"
+                " decoding.head to ctc where the model has that head"
+            )
+        return self.join or ("average" if ctc else "middle")
+
+
+@dataclass
+class Listener:
+    """A network with the front end that it listens through, at each of ``warps``."""
+
+    front_end: FrontEnd
+    model: Transducer
+    warps: list[float]
+
+
+def scan(listeners: list[Listener], blocks: Blocks, settings: LongForm, ctc: bool) -> Iterator[Tensor]:
+    """Yield (frames, V) log-probabilities of the CTC heads, averaged over listeners and warps, or, if not
+    ``ctc``, (frames, D_enc) outputs of the first listener's encoder: the recording's frames in order.
+
+    ``blocks`` yields samples at the front ends' rate. Raises ``InputError`` for a join that does not fit.
+    """
+    join = settings.chosen(ctc)
+    encoder, front_end = listeners[0].model.encoder, listeners[0].front_end
+    grid = encoder.reduction
+    seconds = front_end.hop * grid / front_end.sample_rate
+    width = max(1, round(settings.window / seconds)) * grid
+    with contextlib.ExitStack() as stack:
+        if join == "whole":
+            encoders = [listener.model.encoder for listener in listeners]
+            reaches = [stack.enter_context(_limited(each, width // grid // 2)) for each in encoders]
+            margin = -(-max(reaches) // grid) * grid
+            step = max(width, margin)
+            width = step + 2 * margin
+        else:
+            step = max(1, round(width / grid * (1 - settings.overlap))) * grid
+            margin = (width - step) // grid // 2 * grid
+        slicer = Slicer(width, step, grid)
+        joined = Average() if join == "average" else Middle(margin // grid)
+        for span in _windows(slicer, listeners, blocks):
+            frames = _log_probs(listeners, span) if ctc else _encoded(listeners[0], span.features[0])
+            if join == "average":
+                done = joined.add(span.start // grid, frames.exp(), span.last).log()
+            else:
+                done = joined.add(span.start // grid, frames, span.last)
+            if len(done):
+                yield done
+
+
+@contextlib.contextmanager
+def _limited(encoder: Encoder, window: int) -> Iterator[int]:
+    """Give an encoder that sees the whole recording a window of attention; yield how far it then sees."""
+    if encoder.reach is not None:
+        yield encoder.reach
+        return
+    try:
+        before = encoder.set_attention_window(max(1, window))
+    except InputError as error:
+        raise InputError(f"join is whole, but {error}: use average or middle") from None
+    try:
+        if encoder.reach is None:
+            raise InputError(
+                "join is whole, but the encoder's positions count from the recording's start: use average or"
+                " middle"
+            )
+        yield encoder.reach
+    finally:
+        encoder.set_attention_window(before)
+
+
+def _windows(slicer: Slicer, listeners: list[Listener], blocks: Blocks) -> Iterator[Span]:
+    """Yield the windows over all listeners' features, listener by listener and warp by warp."""
+    features = [
+        RecordingFeatures(listener.front_end, whole, warp)
+        for listener in listeners
+        for warp, whole in zip(
+            listener.warps, measure(listener.front_end, blocks, listener.warps), strict=True
+        )
+    ]
+    for block in blocks():
+        yield from slicer.feed([each.feed(block) for each in features])
+    yield from slicer.feed([each.finish() for each in features])
+    yield from slicer.finish()
+
+
+def _encoded(listener: Listener, features: Tensor) -> Tensor:
+    return listener.model.encoder(features[None])[0][0]
+
+
+def _log_probs(listeners: list[Listener], span: Span) -> Tensor:
+    """Return a window's (frames, V) log-probabilities as `Recognizer.transcribe` averages them."""
+    features, members = iter(span.features), []
+    for listener in listeners:
+        heard = [_encoded(listener, next(features)) for _ in listener.warps]
+        scores = [listener.model.ctc_head(each).float().log_softmax(-1) for each in heard]
+        members.append(torch.stack(scores).mean(0))
+    return torch.stack(members).mean(0).log_softmax(-1)
+
+
+def search(
+    frames: Iterable[Tensor], model: Transducer, ctc: bool, max_symbols: int, beam: BeamOptions | None
+) -> SearchResult:
+    """Search the frames of ``scan``: greedily piece by piece, with a beam all at once."""
+    device = next(model.parameters()).device
+    if beam is None:
+        stream = StreamingCTC(model) if ctc else StreamingTransducer(model, max_symbols, device)
+        for piece in frames:
+            if ctc:
+                stream.feed_log_probs(piece)
+            else:
+                stream.feed(piece[None])
+        return stream.result
+    together = torch.cat(list(frames))[None]
+    lengths = torch.tensor([together.shape[1]], device=device)
+    if ctc:
+        return beam_ctc(together, lengths, beam)[0][0]
+    return beam_rnnt(model, together, lengths, beam, max_symbols)[0][0]

@@ -1,0 +1,1 @@
+"""Checkpoints of other systems as model directories: ``table`` has the systems, one module each."""

@@ -1,0 +1,151 @@
+"""Features of a recording of any length, block by block: those of the whole recording at once.
+
+A block's last samples are kept for the windows that the next block completes. What ``FrontEnd`` takes from
+the whole recording, its peak and the mean and deviation of its features, is measured in passes before. So
+memory holds a block, however long the recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from asrlib.signal.features import FrontEnd, deviation, frame, mirrored, preemphasize, running_mean
+from asrlib.signal.streaming import StreamingResampler
+
+# samples block by block, from the start at every call
+Blocks = Callable[[], Iterable[Tensor]]
+
+
+def resampled(blocks: Blocks, rate: int, new_rate: int, device: torch.device | str = "cpu") -> Blocks:
+    """Return ``blocks``, of ``rate`` Hz, at ``new_rate`` Hz and on ``device``."""
+
+    def converted() -> Iterable[Tensor]:
+        resampler = StreamingResampler(rate, new_rate)
+        for block in blocks():
+            yield resampler.feed(block).to(device)
+        yield resampler.finish().to(device)
+
+    return converted
+
+
+class Whole(NamedTuple):
+    """What is known of a whole recording: the peak to divide samples by, and the mean and the deviation, for
+    each mel bin or (1,), of its features. 1, 0 and 1 where the front end does not normalize.
+    """
+
+    peak: Float[Tensor, ""]
+    mean: Float[Tensor, "bins"]
+    deviation: Float[Tensor, "bins"]
+
+
+class RecordingFeatures:
+    """``FrontEnd`` block by block; ``whole`` is what ``measure`` found, ``warp`` stretches frequencies."""
+
+    def __init__(self, front_end: FrontEnd, whole: Whole, warp: float = 1.0):
+        self.front_end, self.whole = front_end, whole
+        self.warp = None if warp == 1.0 else torch.tensor([warp], device=front_end.taper.device)
+        self.last = self.tail = self.buffer = front_end.taper.new_zeros(0)
+        self.started = False
+        self.sums: tuple[Tensor, ...] = ()
+
+    def feed(self, samples: Float[Tensor, "n"]) -> Float[Tensor, "frames mels"]:
+        """Take samples at the front end's rate; return the frames whose windows they complete."""
+        if not len(samples):
+            return self._frames(samples)
+        samples = samples / self.whole.peak
+        joined = torch.cat([self.last, samples])
+        emphasized = preemphasize(joined, self.front_end.preemphasis)[len(self.last) :]
+        self.last = joined[-1:]
+        margin = self.front_end.margin
+        self.buffer = torch.cat([self.buffer, emphasized])
+        self.tail = torch.cat([self.tail, emphasized])[-margin - 1 :]
+        if not self.started:
+            if len(self.buffer) <= margin:  # too few samples yet to mirror
+                return self._frames(samples[:0])
+            self.buffer = torch.cat([self.buffer[1 : margin + 1].flip(0), self.buffer])
+            self.started = True
+        return self._take()
+
+    def finish(self) -> Float[Tensor, "frames mels"]:
+        """Return the frames that the end completes; no samples follow."""
+        if not self.started and len(self.buffer):  # the whole recording is shorter than the margin
+            lengths = torch.tensor([len(self.buffer)], device=self.buffer.device)
+            self.buffer = mirrored(self.buffer[None], lengths, self.front_end.margin)[0]
+        elif self.front_end.margin:
+            self.buffer = torch.cat([self.buffer, self.tail[:-1].flip(0)])
+        if not self.sums and len(self.buffer) < self.front_end.window:
+            return self._frames(self.buffer)
+        return self._take()
+
+    def _take(self) -> Float[Tensor, "frames mels"]:
+        """Return the complete windows' features, and drop the samples that no later window needs."""
+        window, hop = self.front_end.window, self.front_end.hop
+        count = max(0, 1 + (len(self.buffer) - window) // hop)
+        ready, self.buffer = self.buffer[: (count - 1) * hop + window], self.buffer[count * hop :]
+        return self._frames(ready if count else ready[:0])
+
+    def _frames(self, samples: Tensor) -> Float[Tensor, "frames mels"]:
+        front_end = self.front_end
+        if not len(samples):
+            return front_end.filters.new_zeros(0, front_end.filters.shape[1])
+        features = front_end.log_mels(frame(samples[None], front_end.window, front_end.hop), self.warp)
+        if front_end.normalize == "running":
+            mean, *self.sums = running_mean(features, *self.sums)
+            return (features - mean)[0]
+        self.sums = self.sums or (samples[:0],)  # there has been a frame
+        return (features[0] - self.whole.mean) / self.whole.deviation
+
+
+def measure(front_end: FrontEnd, blocks: Blocks, warps: Sequence[float] = (1.0,)) -> list[Whole]:
+    """Return, for each warp, what the front end needs to know of the whole recording.
+
+    It takes a pass over ``blocks`` for the peak and one for the features, where the front end normalizes.
+    """
+    taper = front_end.taper
+    peak, zero, one = taper.new_ones(()), taper.new_zeros(1), taper.new_ones(1)
+    if front_end.normalize_signal:
+        peak = max((block.abs().max() for block in blocks() if len(block)), default=peak).clamp(min=1e-9)
+    plain = Whole(peak, zero, one)
+    if front_end.normalize in ("none", "running"):
+        return [plain] * len(warps)
+    features = [RecordingFeatures(front_end, plain, warp) for warp in warps]
+    moments = [_Moments() for _ in warps]
+    for block in blocks():
+        for each, moment in zip(features, moments, strict=True):
+            moment.add(each.feed(block))
+    for each, moment in zip(features, moments, strict=True):
+        moment.add(each.finish())
+    return [Whole(peak, *moment.normalization(front_end.normalize)) for moment in moments]
+
+
+class _Moments:
+    """Mean and summed squares of what comes in pieces, in float64 (Chan et al. 1983, equation 2.1)."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
+
+    def add(self, x: Float[Tensor, "frames bins"]) -> None:
+        if not len(x):
+            return
+        x = x.double()
+        mean = x.mean(0)
+        total, apart = self.count + len(x), mean - self.mean.to(mean)
+        own = (x - mean).square().sum(0)
+        self.squares = self.squares.to(own) + own + apart.square() * (self.count * len(x) / total)
+        self.mean = mean - apart * (self.count / total)
+        self.count = total
+
+    def normalization(self, normalize: str) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation as ``FrontEnd`` defines them."""
+        mean, squares, count = self.mean, self.squares, self.count
+        if normalize == "utterance":
+            together = mean.mean(0, keepdim=True)
+            squares = (squares + count * (mean - together).square()).sum(0, keepdim=True)
+            mean, count = together, count * len(mean)
+        number = torch.tensor(float(count), dtype=squares.dtype, device=squares.device)
+        return mean.float(), deviation(squares / number, number, normalize).float()

@@ -1,0 +1,144 @@
+"""The training runs behind the phoneme lab's figures: command words by their phones. Lesson 14.
+
+``real`` is a folder that holds ``commands`` (recordings of one word each, by many people) and ``an4``
+(spellings, numbers, commands), each with ``manifest.tsv``. Speakers of dev and test are never trained on: the
+split is that of `load_corpus`, by speaker.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asrlib.config.parse import load_config, override
+from asrlib.data.corpora import load_corpus
+from asrlib.errors import InputError
+from asrlib.evaluate import WordTable, evaluate_words
+from asrlib.recognizer import Recognizer
+from asrlib.text.tokenizers import normalize_text
+from asrlib.training.loop import train
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+# a word with fewer training recordings is rare: it is repeated in training, and reported apart
+FREQUENT = 50
+REPEATS = 10
+# the dev split that chooses the weights: more utterances would cost more time than they tell
+DEV_UTTERANCES = 600
+
+
+def train_commands(
+    real: Path,
+    out: Path,
+    config: str = "phones-commands",
+    hold_out: Sequence[str] = (),
+    everyone: bool = False,
+    init: Path | None = None,
+    settings: Sequence[str] = (),
+    show_progress: bool = True,
+) -> dict[str, Any]:
+    """Train ``config`` on recordings of commands, on an4 and on synthetic commands; test on other speakers.
+
+    ``hold_out`` are words that no training utterance of any source has. ``everyone`` trains on the speakers
+    of dev and test, too, for a model to ship: nobody is left to test it on, and the last weights are kept.
+
+    Returns what was tested (see `summarize`), with the ``cpu_seconds`` spent in training, and writes it to
+    ``out/tested.json``.
+    """
+    hold_out = [normalize_text(word) for word in hold_out]
+    settled = override(load_config(config), list(settings))
+    cuts = training_cuts(real, hold_out, everyone)
+    dev = None
+    if not everyone:
+        frequent = _frequent(_commands(real, "train"))
+        dev = _commands(real, "dev").filter(lambda cut: _word(cut) in frequent - {*hold_out}).to_eager()
+        dev = dev.subset(first=min(DEV_UTTERANCES, len(dev)))
+    started = time.process_time()
+    recognizer = train(settled, cuts, out, dev, init=init, show_progress=show_progress)
+    result: dict[str, Any] = {"cpu_seconds": time.process_time() - started, "utterances": len(cuts)}
+    if not everyone:
+        result |= score_commands(recognizer, real, hold_out)
+    Path(out, "tested.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    return result
+
+
+def training_cuts(real: Path, hold_out: Iterable[str] = (), everyone: bool = False) -> CutSet:
+    """Return what `train_commands` trains on: recordings, rare words several times, and synthetic ones."""
+    from lhotse import CutSet
+
+    held = set(hold_out)
+    splits = ("train", "dev", "test") if everyone else ("train",)
+    recorded = [cut for split in splits for cut in _commands(real, split)]
+    frequent = _frequent(recorded)
+    cuts = list(recorded)
+    for cut in recorded:
+        if _word(cut) not in frequent:
+            cuts += [cut.with_id(f"{cut.id} {again}") for again in range(2, REPEATS + 1)]
+    for name, source in (("an4", _folder(real, "an4")), ("synthetic", "commands")):
+        parts = [load_corpus(source, split) for split in splits]
+        cuts += [cut.with_id(f"{name}/{cut.id}") for part in parts for cut in part]
+    return CutSet.from_cuts(cut for cut in cuts if not held & {*_word(cut).split()}).to_eager()
+
+
+def score_commands(recognizer: Recognizer, real: Path, hold_out: Sequence[str] = ()) -> dict[str, Any]:
+    """Score a recognizer on the test speakers' commands; ``hold_out`` are the words it was not trained on."""
+    table = evaluate_words(recognizer, _commands(real, "test"))
+    return summarize(table, _frequent(_commands(real, "train")), hold_out)
+
+
+def summarize(table: WordTable, frequent: Iterable[str], hold_out: Sequence[str] = ()) -> dict[str, Any]:
+    """Return rates in per cent of the frequent words, of the rare and of those held out, and all rows."""
+    held, known = {*hold_out}, {*frequent}
+    groups = {
+        "frequent": known - held,
+        "rare": {row.word for row in table.rows} - known - held,
+        "held_out": held,
+    }
+    result: dict[str, Any] = {}
+    for name, words in groups.items():
+        part = table.select(words)
+        if part.rows:
+            result[name] = {
+                "words": len(part.rows),
+                "utterances": sum(row.utterances for row in part.rows),
+                "macro_word_error": part.macro_word_error,
+                "pooled_word_error": part.pooled_word_error,
+                "macro_phone_error": part.macro_phone_error,
+                "pooled_phone_error": part.pooled_phone_error,
+            }
+    result["by_word"] = {
+        row.word: {
+            "utterances": row.utterances,
+            "wrong": row.wrong,
+            "phone_error": row.phones and row.phones.rate,
+            "taken_for": {heard: n for (said, heard), n in table.confusions.items() if said == row.word},
+        }
+        for row in table.rows
+    }
+    return result
+
+
+def _commands(real: Path, split: str) -> CutSet:
+    return load_corpus(_folder(real, "commands"), split)
+
+
+def _frequent(cuts: Iterable[Cut]) -> set[str]:
+    counts = Counter(map(_word, cuts))
+    return {word for word, count in counts.items() if count >= FREQUENT}
+
+
+def _word(cut: Cut) -> str:
+    return normalize_text(cut.supervisions[0].text)
+
+
+def _folder(real: Path, name: str) -> Path:
+    folder = Path(real, name)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing: this recipe needs it")
+    return folder

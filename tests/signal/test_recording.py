@@ -1,0 +1,84 @@
+"""Features of a recording block by block are those of the whole."""
+
+import itertools
+import random
+
+import pytest
+import torch
+
+from asrlib.signal.features import NORMALIZATIONS, FrontEnd
+from asrlib.signal.recording import RecordingFeatures, measure, resampled
+from asrlib.signal.resample import resample
+
+RATE = 8000
+
+
+def sound(samples, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    loudness = 0.05 + torch.linspace(0, 1, samples).sin().abs()  # so that blocks differ
+    return 0.2 * loudness * torch.randn(samples, generator=generator)
+
+
+def cut(signal, sizes):
+    """Blocks of these sizes, again and again."""
+    pieces, start = [], 0
+    for size in itertools.cycle(sizes):
+        pieces.append(signal[start : start + size])
+        start += size
+        if start >= len(signal):
+            return pieces
+
+
+def in_blocks(front_end, pieces, warp=1.0):
+    (whole,) = measure(front_end, lambda: pieces, [warp])
+    features = RecordingFeatures(front_end, whole, warp)
+    return torch.cat([*(features.feed(piece) for piece in pieces), features.finish()])
+
+
+@pytest.mark.parametrize("normalize", NORMALIZATIONS)
+@pytest.mark.parametrize("centered", [True, False])
+@pytest.mark.parametrize("logarithm", [True, False])
+def test_blocks_of_any_size_give_the_features_of_the_whole(normalize, centered, logarithm):
+    options = dict(normalize=normalize, centered=centered, logarithm=logarithm, normalize_signal=True)
+    front_end, draw, signal = FrontEnd(RATE, mels=12, **options), random.Random(1), sound(30000)
+    expected = front_end(signal[None], torch.tensor([len(signal)]))[0][0]
+    for sizes in ([30000], [1, 7, 0, 90, 3000], [draw.randrange(1, 500) for _ in range(20)]):
+        found = in_blocks(front_end, cut(signal, sizes))
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 50, 99, 100, 101, 199, 200, 201, 279, 280, 281, 400])
+@pytest.mark.parametrize("centered", [True, False])
+def test_recordings_about_as_short_as_a_window(samples, centered):
+    front_end, signal = FrontEnd(RATE, mels=12, centered=centered), sound(samples)  # windows of 200
+    expected = front_end(signal[None], torch.tensor([samples]))[0][0]
+    for sizes in ([samples], [1], [60]):
+        torch.testing.assert_close(in_blocks(front_end, cut(signal, sizes)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_stretched_frequency_axis():
+    front_end, signal = FrontEnd(RATE, mels=12, normalize="bin"), sound(9000)
+    expected = front_end(signal[None], torch.tensor([9000]), torch.tensor([1.1]))[0][0]
+    torch.testing.assert_close(in_blocks(front_end, cut(signal, [1000]), 1.1), expected, atol=2e-4, rtol=1e-4)
+
+
+def test_what_needs_no_measuring_is_not_measured():
+    def unread():
+        raise AssertionError("a pass over the recording")
+
+    assert len(measure(FrontEnd(RATE, normalize="none"), unread, [1.0, 1.1])) == 2
+
+
+def test_nothing_is_kept_but_what_the_next_window_needs():
+    front_end, signal = FrontEnd(RATE, mels=12), sound(80000)
+    features = RecordingFeatures(front_end, measure(front_end, lambda: [signal])[0])
+    for piece in signal.split(4000):
+        features.feed(piece)
+        assert len(features.buffer) < 200 + 80 and len(features.tail) <= 200
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050])
+def test_resampled_blocks(rate):
+    signal = sound(3 * rate)
+    found = torch.cat(list(resampled(lambda: signal.split(5000), rate, RATE)()))
+    torch.testing.assert_close(found, resample(signal, rate, RATE), atol=1e-5, rtol=1e-5)
