@@ -23,6 +23,12 @@ from .reports import write_points
 from .submissions import Submission, choose_among_copies, collect
 from .workers import Failure, Workers
 
+NO_NAMESPACES = (
+    "this system does not lock answers in, so they could read and write what you can; grade in a container"
+    " or on Linux with user namespaces (docs/instructors.md says how), or, if you trust everybody who"
+    " handed in, say --trust"
+)
+
 
 def grade(submitted: Path, out: Path, choices: Choices | None = None) -> list[Submission]:
     """Grade every file in ``submitted``; no submission can stop the others."""
@@ -41,22 +47,34 @@ def grade(submitted: Path, out: Path, choices: Choices | None = None) -> list[Su
         limits = dataclasses.replace(choices.limits, hidden=hidden)
         choices = dataclasses.replace(choices, limits=limits)
         prepare()
-        work = functools.partial(grading_work, folder, tasks, out, choices)
-        workers = stack.enter_context(Workers(work, choices.jobs))
-        _say_isolation(workers.greetings[0], choices)
-        _empty(out)
         submissions: list[Submission] = []
-        try:
-            submissions = collect(submitted)
-            _run(workers, submissions, "read", choices.reading_seconds)
-            choose_among_copies(submissions)
-            _run(workers, submissions, "grade", choices.submission_seconds)
-            if any(submission.status == "graded" for submission in submissions):
-                export(folder / "course", tasks, submissions, out)
-        finally:
-            # also if the instructor stops the run: a row for each file
-            write_points(submissions, out / "points.csv")
+        with _sandbox(choices, folder / "scratch") as server:
+            _say_isolation(server.isolation, choices)
+            work = functools.partial(grading_work, folder / "course", tasks, out, choices, server)
+            with Workers(work, choices.jobs) as workers:
+                _empty(out)
+                try:
+                    submissions += collect(submitted)
+                    _run(workers, submissions, "read", choices.reading_seconds)
+                    choose_among_copies(submissions)
+                    _run(workers, submissions, "grade", choices.submission_seconds)
+                finally:
+                    # also if the instructor stops the run: a row for each file
+                    write_points(submissions, out / "points.csv")
+        if any(submission.status == "graded" for submission in submissions):
+            export(folder / "course", tasks, submissions, out)
     return submissions
+
+
+def _sandbox(choices: Choices, scratch: Path) -> sandbox.Sandbox:
+    try:
+        server = sandbox.Sandbox(choices.limits, scratch)
+    except sandbox.SandboxError as error:
+        raise CannotGrade(str(error)) from None
+    if server.isolation != "namespaces" and not choices.trust:
+        server.__exit__()
+        raise CannotGrade(NO_NAMESPACES)
+    return server
 
 
 def _run(workers: Workers, submissions: list[Submission], what: str, seconds: float) -> None:

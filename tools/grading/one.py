@@ -21,29 +21,26 @@ from .matching import recognize
 from .reports import write_page
 from .submissions import Submission, read
 
-NO_NAMESPACES = (
-    "this system does not lock answers in, so they could read and write what you can; grade in a container"
-    " or on Linux with user namespaces (docs/instructors.md says how), or, if you trust everybody who"
-    " handed in, say --trust"
-)
-
 
 @contextlib.contextmanager
 def grading_work(
-    folder: Path, tasks: dict[str, list[assignments.Task]], out: Path, choices: Choices, number: int
+    folder: Path,
+    tasks: dict[str, list[assignments.Task]],
+    out: Path,
+    choices: Choices,
+    server: sandbox.Sandbox,
+    number: int,
 ) -> Iterator[OneByOne]:
-    """Yield the function that a worker applies to each submission.
+    """Yield the function that a worker applies to each submission, in a clone of the ``server``.
 
-    Raises ``CannotGrade`` if the sandbox does not start, or does not isolate answers without ``trust``.
+    Raises ``CannotGrade`` if the clone does not start.
     """
     try:
-        server = sandbox.Sandbox(choices.limits, scratch=folder / "scratch")
-    except sandbox.SandboxError as error:
+        own = server.clone()
+    except (sandbox.SandboxError, OSError) as error:
         raise CannotGrade(str(error)) from None
-    with server:
-        if server.isolation != "namespaces" and not choices.trust:
-            raise CannotGrade(NO_NAMESPACES)
-        yield OneByOne(folder / "course", tasks, out, choices, server, number)
+    with own:
+        yield OneByOne(folder, tasks, out, choices, own, number)
 
 
 class OneByOne:

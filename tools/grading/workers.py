@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -33,6 +34,7 @@ class Workers:
     """
 
     def __init__(self, work: Callable[[int], contextlib.AbstractContextManager], count: int):
+        gc.freeze()  # what has been imported stays shared
         self._context = multiprocessing.get_context("fork")
         self._work = work
         self._workers: list[_Worker] = []
@@ -76,10 +78,14 @@ class Workers:
     def close(self) -> None:
         """End all processes."""
         for worker in self._workers:
+            # said, not only hung up: workers that started later hold copies of this side, too
+            with contextlib.suppress(OSError):
+                worker.channel.send(None)
             worker.channel.close()
         for worker in self._workers:
             worker.process.join(15)
             worker.kill()
+        gc.unfreeze()
 
     def __enter__(self):
         return self
@@ -147,6 +153,8 @@ def _serve(work: Callable[[int], contextlib.AbstractContextManager], number: int
                 try:
                     item = channel.recv()
                 except EOFError:
+                    break
+                if item is None:
                     break
                 channel.send(do(item))
     except CannotGrade as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import json
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 import asrlib
 from asrlib.teaching.check.pace import pace
 
-from .channel import receive
+from .channel import ANOTHER_SERVER, receive
 from .clock import TimeIsUp, WallClock
 from .limits import AnswerError, Limits, ProcessEnded, SandboxError
 from .session import Session
@@ -73,6 +74,16 @@ class Sandbox:
             self.__exit__()
             raise
 
+    def clone(self) -> Sandbox:
+        """A sandbox for another process, whose server is forked from this one's and shares its memory."""
+        twin = copy.copy(self)
+        twin.server, twin._scratch = None, None
+        twin._control, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._control, [ANOTHER_SERVER], [theirs.fileno()])
+        twin._control_reply("start", 600)
+        return twin
+
     def _start(self, theirs: socket.socket) -> subprocess.Popen:
         arguments = {
             **dataclasses.asdict(self.limits),
@@ -128,8 +139,9 @@ class Sandbox:
         try:
             return receive(self._control, WallClock(seconds))
         except (EOFError, OSError, ValueError, TimeIsUp) as error:
-            self.server.kill()
-            self.server.wait()
+            if self.server:
+                self.server.kill()
+                self.server.wait()
             late = str(error) if isinstance(error, TimeIsUp) else ""
             why = "; ".join(filter(None, (late, self._last_words()))) or type(error).__name__
             raise SandboxError(f"the sandbox does not {what}: {why}") from None
@@ -144,6 +156,8 @@ class Sandbox:
 
     def __exit__(self, *_):
         self._control.close()
+        if not self.server:  # a clone's ends by itself
+            return
         try:
             self.server.wait(10)
         except subprocess.TimeoutExpired:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 
 LARGEST_MESSAGE = 256 << 20
+ANOTHER_SERVER = b"s"  # asks the server for another one, with a socket; any other byte for a session
 MOST_PARTS = 1_000_000
 
 # called before each wait: returns the seconds until the next call, or raises to give up

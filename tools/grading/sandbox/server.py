@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import pkgutil
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 
 from .audit_hook import install_audit_hook
-from .channel import send
+from .channel import ANOTHER_SERVER, send
 from .child import answer
 from .namespaces import NOBODY, enter_namespaces
 
@@ -34,10 +35,19 @@ def serve(arguments: dict) -> None:
         isolation = "namespaces"
     send(control, {"isolation": isolation})
     lock = enter_namespaces if isolation == "namespaces" else install_audit_hook
+    gc.freeze()  # what has been imported stays shared with the children
     while True:
         message, fds, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
             return
+        if message == ANOTHER_SERVER:
+            if os.fork() == 0:
+                control.close()
+                control = socket.socket(fileno=fds[0])
+                send(control, {"isolation": isolation})
+            else:
+                os.close(fds[0])
+            continue
         pid = os.fork()
         if pid == 0:
             control.close()
