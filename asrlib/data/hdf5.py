@@ -157,8 +157,9 @@ def _reading(path: Path) -> Iterator[h5py.File]:
 def _cut(
     path: Path, row: Row, dataset: str, place: int, length: int, rate: int, times: dict[str, Any] | None
 ) -> Cut:
-    from lhotse import SupervisionSegment
-    from lhotse.cut import MonoCut
+    with extra("train"):
+        from lhotse import SupervisionSegment
+        from lhotse.cut import MonoCut
 
     from asrlib.data.hdf5_recording import recording
 

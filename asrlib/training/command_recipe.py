@@ -18,6 +18,7 @@ from asrlib.config.parse import load_config, override
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.evaluate import WordTable, evaluate_words
+from asrlib.extras import extra
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import normalize_text
 from asrlib.training.loop import train
@@ -70,7 +71,8 @@ def train_commands(
 
 def training_cuts(real: Path, hold_out: Iterable[str] = (), everyone: bool = False) -> CutSet:
     """Return the data of `train_commands`: recordings, with rare words repeated, and synthetic ones."""
-    from lhotse import CutSet
+    with extra("train"):
+        from lhotse import CutSet
 
     held = set(hold_out)
     splits = ("train", "dev", "test") if everyone else ("train",)
