@@ -41,8 +41,7 @@ def test_it_writes_words_and_phones(recognizer):
 @pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real recordings is absent")
 @pytest.mark.real
 def test_it_hears_speakers_it_was_not_trained_on(recognizer):
-    tested = summarize(evaluate_words(recognizer, load_corpus(REAL / "commands", "test")), FREQUENT)[
-        "frequent"
-    ]
+    table = evaluate_words(recognizer, load_corpus(REAL / "commands", "test"))
+    tested = summarize(table, FREQUENT)["frequent"]
     assert tested["words"] == 14 and tested["utterances"] == 1103
     assert tested["macro_word_error"] <= 8 and tested["macro_phone_error"] <= 12
