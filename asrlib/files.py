@@ -11,19 +11,19 @@ from pathlib import Path
 
 
 def assets() -> Path:
-    """Return the folder of the shipped clips and models: the one that ASRLIB_DATA names, or the kit's."""
+    """Return the folder of the shipped clips and models: ASRLIB_DATA if set, or else the package's own."""
     if named := os.environ.get("ASRLIB_DATA"):
         return Path(named)
     package = package_folder("asrlib")
-    # A wheel has them within the package. A checkout has them beside it, in data, whether it is installed
-    # with -e or only on the path: to import asrlib.assets there may find those of another checkout, which
-    # is installed with -e.
+    # A wheel has them inside the package. A checkout has them beside it, in data, whether it is installed
+    # with -e or only on the path. Importing asrlib.assets does not work there: it may find those of another
+    # checkout that is installed with -e.
     inside = package / "assets"
     return inside if inside.is_dir() else package.parent / "data"
 
 
 def package_folder(package: str) -> Path:
-    """Return the folder of a package of asrlib, for the files that come with it, behind all links."""
+    """Return the folder of a package of asrlib, for the files that ship with it, with links resolved."""
     return Path(str(importlib.resources.files(package))).resolve()
 
 

@@ -52,17 +52,19 @@ def named(where: str, section: str) -> Iterator[None]:
 
 
 def new_kind(function: str, known: Mapping[str, Any], base: type, config: Any) -> None:
-    """Raise ``InputError`` unless ``config``, given to ``function``, is a dataclass derived from ``base``
-    whose ``kind`` is not yet the key of another class in ``known``.
+    """Raise ``InputError`` unless ``config`` can be registered: a dataclass with a ``kind`` of its own.
+
+    It must derive from ``base``, and its ``kind`` must not be the key of another class in ``known``.
+    ``function`` is the name of the calling function, for the message.
     """
     name = getattr(config, "__name__", type(config).__name__)
     if not (isinstance(config, type) and issubclass(config, base)):
-        raise InputError(f"{function} takes a subclass of {base.__name__}, and {name} is none")
+        raise InputError(f"{function} takes a subclass of {base.__name__}, not {name}")
     if "__dataclass_fields__" not in vars(config):
         raise InputError(f"{name} is not a @dataclass; decorate it, so that its fields become keys")
     kind = getattr(config, "kind", "")
     if not kind or known.get(kind, config) is not config:
-        raise InputError(f"{name}: kind is {kind!r}; use another than {', '.join(known)}")
+        raise InputError(f"{name}: kind is {kind!r}; use a name other than {', '.join(known)}")
 
 
 def _values(settings: Any, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -112,7 +112,7 @@ ATTACKS = {
         ),
         GRADED, None, "asrlib.text.tokenizers.Tokenizer",
     ),
-    "a8-lists": (lambda: body("return [[] for _ in range(1_200_000)]"), GRADED, REST, "more than"),
+    "a8-lists": (lambda: body("return [[] for _ in range(450_000)]"), GRADED, REST, "more than"),
     "a8-page": (
         lambda: body(
             "import io, sys", "type(sys.stdout).write = io.StringIO.write", "print('x' * 30_000_000)",

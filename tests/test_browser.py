@@ -38,6 +38,8 @@ FLAGS = (
 FLAGS += " --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ROOT = Path(__file__).parent.parent
 LESSON = ROOT / "notebooks" / "00_start_here.ipynb"
+EXERCISE = ROOT / "exercises" / "05_tokens" / "exercise_05_tokens.ipynb"
+STUDENT = ROOT / "tools" / "jupyter" / "student"  # as `make lab` has it
 # Of lesson 08 two trained models are needed, too slow; its stepper is that of lesson 07.
 WIDGETS = {
     "spectrogram explorer": "01_sound_to_spectrogram",
@@ -74,11 +76,13 @@ def url(tmp_path_factory):
             cell.update(outputs=[], execution_count=None)
     (folder / "notebooks").mkdir()
     nbformat.write(notebook, folder / "notebooks" / LESSON.name)
+    shutil.copy(EXERCISE, folder / "notebooks" / EXERCISE.name)
     nbformat.write(notebook_of_widgets(), folder / "notebooks" / "widgets.ipynb")
 
     own = ("JUPYTER", "IPYTHON", "MPL", "XDG_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(own)}
     environment |= {"HOME": str(folder), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    environment["JUPYTER_CONFIG_PATH"] = str(STUDENT)
     environment["OMP_NUM_THREADS"] = "1"  # on busy cores, threads wait for each other longer than they work
     port, token = free_port(), secrets.token_hex()
     command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--ServerApp.root_dir=."]
@@ -503,3 +507,26 @@ def content(browser, element):
         """,
         element,
     )
+
+
+def test_no_button_says_success_of_an_unfinished_exercise(url, browser):
+    """nbgrader's Validate does, and its menu is the instructors'."""
+    browser.get(url(EXERCISE.name))
+    toolbar = (By.CSS_SELECTOR, ".jp-NotebookPanel-toolbar")
+    wait(browser, lambda: browser.find_elements(*toolbar), "the notebook's toolbar")
+    wait(browser, lambda: kernel_status(browser) == "idle", "a kernel")
+    assert texts(browser, ".jp-mod-current .lm-TabBar-tabLabel, .lm-TabBar-tab.lm-mod-current") != []
+    text = browser.find_element(By.TAG_NAME, "body").text
+    assert EXERCISE.name in text and "not done yet" not in text
+    assert "Validate" not in text and "Nbgrader" not in text
+
+
+def test_make_lab_opens_it_so_and_make_instruct_does_not():
+    def recipe(goal):
+        done = subprocess.run(
+            ["make", "-n", "-o", ".venv/.ready", goal], cwd=ROOT, capture_output=True, text=True
+        )
+        return done.stdout
+
+    assert f'JUPYTER_CONFIG_PATH="{STUDENT}' in recipe("lab")
+    assert "jupyter lab" in recipe("instruct") and "JUPYTER_CONFIG_PATH" not in recipe("instruct")

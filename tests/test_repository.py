@@ -127,6 +127,15 @@ def test_the_changelog_has_this_version():
     assert f'__version__ = "{version}"' in text("asrlib/__init__.py")
 
 
+def test_the_changelog_names_every_command():
+    from asrlib.cli import app
+
+    commands = [command.name or command.callback.__name__ for command in app.registered_commands]
+    commands += [group.name for group in app.registered_groups]
+    (line,) = re.findall(r"^- `asrlib`, the command: (.*)$", text("CHANGELOG.md"), re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", line)) == sorted(commands)
+
+
 def test_the_citation_is_valid():
     citation = yaml.safe_load(text("CITATION.cff"))
     assert {"cff-version", "message", "title", "authors"} <= set(citation)  # what 1.2.0 requires

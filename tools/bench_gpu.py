@@ -45,7 +45,7 @@ try:
     from asrlib.training.capture import CapturedStep
     from asrlib.training.step import TrainingStep, adam
 except ImportError as error:
-    sys.exit(f"bench_gpu: {error}; install asrlib and its dependencies first (pip install -e .)")
+    sys.exit(f'bench_gpu: {error}; install asrlib and its dependencies first (pip install -e ".[lab,test]")')
 
 ROOT = Path(__file__).parent.parent
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -72,20 +72,24 @@ def median_ms(function, repeats=8, warm_up=3):
 
 
 def synchronize():
+    """Wait for the GPU, if there is one."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
 
 
 def peak_mb():
+    """Return the peak GPU memory in MiB as text."""
     return f"{torch.cuda.max_memory_reserved() / 2**20:.0f}" if DEVICE.type == "cuda" else "-"
 
 
 def settings(shape):
+    """Return the configuration of the benchmark."""
     config = override(load_config("contextnet-s"), SMALL if shape is TOY else [])
     return override(config, [] if DEVICE.type == "cpu" else ["training.precision=bf16"])
 
 
 def host_batch(config, shape):
+    """Return a batch of noise and random labels in host memory."""
     draw = torch.Generator().manual_seed(0)
     samples = round(shape.seconds * config.features.sample_rate)
     waveforms = 0.1 * torch.randn(shape.B, samples, generator=draw)
@@ -312,6 +316,7 @@ SECTIONS = {f.__name__: f for f in (steps, loop, losses, joint, decoding, featur
 
 
 def main():
+    """Run the chosen sections and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "gpu-run.md")

@@ -94,7 +94,7 @@ def readme(lessons: list[Path]) -> str:
 
 
 def citation() -> str:
-    """CITATION.cff with this version and the repository's address."""
+    """Return the text of CITATION.cff with the current version and address of the repository."""
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     repository, tag = project()
     for key, value in (("version", tag.removeprefix("v")), ("repository-code", f'"{repository}"')):
@@ -104,6 +104,7 @@ def citation() -> str:
 
 
 def main() -> None:
+    """Update the lessons, the README and CITATION.cff."""
     lessons = sorted((ROOT / "notebooks").glob("*.ipynb"))
     for path in lessons:
         notebook = nbformat.read(path, as_version=4)

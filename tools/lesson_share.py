@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import importlib
 import inspect
 import io
 import itertools
@@ -30,6 +31,7 @@ from mutate import TooLong, limit
 from asrlib.teaching import check
 
 LESSONS = assignments.ROOT / "notebooks"
+PRELOADED = ("torch._dynamo", "lhotse", "accelerate", "matplotlib.pyplot", "asrlib.teaching.viz")
 SECONDS = 10  # limit for a definition or a checker; lessons also train models
 SAME = 0.9  # fraction of the solution's statements
 
@@ -46,11 +48,13 @@ def lesson_functions(cells: list[str]) -> dict[str, Callable]:
     names: dict = {"display": print, "__name__": "lesson"}
     for cell in cells:
         for statement in _statements(cell):
-            if isinstance(
-                statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign
-            ):
-                with contextlib.suppress(Exception, TooLong), limit(SECONDS):
-                    exec(compile(ast.Module([statement], []), "<lesson>", "exec"), names)
+            run = compile(ast.Module([statement], []), "<lesson>", "exec")
+            with contextlib.suppress(Exception, TooLong):
+                if isinstance(statement, ast.Import | ast.ImportFrom):
+                    exec(run, names)  # never broken off: half a module would stay behind
+                elif isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.Assign):
+                    with limit(SECONDS):
+                        exec(run, names)
     return {
         name: value
         for name, value in names.items()
@@ -146,6 +150,8 @@ def main() -> int:
     parser.add_argument("--most", type=float, default=100, help="limit in per cent of an assignment's tasks")
     options = parser.parse_args()
     wanted = tuple(options.names) or ("",)
+    for module in PRELOADED:  # their imports, too, must not be broken off
+        importlib.import_module(module)
     counts = [report(path, options.v) for path in assignments.notebooks() if path.stem.startswith(wanted)]
     if not counts:
         print(f"no assignment's name begins with {', '.join(options.names)}", file=sys.stderr)

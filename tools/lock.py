@@ -100,6 +100,7 @@ def write(upgrade: bool) -> None:
 
 
 def main() -> None:
+    """Write the files, or only check them; exit with the problems if there are any."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--upgrade", action="store_true", help="pin the newest versions")
     parser.add_argument("--check", action="store_true", help="write nothing, report problems")

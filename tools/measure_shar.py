@@ -102,6 +102,7 @@ def by_thousand(samples: list[tuple[int, float]], size: int = 1000) -> list[floa
 
 
 def main() -> int:
+    """Print the table; return 1 if memory is not constant."""
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -160,6 +160,7 @@ def report(task: assignments.Task, verbose: bool = False) -> tuple[int, int]:
 
 
 def main() -> int:
+    """Print the report; return 1 if under 95 % of the mutants are caught, 2 if no task matches."""
     wanted = [name for name in sys.argv[1:] if name != "-v"]
     torch.set_num_threads(1)
     caught = changing = 0

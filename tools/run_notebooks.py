@@ -76,6 +76,7 @@ def with_palette(png: str) -> str:
 
 
 def main() -> int:
+    """Execute the notebooks named on the command line; return 1 if one fails."""
     failed = 0
     for name in sys.argv[1:]:
         try:

@@ -1,4 +1,4 @@
-"""``asrlib import``: a checkpoint of another system as a model directory."""
+"""``asrlib import``: convert a checkpoint of another system to a model directory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def import_(
     system: Annotated[str, typer.Option("--from", help="The system: lcasr.")],
     out: Annotated[Path, typer.Option(help="Model directory to write.")],
     tokenizer: Annotated[
-        Path | None, typer.Option(help="Its labels, where the checkpoint holds none: a sentencepiece model.")
+        Path | None, typer.Option(help="Labels, if the checkpoint has none: a sentencepiece model.")
     ] = None,
 ) -> None:
-    """Turn a checkpoint of another system into a model directory that transcribes."""
+    """Convert a checkpoint of another system to a model directory."""
     from asrlib.export.imports.table import import_checkpoint
     from asrlib.models.parameters import count_parameters
 

@@ -100,8 +100,8 @@ class TrainingConfig:
     possible) or "off". ``workers`` threads read and decode the next batches during a step; with 0, each
     batch is read when it is needed. docs/training.md says when each option pays off.
 
-    ``intermediate_weight`` is the share of the CTC loss that goes to what a self-conditioned encoder writes
-    between its layers (Nozaki & Komatsu 2021). Lesson 09.
+    ``intermediate_weight`` is the share of the CTC loss that is computed between the layers of a
+    self-conditioned encoder (Nozaki & Komatsu 2021). Lesson 09.
     """
 
     ctc_weight: float = 0.0
@@ -295,7 +295,7 @@ class Config:
     def _check_conditioning(self, where: str, encoder: Encoder) -> None:
         if encoder.reads_ctc_head and self.training.ctc_weight == 0:
             raise InputError(
-                f"{where}: the encoder reads the CTC head, and training.ctc_weight is 0: raise it, or set"
+                f"{where}: the encoder reads the CTC head, but training.ctc_weight is 0: raise it, or set"
                 " encoder.self_conditioning: false"
             )
         if self.training.intermediate_weight > 0 and not encoder.reads_ctc_head:

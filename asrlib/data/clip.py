@@ -1,12 +1,12 @@
-"""An utterance of a corpus with short names for what lessons ask of it: ``clip.text``, ``clip.words``, ...
+"""An utterance of a corpus with short attribute names: ``clip.text``, ``clip.words``, ... Lesson 00.
 
     clip = asrlib.clips()["audio/digits-1.flac"]
-    clip.audio, clip.sampling_rate     samples in [-1, 1], Hz
-    clip.text, clip.speaker            what is said, and by whom
+    clip.audio, clip.sampling_rate     samples in [-1, 1], and their rate in Hz
+    clip.text, clip.speaker            the transcript and the speaker
     clip.words, clip.phones            [(symbol, start, end), ...] in seconds
 
 lhotse keeps all of this in ``cut.supervisions[0]``. Importing lhotse takes seconds, so this module is
-imported where a cut is made. Lesson 00.
+imported only where a cut is made.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Spans = list[tuple[str, float, float]]
 
 
 class Clip(MonoCut):
-    """A lhotse ``MonoCut`` of one utterance, with accessors."""
+    """A lhotse ``MonoCut`` of one utterance, with short names for its text, speaker, times and audio."""
 
     @property
     def text(self) -> str:
-        """The transcript, as the corpus has it."""
+        """The transcript, as written in the corpus."""
         return self.supervisions[0].text or ""
 
     @property
@@ -39,12 +39,18 @@ class Clip(MonoCut):
 
     @property
     def words(self) -> Spans:
-        """``(word, start, end)`` in seconds. Raises InputError where the corpus has no times."""
+        """The words as ``(word, start, end)`` in seconds.
+
+        Raises ``InputError`` if the corpus has no times.
+        """
         return self._spans("word")
 
     @property
     def phones(self) -> Spans:
-        """``(phone, start, end)`` in seconds, phones in IPA. Raises InputError where the corpus has none."""
+        """The phones, in IPA, as ``(phone, start, end)`` in seconds.
+
+        Raises ``InputError`` if the corpus has no times.
+        """
         return self._spans("phone")
 
     @property
@@ -61,5 +67,5 @@ class Clip(MonoCut):
         return [(item.symbol, item.start, item.end) for item in alignment[kind]]
 
     def to_dict(self) -> dict:
-        """Return what lhotse stores: it reads the utterance back as the ``MonoCut`` that it is."""
+        """Return the fields that lhotse stores. It reads the utterance back as a plain ``MonoCut``."""
         return {**super().to_dict(), "type": "MonoCut"}

@@ -12,8 +12,8 @@ and, if times are known, ``cut.words`` and ``cut.phones``. lhotse keeps them in 
 ``cut.custom["split"]`` is the name of its split, such as ``train``, ``dev`` or ``test``.
 
 To add a corpus, add an entry to ``asrlib.data.synthetic.SYNTHETIC`` or ``asrlib.data.public.PUBLIC``, or any
-object with the methods of ``Corpus`` to the registry below; docs/extending.md adds one. Lessons 01
-(waveforms) and 09 (training) load corpora.
+object with the methods of ``Corpus`` to the registry below. docs/extending.md has a worked example. Lessons
+01 (waveforms) and 09 (training) load corpora.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ class Corpus(Protocol):
     """An entry of the registry. ``out`` is the folder that holds the corpus; None means the cache."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name that ``load_corpus`` takes."""
 
     @property
-    def license(self) -> str: ...
+    def license(self) -> str:
+        """The license, in a few words."""
 
     @property
     def splits(self) -> Collection[str]:
@@ -68,10 +70,10 @@ CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _BUILT_IN}
 
 
 def register_corpus(corpus: Corpus) -> Corpus:
-    """Make ``load_corpus(corpus.name)`` load this corpus; returns it.
+    """Register a corpus, so that ``load_corpus(corpus.name)`` loads it, and return it.
 
-    Raises ``InputError`` unless ``corpus`` has the methods of ``Corpus`` and a name that, in any spelling, no
-    other corpus has.
+    Raises ``InputError`` if ``corpus`` lacks a method of ``Corpus``, or if another corpus has its name in any
+    spelling.
     """
     if not isinstance(corpus, Corpus):
         parts = "name", "license", "splits", "folder", "prepare", "load"
@@ -80,7 +82,7 @@ def register_corpus(corpus: Corpus) -> Corpus:
     taken = {_spelling(name) for name, other in CORPORA.items() if other is not corpus}
     if not corpus.name or _spelling(corpus.name) in taken:
         raise InputError(
-            f"a corpus cannot be called {corpus.name!r}; use another name than {', '.join(CORPORA)}"
+            f"a corpus cannot be called {corpus.name!r}; use a name other than {', '.join(CORPORA)}"
         )
     CORPORA[corpus.name] = corpus
     return corpus
@@ -183,14 +185,14 @@ def summary(corpus: Corpus, out: str | Path | None = None) -> str:
 
 
 def clips() -> lhotse.CutSet:
-    """Return the kit's own clips, with word and phone times (lesson 00); the same samples everywhere.
+    """Return the clips that ship with asrlib, with word and phone times. Lesson 00.
 
-    They come with the package; ASRLIB_DATA may name another folder that holds ``clips``.
+    ASRLIB_DATA may name another folder that contains ``clips``. Raises ``InputError`` if there are no clips.
     """
     folder = assets() / "clips"
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: the kit's clips are not here; set ASRLIB_DATA to the data folder of a checkout, or"
+            f"{folder}: the shipped clips are not here; set ASRLIB_DATA to the data folder of a checkout, or"
             " install asrlib again"
         )
     return load_folder(folder)

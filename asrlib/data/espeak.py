@@ -156,10 +156,10 @@ def event_times(
 
 
 def _share_time(phones: list[list]) -> None:
-    """Give each phone without a duration of its own the end of the phone before it, in place.
+    """Give each phone without a duration the last part of the phone before it, in place.
 
-    espeak-ng renders some vowels together with the l or r that ends the syllable ("whale", "four") and
-    reports that consonant where it is over. It gets a third of their common time, at most 60 ms.
+    espeak-ng renders some vowels together with the l or r that ends the syllable ("whale", "four"), and
+    reports that consonant at its end. It gets a third of their common time, at most 60 ms.
     """
     for before, phone in zip(phones, phones[1:], strict=False):
         symbol, start, end = phone

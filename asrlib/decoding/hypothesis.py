@@ -5,6 +5,7 @@ Lesson 11.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,6 +80,6 @@ def _words(result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) 
     starts = tokenizer.word_starts(result.labels)
     found = [
         (tokenizer.decode(result.labels[start:end]).strip(), frame_times(result.frames[start]))
-        for start, end in zip(starts, [*starts[1:], len(result.labels)], strict=True)
+        for start, end in itertools.pairwise([*starts, len(result.labels)])
     ]
     return [(word, second) for word, second in found if word]  # a lone ▁ is none

@@ -102,6 +102,7 @@ class SignalToFrames(nn.Module):
         self.front_end, self.encoder = TracedFrontEnd(front_end, warps, sums), encoder
 
     def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return the encoder frames of ``signal``, and how many of them are valid."""
         features, count = self.front_end(signal, length)
         encoder_out, count_out = self.encoder(features, count)
         return encoder_out, None if count is None else count_out
@@ -126,6 +127,7 @@ class GreedyCTC(nn.Module):
         self.frames, self.heads = nn.ModuleList(frames), nn.ModuleList(heads)
 
     def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return labels, log-probabilities and score of ``signal``."""
         log_probs = []
         for frames, head in zip(self.frames, self.heads, strict=True):
             encoder_out, count = frames(signal, length)

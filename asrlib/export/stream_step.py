@@ -53,6 +53,7 @@ class StreamStep(nn.Module):
         self.start = [x.to(sums) if x.dtype == torch.float64 else x for x in self.start]
 
     def forward(self, signal: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Return labels, log-probabilities and score of one frame, and the states after it."""
         search, sums = state[: self._search_end], list(state[self._search_end : self._sums_end])
         emphasized = signal[1:] - self.front_end.settings.preemphasis * signal[:-1]
         features = self.front_end.log_mels(emphasized[None])

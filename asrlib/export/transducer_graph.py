@@ -26,6 +26,7 @@ class TransducerFrames(nn.Module):
         self.frames, self.linear = frames, joint.encoder_linear
 
     def forward(self, signal: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the encoder's part of the joint network, and the number of valid frames."""
         encoder_out, count = self.frames(signal, length)
         return self.linear(encoder_out[0]), count.int()
 
@@ -82,6 +83,7 @@ class Predict(nn.Module):
         self.start = [torch.zeros_like(tensor) for tensor in state]
 
     def forward(self, label: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Return the prediction network's part of the joint network, and the state after ``label``."""
         out, state = self.prediction.step(label.long(), state)
         return self.linear(out), *state
 
@@ -98,6 +100,7 @@ class Join(nn.Module):
         self.joint, self.blank = model.joint, model.blank
 
     def forward(self, hidden: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the best label, its log-probability, and that of blank."""
         log_probs = self.joint.scores(hidden, predicted).log_softmax(-1)
         best, label = log_probs.max(-1)
         return label.int(), best, log_probs[:, self.blank]
@@ -116,6 +119,7 @@ class GreedyTransducer(nn.Module):
         self.max_symbols = max_symbols
 
     def forward(self, signal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return labels, log-probabilities and score of ``signal``."""
         hidden = self.linear(self.frames(signal)[0][0])
         count = torch.ones_like(hidden[:, 0]).sum(0, keepdim=True).int()
         symbols = torch.arange(self.max_symbols, dtype=torch.int32)

@@ -1,7 +1,7 @@
-"""What training minimizes: the seam between the network's outputs and a scalar.
+"""The objective of training: from the network's outputs to a scalar. Lessons 06, 07 and 09.
 
-A new loss is one module with a `LossConfig`, one line in `asrlib.losses.registry`, and one YAML that says
-``loss: {kind: ...}``. docs/extending.md walks through one. Lessons 06, 07 and 09.
+A new loss is one module with a `LossConfig`, one line in `asrlib.losses.registry`, and one YAML file with
+``loss: {kind: ...}``. docs/extending.md has a worked example.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from asrlib.losses.ctc import ctc_loss
 
 @runtime_checkable
 class LatticeLoss(Protocol):
-    """A joint network, as far as losses know it: `asrlib.models.joint.JointNetwork` is one."""
+    """The interface of a joint network that losses use. `asrlib.models.joint.JointNetwork` implements it."""
 
     def loss(
         self,
@@ -28,16 +28,19 @@ class LatticeLoss(Protocol):
         target_lengths: Tensor,
         blank: int,
     ) -> Tensor:
-        """Return the RNN-T loss summed over the batch, in nats."""
+        """Return the RNN-T loss summed over the batch, in nats.
+
+        The arguments are those of ``LossConfig.transducer``.
+        """
 
 
 @dataclass
 class LossConfig:
     """The ``loss`` section of a configuration: CTC and RNN-T as their papers define them.
 
-    A subclass gives ``kind`` its own name, adds fields, each with a default, and overrides ``ctc``,
-    ``transducer`` or both. The model's loss is ``training.ctc_weight`` times the first plus
-    (1 - ``training.ctc_weight``) times the second, divided by the number of utterances.
+    A subclass sets ``kind`` to its name, adds fields, each with a default, and overrides ``ctc``,
+    ``transducer`` or both. The model's loss is ``training.ctc_weight`` times the first plus (1 -
+    ``training.ctc_weight``) times the second, divided by the number of utterances.
     """
 
     kind: str = "standard"
@@ -52,7 +55,7 @@ class LossConfig:
     ) -> Float[Tensor, ""]:
         """Return the loss of the CTC head, summed over the batch, in nats.
 
-        ``log_probs`` are natural log probabilities. An utterance that no path explains counts 0.
+        ``log_probs`` are natural log probabilities. An utterance without a path counts as 0.
         """
         lengths = frame_lengths, target_lengths
         return ctc_loss(log_probs, targets, *lengths, blank, reduction="sum", zero_infinity=True)
@@ -71,4 +74,4 @@ class LossConfig:
         return joint.loss(encoder_out, prediction_out, targets, frame_lengths, target_lengths, blank)
 
     def check(self, where: str) -> None:
-        """Raise ``InputError``, naming the file ``where`` and the key, for values that make no sense."""
+        """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""

@@ -7,16 +7,16 @@ from asrlib.losses.objective import LossConfig
 
 _BUILT_IN = (
     LossConfig,
-    # one line for each kind; docs/extending.md adds one
+    # one line per kind; docs/extending.md adds one
 )
 LOSSES: dict[str, type[LossConfig]] = {config.kind: config for config in _BUILT_IN}
 
 
 def register_loss(config: type[LossConfig]) -> type[LossConfig]:
-    """Make ``loss.kind: config.kind`` choose this loss; returns it, so that it serves as a decorator.
+    """Register a loss, so that ``loss.kind: config.kind`` chooses it, and return it.
 
-    Raises ``InputError`` unless ``config`` is a dataclass derived from ``LossConfig`` with a ``kind`` that no
-    other loss has.
+    It is usable as a decorator. Raises ``InputError`` unless ``config`` is a dataclass derived from
+    ``LossConfig`` with a ``kind`` that no other loss has.
     """
     validate.new_kind("register_loss", LOSSES, LossConfig, config)
     LOSSES[config.kind] = config

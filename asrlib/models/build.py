@@ -1,4 +1,4 @@
-"""From a configuration to the network it describes. Lesson 09."""
+"""From a configuration to the network that it describes. Lesson 09."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asrlib.models.transducer import Transducer
 
 @runtime_checkable
 class ModelConfig(Protocol):
-    """What is read of an `asrlib.config.schema.Config`; ``tokenizer`` and ``training`` are its sections."""
+    """The sections of an `asrlib.config.schema.Config` that describe the network."""
 
     features: Any
     tokenizer: Any
@@ -25,9 +25,11 @@ class ModelConfig(Protocol):
 
 
 def build_model(config: ModelConfig, vocabulary: int | None = None) -> Transducer:
-    """The network of a configuration, with ``.encoder``, ``.prediction``, ``.joint``, ``.ctc_head``.
+    """Build the network of a configuration, with ``.encoder``, ``.prediction``, ``.joint`` and ``.ctc_head``.
 
-    ``vocabulary`` is the number of labels with blank; by default the configuration's.
+    ``vocabulary`` is the number of labels including blank; None means the configuration's. Weights are new.
+    Raises ``InputError`` if the encoder cannot be built, or cannot recompute its blocks as the configuration
+    requests.
     """
     vocabulary = vocabulary or config.tokenizer.vocabulary
     encoder = config.encoder.build(config.features.mels)

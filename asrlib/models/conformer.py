@@ -1,9 +1,9 @@
-"""The Conformer encoder: attention over the whole recording, and self-conditioned CTC.
+"""The Conformer encoder (Gulati et al. 2020): attention over the whole recording, and self-conditioned CTC.
 
-Convolutions see seconds; attention sees as far as the recording goes. Between its layers the encoder may
-read its own CTC head: what it would write so far goes back into the frames (Nozaki & Komatsu 2021). The
-variant is that of Flynn and Ragni 2024 ("How Much Context Does My Attention-Based ASR System Need?"), whose
-published checkpoints ``asrlib import --from lcasr`` reads.
+Convolutions see a few seconds; attention sees the whole recording. Between its layers the encoder may read
+its own CTC head, and add the head's predictions back to the frames (Nozaki & Komatsu 2021). The variant is
+that of Flynn and Ragni 2024 ("How Much Context Does My Attention-Based ASR System Need?"), whose published
+checkpoints ``asrlib import --from lcasr`` reads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from asrlib.models.layers.subsampling import DepthwiseStriding
 
 
 class NormedHead(nn.Module):
-    """Layer norm, then a linear layer to the vocabulary: D to V scores."""
+    """A CTC head: layer norm, then a linear layer from D channels to V scores."""
 
     def __init__(self, dim: int, vocabulary: int):
         super().__init__()
@@ -40,7 +40,7 @@ class NormedHead(nn.Module):
 
 
 class ConformerEncoder(Encoder):
-    """(batch, frames, mels) features to (batch, ceil(frames / 8), dim)."""
+    """The Conformer encoder: (batch, frames, mels) features to (batch, ceil(frames / 8), dim)."""
 
     def __init__(self, mels: int, config: ConformerConfig):
         super().__init__()
@@ -65,12 +65,12 @@ class ConformerEncoder(Encoder):
             )
             for _ in range(config.layers)
         )
-        # in a tuple, so that the head's weights belong to the model alone
+        # in a tuple, so that the head's weights belong to the model only
         self._head: tuple[NormedHead, ...] = ()
         self.way_back: nn.Linear | None = None
 
     def make_ctc_head(self, vocabulary: int) -> NormedHead:
-        """Return the head, which self-conditioning reads from then on."""
+        """Return a new CTC head, which self-conditioning reads from now on."""
         self._head = (NormedHead(self.dim, vocabulary),)
         if self.reads_ctc_head:
             self.way_back = nn.Linear(vocabulary, self.dim)
@@ -79,13 +79,14 @@ class ConformerEncoder(Encoder):
     def forward(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch frames_out dim"], Int[Tensor, "batch"]]:
-        """Frames past each length are ignored, and zero on the way out; see ``Encoder.forward``."""
+        """Return the encoder's output and its lengths in frames; see ``Encoder.forward``."""
         encoder_out, lengths, _ = self._run(features, lengths, keep=False)
         return encoder_out, lengths
 
     def forward_with_intermediate(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch frames_out dim"], Int[Tensor, "batch"], list[Tensor]]:
+        """Return the results of ``forward``, and the CTC head's log-probabilities between the layers."""
         return self._run(features, lengths, keep=True)
 
     def _run(
@@ -118,36 +119,45 @@ class ConformerEncoder(Encoder):
         return x if mask is None else x * mask.valid[..., None], lengths, intermediate
 
     def set_checkpointing(self, enabled: bool) -> None:
-        """Keep each layer's input alone in training, and run the layer again in the backward pass."""
+        """Turn gradient checkpointing of the layers on or off; see ``Encoder.set_checkpointing``."""
         self.checkpoint_layers = enabled
 
     def set_attention_window(self, frames: int | None) -> int | None:
+        """Limit attention to ``frames`` frames on either side (None: no limit); return the old limit."""
         before, self.attention_window = self.attention_window, frames
         return before
 
     @property
     def reach(self) -> int | None:
-        if self.attention_window is None or self.positions is not None:  # which count from the start
+        """The feature frames on either side that an output frame depends on; None: all."""
+        if self.attention_window is None or self.positions is not None:  # Fourier positions are absolute
             return None
         per_layer = self.attention_window + self.config.kernel // 2
         return self.reduction * per_layer * len(self.layers) + self.subsampling.reach
 
 
 def _may_differ(lengths: Tensor, frames: int) -> bool:
-    """Whether there may be something to mask; on an accelerator, or in a graph, without asking."""
+    """Return whether there may be padding to mask. Assume so on an accelerator and in a recorded graph."""
     return is_traced() or lengths.device.type != "cpu" or bool((lengths != frames).any())
 
 
 @dataclass
 class ConformerConfig(EncoderConfig):
-    """``layers`` of width ``dim``, feed-forwards ``expansion`` times as wide; ``heads`` of ``head_dim``.
+    """Section ``encoder`` of a configuration with ``kind: conformer``.
 
-    ``positions``: ``rotary`` with ``rotary_base`` and ``rotary_interpolation``, ``fourier`` (learned) or
-    ``none``. ``attention_window``: encoder frames (80 ms at a hop of 10 ms) that a frame attends to on either
-    side, null for all. ``norm``: ``batch_renorm`` or ``batch_norm``, of the convolutions.
+    There are ``layers`` of width ``dim``, with feed-forward networks ``expansion`` times as wide, and
+    ``heads`` attention heads of ``head_dim`` channels.
 
-    Two keys are for imported checkpoints, to the digit: ``norm_twice`` applies the CTC head's norm once more
-    at the end; ``mask_subsampling: false`` lets a batch's padding leak into last frames.
+    - ``kernel`` is the width of the convolutions in frames, and ``norm`` their norm: ``batch_renorm`` or
+      ``batch_norm``.
+    - ``positions`` is ``rotary`` (with ``rotary_base`` and ``rotary_interpolation``), ``fourier`` (learned)
+      or ``none``.
+    - ``attention_window`` is the number of encoder frames (80 ms at a hop of 10 ms) on either side that a
+      frame attends to; null means all.
+    - ``self_conditioning`` adds the CTC head's predictions to the frames between layers.
+
+    Two keys reproduce imported checkpoints exactly. ``norm_twice`` applies the CTC head's norm once more at
+    the end. ``mask_subsampling: false`` lets a batch's padding leak into the last frames.
     """
 
     kind: str = "conformer"
@@ -169,9 +179,11 @@ class ConformerConfig(EncoderConfig):
     dropout: float = 0.0
 
     def build(self, mels: int) -> ConformerEncoder:
+        """Return the encoder, with new weights, for features of ``mels`` bins."""
         return ConformerEncoder(mels, self)
 
     def check(self, where: str) -> None:
+        """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""
         sizes = ("layers", "dim", "heads", "head_dim", "expansion", "kernel", "subsampling_channels")
         validate.positive(where, "encoder", self, *sizes, "rotary_base", "rotary_interpolation")
         validate.positive(where, "encoder", self, "attention_window")

@@ -1,4 +1,4 @@
-"""What a Conformer layer is made of: half-step feed-forwards, attention, a convolution (Gulati et al. 2020).
+"""The layers of a Conformer: half-step feed-forwards, attention and a convolution (Gulati et al. 2020).
 
     x ← x + ½ · feed-forward(LN x)
     x ← x + attention(LN x)
@@ -6,8 +6,8 @@
     x ← x + ½ · feed-forward(LN x)
     x ← LN x
 
-The variant is that of Flynn and Ragni 2024, "How Much Context Does My Attention-Based ASR System Need?":
-feed-forwards without biases and with GELU, batch renorm in the convolution.
+The variant is that of Flynn and Ragni 2024, "How Much Context Does My Attention-Based ASR System Need?", with
+GELU and without biases in the feed-forwards, and with batch renorm in the convolution.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NORMS = {"batch_renorm": MaskedBatchRenorm, "batch_norm": MaskedBatchNorm}
 
 
 class FeedForward(nn.Module):
-    """D to ``expansion`` · D and back, GELU in its tanh form between."""
+    """A feed-forward network from D to ``expansion`` · D channels and back, with GELU in its tanh form."""
 
     def __init__(self, dim: int, expansion: int, dropout: float = 0.0):
         super().__init__()
@@ -43,7 +43,7 @@ class FeedForward(nn.Module):
 
 
 class ConvolutionModule(nn.Module):
-    """Pointwise with a gate (GLU), depthwise over ``kernel`` frames, norm, SiLU, pointwise."""
+    """A gated pointwise convolution (GLU), a depthwise one over ``kernel`` frames, norm, SiLU, pointwise."""
 
     def __init__(self, dim: int, kernel: int, norm: str, dropout: float = 0.0):
         super().__init__()
@@ -67,7 +67,7 @@ class ConvolutionModule(nn.Module):
 
 
 class ConformerLayer(nn.Module):
-    """One layer; sizes as in ``ConformerConfig``."""
+    """A layer of the Conformer. Sizes are those of ``ConformerConfig``."""
 
     def __init__(
         self,
@@ -94,7 +94,10 @@ class ConformerLayer(nn.Module):
         rotary: Rotary | None = None,
         window: int | None = None,
     ) -> Float[Tensor, "batch frames dim"]:
-        """Frames outside ``mask`` change no frame inside it; ``window`` as in ``SelfAttention``."""
+        """Return the layer's output. Frames outside ``mask`` do not affect frames inside it.
+
+        ``rotary`` and ``window`` are those of ``SelfAttention``.
+        """
         valid = None if mask is None else mask.valid
         x = x + 0.5 * self.feed_forward1(x)
         x = x + self.attention(self.attention_norm(x), valid, rotary, window)

@@ -48,35 +48,36 @@ class Encoder(nn.Module):
     def forward_with_intermediate(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
     ) -> tuple[Float[Tensor, "batch frames_out dim"], Int[Tensor, "batch"], list[Tensor]]:
-        """Return what ``forward`` returns, and the CTC head's log-probabilities, (batch, frames_out, V),
-        between the layers: none of an encoder that does not read the head. Training may add their loss.
+        """Return the results of ``forward``, and the CTC head's log-probabilities between the layers.
+
+        The latter are natural logarithms, (batch, frames_out, V) each; there are none if the encoder does not
+        read the head. Training may add their loss.
         """
         return *self(features, lengths), []
 
     @property
     def reach(self) -> int | None:
-        """How many feature frames on either side an output frame depends on in evaluation; None: on all.
+        """The feature frames on either side that an output frame depends on in evaluation; None: all.
 
-        A long recording read in pieces that overlap by this much gives the frames of the whole.
+        A long recording may be processed in pieces that overlap by this much, with the same results.
         """
         return None
 
     def set_attention_window(self, frames: int | None) -> int | None:
-        """Let each output frame attend to so many others on either side (None: to all); return the number
-        before.
+        """Limit attention to ``frames`` output frames on either side (None: no limit); return the old limit.
 
         Raises ``InputError`` for an encoder without attention.
         """
-        raise InputError(f"a {type(self).__name__} has no attention whose window could be set")
+        raise InputError(f"a {type(self).__name__} has no attention: its window cannot be set")
 
     def gates(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None
     ) -> list[Tensor]:
-        """Return the factors of each squeeze-and-excitation module. Lesson 03.
+        """Return the gates of each squeeze-and-excitation module, (batch, frames or 1, channels). Lesson 03.
 
         Raises ``InputError`` for an encoder without such modules.
         """
-        raise InputError(f"a {type(self).__name__} has no squeeze-and-excitation to look at")
+        raise InputError(f"a {type(self).__name__} has no squeeze-and-excitation gates")
 
     def streaming_obstacles(self) -> list[str]:
         """Return the reasons why the encoder cannot stream, each a configuration key with its value.

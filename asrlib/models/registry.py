@@ -9,25 +9,25 @@ from asrlib.models.contextnet import ContextNetConfig
 from asrlib.models.conv_lstm import ConvLSTMConfig
 from asrlib.models.encoder import EncoderConfig
 
-# the kind of a configuration that names none
+# the kind if a configuration does not name one
 DEFAULT_KIND = ContextNetConfig.kind
 _BUILT_IN = (
     ContextNetConfig,
     ConformerConfig,
     ConvLSTMConfig,
-    # one line for each kind; docs/extending.md adds one
+    # one line per kind; docs/extending.md adds one
 )
 ENCODERS: dict[str, type[EncoderConfig]] = {config.kind: config for config in _BUILT_IN}
 
 
 def register_encoder(config: type[EncoderConfig]) -> type[EncoderConfig]:
-    """Make ``encoder.kind: config.kind`` build this; returns it, so that it serves as a decorator.
+    """Register an encoder, so that ``encoder.kind: config.kind`` builds it, and return it.
 
-    Raises ``InputError`` unless ``config`` is a dataclass below ``EncoderConfig`` with a ``kind`` of its own,
-    which no other has, and a ``build`` of its own.
+    It is usable as a decorator. Raises ``InputError`` unless ``config`` is a dataclass derived from
+    ``EncoderConfig`` that defines ``build``, with a ``kind`` that no other encoder has.
     """
     validate.new_kind("register_encoder", ENCODERS, EncoderConfig, config)
     if config.build is EncoderConfig.build:
-        raise InputError(f"{config.__name__}: an encoder's configuration defines build(mels)")
+        raise InputError(f"{config.__name__}: an encoder's configuration must define build(mels)")
     ENCODERS[config.kind] = config
     return config

@@ -2,7 +2,7 @@
 
     encoder(features)      -> (B, T, D_enc)      from the sound
     prediction(labels)     -> (B, U + 1, D_pred) from the labels so far
-    joint(t, u)            -> (V,) scores        the next label, or blank: next frame
+    joint(t, u)            -> (V,) scores        of the next label, or of blank: next frame
 
 Graves 2012, sections 2.2 and 2.3. Lesson 07.
 """
@@ -21,12 +21,12 @@ from asrlib.models.prediction import PredictionNetwork
 
 
 class Transducer(nn.Module):
-    """Encoder, prediction network, joint, and a CTC head beside the joint.
+    """Encoder, prediction network and joint network, with a CTC head beside the joint. Lesson 07.
 
-    ``ctc_weight`` weighs the losses of the two heads: 0 is a pure transducer, 1 pure CTC. ``objective`` says
-    what these losses are (None: CTC and RNN-T as their papers define them). Of the CTC part,
-    ``intermediate_weight`` goes to the mean loss of what the encoder writes between its layers
-    (Nozaki & Komatsu 2021, equation 8; theirs is 0.5).
+    ``ctc_weight`` weighs the losses of the two heads: 0 is a pure transducer, 1 is pure CTC. ``objective``
+    defines the two losses; None means CTC and RNN-T as in their papers. ``intermediate_weight`` is the share
+    of the CTC loss that goes to the mean CTC loss between the encoder's layers (Nozaki & Komatsu 2021, eq. 8,
+    with 0.5).
     """
 
     encoder: Encoder
@@ -46,7 +46,7 @@ class Transducer(nn.Module):
         intermediate_weight: float = 0.0,
     ):
         super().__init__()
-        # a stand-in with the same methods will do, or nn.Identity() where a part is not called
+        # substitutes with the same methods are allowed, and nn.Identity() for a part that is not called
         self.encoder = cast(Encoder, encoder)
         self.prediction = cast("PredictionNetwork | None", prediction)
         self.joint = cast("JointNetwork | None", joint)
@@ -61,10 +61,10 @@ class Transducer(nn.Module):
         targets: Int[Tensor, "batch U"],
         target_lengths: Int[Tensor, "batch"],
     ) -> Float[Tensor, ""]:
-        """Loss in nats an utterance, averaged over the batch.
+        """Return the mean loss per utterance, in nats.
 
-        An utterance with fewer frames than CTC needs for its labels adds nothing to
-        the CTC part.
+        ``lengths`` are in frames, ``target_lengths`` in labels. An utterance with fewer frames than CTC needs
+        for its labels adds nothing to the CTC part.
         """
         intermediate: list[Tensor] = []
         if self.intermediate_weight > 0:

@@ -9,7 +9,8 @@ here:
 - Features are the power spectrum on the HTK mel scale with unnormalized triangles, and the natural log of
   ``x + log_floor``.
 
-Other systems' conventions are options: ``centered`` windows, no ``logarithm``, ``normalize: recording``.
+The conventions of other systems are options: ``centered`` windows, no ``logarithm``, ``normalize:
+recording``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import Tensor
 from asrlib import validate
 from asrlib.errors import InputError
 
-# a number, or a tensor of numbers
+# an integer or a tensor of integers
 Count = TypeVar("Count", int, Tensor)
 
 NORMALIZATIONS = ("none", "utterance", "bin", "running", "recording")
@@ -158,13 +159,13 @@ def log_mel(
     - ``"none"``;
     - ``"utterance"``: zero mean and unit variance over all frames and bins;
     - ``"bin"``: zero mean and unit variance for each mel bin;
-    - ``"recording"``: as ``"bin"``, by the unbiased standard deviation with nothing added to it, so that
-      features without a logarithm may be as small as they like;
+    - ``"recording"``: like ``"bin"``, but with the unbiased standard deviation and nothing added to it, which
+      suits small features without a logarithm;
     - ``"running"``: subtract from each bin the mean of its frames so far, which evens out loudness and
       microphones without looking ahead.
 
-    ``logarithm`` False returns mel powers. ``centered`` puts the middle of window n at sample n · hop, with
-    the signal mirrored at its ends, and gives samples // hop + 1 frames.
+    Without ``logarithm``, return mel powers. ``centered`` puts the middle of window n at sample n · hop and
+    mirrors the signal at its ends, which gives samples // hop + 1 frames.
 
     Raises ``InputError`` for an empty waveform, an unknown ``normalize``, and a window shorter than the hop.
     """
@@ -227,7 +228,7 @@ class FrontEnd(torch.nn.Module):
         self.normalize = normalize
         self.log_floor = log_floor
         self.logarithm = logarithm
-        # samples mirrored at either end
+        # number of samples mirrored at either end
         self.margin = self.window // 2 if centered else 0
         taper, filters = _tables(sample_rate, self.window, self.fft_size, mels)
         self.register_buffer("taper", taper, persistent=False)
@@ -256,14 +257,15 @@ class FrontEnd(torch.nn.Module):
             return self._normalized(features, mask) * mask, counts
 
     def frame_count(self, samples: Count) -> Count:
-        """Return the frames of so many samples."""
+        """Return the number of frames in ``samples`` samples."""
         return frame_count(samples + 2 * self.margin, self.window, self.hop)
 
     def log_mels(
         self, frames: Float[Tensor, "batch frames window"], warp: Float[Tensor, "batch"] | None = None
     ) -> Float[Tensor, "batch frames mels"]:
-        """Return log-mel features (mel powers without ``logarithm``) of pre-emphasized frames, before
-        normalization.
+        """Return log-mel features, or mel powers without ``logarithm``, of pre-emphasized frames.
+
+        They are not normalized yet.
         """
         spectrum = torch.fft.rfft(frames * self.taper, n=self.fft_size)
         power = spectrum.real.square() + spectrum.imag.square()
@@ -271,7 +273,7 @@ class FrontEnd(torch.nn.Module):
         return self.scaled(power @ filters)
 
     def scaled(self, power: Float[Tensor, "*frames mels"]) -> Float[Tensor, "*frames mels"]:
-        """Return the natural logarithm of mel powers, or with ``logarithm`` False the powers."""
+        """Return the natural logarithm of mel powers, or the powers themselves without ``logarithm``."""
         return torch.log(power + self.log_floor) if self.logarithm else power
 
     def _normalized(self, features: Tensor, mask: Tensor) -> Tensor:
@@ -287,7 +289,7 @@ class FrontEnd(torch.nn.Module):
 
 
 def deviation(variance: Tensor, count: Tensor, normalize: str) -> Tensor:
-    """Return what centered features are divided by: of a variance over ``count`` numbers."""
+    """Return the divisor that normalizes centered features, from their variance over ``count`` values."""
     if normalize == "recording":
         return (variance * (count / (count - 1).clamp(min=1))).sqrt().clamp(min=1e-12)
     return variance.sqrt() + 1e-3
@@ -296,7 +298,7 @@ def deviation(variance: Tensor, count: Tensor, normalize: str) -> Tensor:
 def mirrored(
     signal: Float[Tensor, "batch samples"], lengths: Int[Tensor, "batch"], margin: int
 ) -> Float[Tensor, "batch padded"]:
-    """Return each signal with ``margin`` samples before and behind it, mirrored at its first and last one."""
+    """Extend each signal by ``margin`` samples at both ends, mirrored at its first and last sample."""
     if not margin:
         return signal
     position = torch.arange(-margin, signal.shape[1] + margin, device=signal.device).abs()

@@ -10,18 +10,18 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-# on either side of an output sample: zero crossings of the sinc
+# zero crossings of the sinc on either side of an output sample
 ZERO_CROSSINGS = 6
-# the filter's cutoff in terms of the lower rate's Nyquist frequency; a little room for its slope
+# the filter's cutoff as a fraction of the lower rate's Nyquist frequency, to leave room for its slope
 ROLLOFF = 0.99
 
 
 def resample(samples: Float[Tensor, "n"], rate: int, new_rate: int) -> Float[Tensor, "m"]:
-    """Return ``samples``, of ``rate`` Hz, at ``new_rate`` Hz: m = ceil(n * new_rate / rate) of them.
+    """Resample from ``rate`` Hz to ``new_rate`` Hz: m = ceil(n * new_rate / rate).
 
-    Outside of the signal there is silence. The filter is a sinc under a Hann window (J. O. Smith, Digital
-    Audio Resampling, section "Theory of Ideal Bandlimited Interpolation"), with the cutoff and the length
-    that are the defaults of ``torchaudio.functional.resample``.
+    The signal is continued by silence. The filter is a sinc with a Hann window (J. O. Smith, Digital Audio
+    Resampling, section "Theory of Ideal Bandlimited Interpolation"). Its cutoff and length are the defaults
+    of ``torchaudio.functional.resample``.
     """
     if rate == new_rate:
         return samples
@@ -29,24 +29,24 @@ def resample(samples: Float[Tensor, "n"], rate: int, new_rate: int) -> Float[Ten
     old, new = rate // shared, new_rate // shared
     reach = filter_reach(old, new)
     padded = F.pad(samples, (reach, reach + old))
-    # new filters, one for each place of an output sample in a period, moved on by a period of old samples
+    # one filter per output sample of a period, each advancing by a period of ``old`` samples
     filters = _filters(old, new, samples.dtype, samples.device)
     periods = F.conv1d(padded[None, None], filters[:, None], stride=old)[0]
     return periods.T.flatten()[: -(-len(samples) * new // old)]
 
 
 def filter_reach(old: int, new: int) -> int:
-    """Return on how many input samples on either side an output sample depends; coprime rates."""
+    """Return how many input samples on either side an output sample depends on. The rates are coprime."""
     return math.ceil(ZERO_CROSSINGS * old / (ROLLOFF * min(old, new)))
 
 
 @functools.lru_cache(maxsize=8)
 def _filters(old: int, new: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "new taps"]:
-    """Return the filter of each of a period's ``new`` output samples over its inputs."""
+    """Return, for each of the ``new`` output samples of a period, the filter over its input samples."""
     reach, cutoff = filter_reach(old, new), ROLLOFF * min(old, new)
     inputs = torch.arange(-reach, reach + old, dtype=dtype, device=device) / old
     outputs = torch.arange(0, -new, -1, dtype=dtype, device=device) / new
-    # time between input and output in zero crossings
+    # time between input and output sample, in zero crossings
     time = ((inputs + outputs[:, None]) * cutoff).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)
     window = torch.cos(time * math.pi / ZERO_CROSSINGS / 2) ** 2
     angle = time * math.pi

@@ -125,7 +125,7 @@ def test_what_cannot_be_registered_is_refused(monkeypatch, unchecked_shapes):
     fails("str is not a corpus: it lacks name, license, splits, folder", register_corpus, "tones")
     for name in ("Libri_Speech", ""):
         other = replace(CORPORA["digits"], name=name)
-        fails(f"cannot be called '{name}'; use another name than digits, comm", register_corpus, other)
+        fails(f"cannot be called '{name}'; use a name other than digits, comm", register_corpus, other)
     assert register_corpus(CORPORA["digits"]) is CORPORA["digits"]  # once more does no harm
     assert list(corpora.CORPORA) == list(CORPORA)
 
@@ -227,7 +227,7 @@ def test_clips():
 
 def test_clips_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
-    fails("clips: the kit's clips are not here; set ASRLIB_DATA", clips)
+    fails("clips: the shipped clips are not here; set ASRLIB_DATA", clips)
     make_folder(tmp_path / "clips", ["a.wav\ts\tone"])
     assert len(clips()) == 1
 

@@ -95,6 +95,12 @@ def test_words_have_times(tones, recording, long_text):
     assert seconds == sorted(seconds) and 0 < seconds[0] and seconds[-1] < 0.28 * len(seconds) + 0.3
 
 
+def test_silence_has_no_words(tones):
+    for find in (tones.transcribe, tones.transcribe_long):
+        found = find(np.zeros(2 * tiny.RATE, np.float32), tiny.RATE)
+        assert (found.text, found.tokens, found.words) == ("", [], [])
+
+
 def test_a_file_is_what_its_samples_are_at_any_rate(tones, recording, tmp_path):
     samples, rate = read_audio(recording)
     alike(tones.transcribe_long(samples, rate, window=2.0), tones.transcribe_long(recording, window=2.0))

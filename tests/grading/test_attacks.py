@@ -190,7 +190,7 @@ def test_a8_what_a_cell_prints_is_cut_here(session):
 
 
 def test_a8_a_reply_of_many_lists_is_not_read(session):
-    session.run("def f(): return [[] for _ in range(1_200_000)]")
+    session.run("def f(): return [[] for _ in range(450_000)]")
     with pytest.raises(sandbox.ProcessEnded, match="more than"):
         session.function("f")()
 

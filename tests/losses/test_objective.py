@@ -93,9 +93,9 @@ def test_what_cannot_be_registered_is_refused(unchecked_shapes):
 
     for config, message in (
         (Bare, "Bare is not a @dataclass"),
-        (Taken, "Taken: kind is 'standard'; use another than standard, doubled"),
-        (Doubled(), "register_loss takes a subclass of LossConfig, and Doubled is none"),
-        (dict, "register_loss takes a subclass of LossConfig, and dict is none"),
+        (Taken, "Taken: kind is 'standard'; use a name other than standard, doubled"),
+        (Doubled(), "register_loss takes a subclass of LossConfig, not Doubled"),
+        (dict, "register_loss takes a subclass of LossConfig, not dict"),
     ):
         with pytest.raises(InputError, match=message):
             register_loss(config)

@@ -229,7 +229,7 @@ def test_what_is_wrong_in_its_section_is_named(section, message):
 
 
 def test_it_needs_a_ctc_head_to_read_and_intermediate_losses_need_it():
-    with pytest.raises(InputError, match="reads the CTC head, and training.ctc_weight is 0: raise it"):
+    with pytest.raises(InputError, match="reads the CTC head, but training.ctc_weight is 0: raise it"):
         parse_config("encoder: {kind: conformer}", "f.yml")
     parse_config("encoder: {kind: conformer, self_conditioning: false}", "f.yml")
     with pytest.raises(InputError, match="intermediate_weight is 0.5, but the encoder writes nothing"):

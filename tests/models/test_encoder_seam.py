@@ -185,8 +185,8 @@ def test_what_cannot_be_registered_is_refused(unchecked_shapes):
 
     for config, message in (
         (Bare, "is not a @dataclass"),
-        (Unbuilt, r"defines build\(mels\)"),
-        (Taken, "kind is 'contextnet'; use another than contextnet, conformer"),
+        (Unbuilt, r"must define build\(mels\)"),
+        (Taken, "kind is 'contextnet'; use a name other than contextnet, conformer"),
         (Nameless, "kind is ''"),
         (StackConfig(), "takes a subclass of EncoderConfig"),
         (Stack, "takes a subclass of EncoderConfig"),

@@ -28,6 +28,7 @@ def greedy(scores, blank=0, max_symbols=3):
     ("bug.time_major", "x.permute(2, 0, 1)", "x.permute(2, 1, 0).reshape(x.shape[2], x.shape[0], x.shape[1])", "not on the last axis"),
     ("bug.squeeze", "x.sum(1) / lengths[:, None]", "x.mean(1)", "still the mean over the padding"),
     ("bug.squeeze", "x.sum(1) / lengths[:, None]", "x.sum(1)", "the sum, not the mean"),
+    ("bug.squeeze", "lengths[:, None]", "(x != 0).sum(1)", "a frame of zeros inside the utterance counts"),
     ("bug.squeeze", "lengths[:, None]", "lengths.max()", "longest length"),
     ("bug.squeeze", "x.sum(1) / lengths[:, None]", "(x.sum((0, 1)) / lengths.sum()).expand(len(x), -1)", "one mean for the whole batch"),
     ("bug.time_mask", "min(max_width, int(mask_factor * T))", "min(max_width, T)", "mask_factor still does nothing"),

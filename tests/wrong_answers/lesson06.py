@@ -48,6 +48,13 @@ def collapse(path, blank=0):
     ("06.gradient", "posterior.index_add_(1, states, gamma)", "posterior[:, states] = gamma", "they add up"),
     ("06.gradient", "alpha + beta - log_probs[:, states] - log_p", "alpha + beta - log_p", "divide by y once"),
     ("06.gradient", " - log_p).exp()", ").exp()", "not divided by p"),
+    ("06.gradient", "    gamma = torch.where(log_probs[:, states] == -inf, 0.0, gamma)", "    pass", "not 0 / 0"),
+    ("06.gradient", None, '''
+def gradient(log_probs, targets, blank=0):
+    z = log_probs.clone().requires_grad_()
+    loss = F.ctc_loss(z.log_softmax(-1)[:, None], targets[None], [len(z)], [len(targets)], blank, "sum")
+    return torch.autograd.grad(loss, z)[0]
+''', "without autograd"),
     ("06.word_times", "(frames[s][-1] + frames[s][0]) / 2", "frames[s][-1]", "label begins"),
     ("06.word_times", "(frames[s][-1] + frames[s][0]) / 2", "frames[s][0]", "label ends"),
     ("06.word_times", "(frames[s][-1] + frames[s][0]) / 2", "(frames[s][-1] + frames[s][0] + 1) / 2", "half a frame late"),

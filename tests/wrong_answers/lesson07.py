@@ -60,6 +60,14 @@ def emission_frames(log_blank, log_label):
     ("07.greedy", "text[-1] if text else blank", "blank", "not asked about"),
     ("07.greedy", "range(max_symbols)", "range(3)", "`max_symbols`"),
     ("07.greedy", "            if label == blank:\n                break\n", "            if label == 0:\n                break\n", "blank is not always 0"),
+    ("07.loss", "targets[b, :U], blank)", "torch.arange(99).take(targets[b])[:U], blank)", "the padding holds anything"),
+    ("07.gradient", None, '''
+def gradient(logits, targets, blank=0):
+    z = logits.clone().requires_grad_()
+    log_blank, log_label = textbook.rnnt_scores(z, targets, blank)
+    loss = -textbook.rnnt_alphas(log_blank, log_label)[-1, -1] - log_blank[-1, -1]
+    return torch.autograd.grad(loss, z)[0]
+''', "without autograd"),
     ("07.fast_alphas", None, "def fast_alphas(log_blank, log_label):\n    return textbook.rnnt_alphas(log_blank, log_label)", "not fast"),
     ("07.fast_alphas", "torch.logaddexp(by_blank, by_label)", "torch.maximum(by_blank, by_label)", "the best way"),
     ("07.fast_alphas", "range(1, T + U)", "range(1, T + U - 1)", "the last node"),

@@ -34,7 +34,8 @@ _INDIRECT = {
     "_ctypes", "gc", "marshal", "pickle", "runpy", "pkgutil", "zipimport", "operator.attrgetter", "getattr",
     "builtins", "__builtins__", "__subclasses__", "__globals__", "__code__", "f_globals", "f_back",
     "settrace", "setprofile", "subprocess", "socket", "os.system", "threading", "_thread",
-    "multiprocessing", "concurrent", "modules", "_getframe", "_current_frames",
+    "multiprocessing", "concurrent", "enable_grad", "set_grad_enabled",
+    "modules", "_getframe", "_current_frames",
 }  # fmt: skip
 
 

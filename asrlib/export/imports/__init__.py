@@ -1,1 +1,1 @@
-"""Checkpoints of other systems as model directories: ``table`` has the systems, one module each."""
+"""Import of checkpoints of other systems; ``table`` lists the systems, with one module for each."""

@@ -1,14 +1,14 @@
-"""Checkpoints of Flynn and Ragni's long-context Conformers ("lcasr", arXiv 2310.15672).
+"""Import checkpoints of Flynn and Ragni's long-context Conformers ("lcasr", arXiv 2310.15672).
 
-A checkpoint is what ``torch.save`` made of a dictionary with ``model``, the weights, and ``config``. Its
-conventions differ from the kit's in this:
+``torch.save`` wrote a checkpoint as a dictionary with ``model``, the weights, and ``config``. Its conventions
+differ from asrlib's:
 
-- blank is the last label, the word pieces begin at 0; here blank is 0;
-- queries, keys and values alternate channel by channel; here they are three blocks;
+- blank is the last label and the word pieces begin at 0; in asrlib blank is 0;
+- queries, keys and values alternate channel by channel; in asrlib they are three blocks;
 - features are mel powers without a logarithm, in centered windows, normalized over the recording;
 - the norm before the CTC head is applied twice at the end (``encoder.norm_twice``).
 
-The word pieces themselves are a sentencepiece model in a file of its own.
+The word pieces are in a separate sentencepiece model.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from asrlib.models.build import build_model
 from asrlib.models.conformer import ConformerConfig
 from asrlib.text.tokenizers import Tokenizer, read_tokenizer
 
-# the values that the kit's network has; a checkpoint may also leave the key out
+# settings for which asrlib's network has only these values; a checkpoint may also omit the key
 _ONLY = {
     "subsampling": ("dw_striding",),
     "subsampling_factor": (8,),
@@ -53,7 +53,7 @@ _ONLY = {
     "transformer": (False,),
 }
 FEATURES = {"preemphasis": 0.0, "normalize": "recording", "logarithm": False, "centered": True}
-# theirs in a layer, as a pattern, and ours; and outside the layers
+# lcasr's names within a layer, as patterns, and asrlib's; below, the names outside of layers
 _IN_LAYER = {
     r"ff([12])\.fn\.norm": r"feed_forward\1.norm",
     r"ff([12])\.fn\.fn\.fc1": r"feed_forward\1.widen",
@@ -78,18 +78,19 @@ _OUTSIDE = {
     "subsampling.conv.5": "encoder.subsampling.depthwise.1",
     "subsampling.conv.6": "encoder.subsampling.pointwise.1",
 }
-# computed anew, or of a mode that is not used
+# weights that are recomputed, or belong to a mode that is not used
 _UNUSED = ("rotary_pos_emb.", "overlap_interp_factor")
 
 
 def read(path: Path, tokenizer_file: Path | None) -> tuple[Config, nn.Module, Tokenizer]:
-    """Return configuration, network and tokenizer of a checkpoint; ``tokenizer_file`` is its word pieces.
+    """Return configuration, network and tokenizer of a checkpoint.
 
-    Raises ``InputError`` for a file that is no such checkpoint, and for a network that the kit lacks.
+    ``tokenizer_file`` is the sentencepiece model of its word pieces. Raises ``InputError`` if it is missing,
+    if ``path`` is not an lcasr checkpoint, and if asrlib cannot build its network.
     """
     weights, settings = _load(path)
     if tokenizer_file is None:
-        raise InputError(f"{path} holds no word pieces: give their sentencepiece model with --tokenizer FILE")
+        raise InputError(f"{path} has no word pieces: give their sentencepiece model with --tokenizer FILE")
     config = _configuration(weights, settings, path)
     tokenizer = read_tokenizer("wordpieces", tokenizer_file)
     check_vocabulary(config, tokenizer.vocabulary, str(tokenizer_file))
@@ -103,7 +104,7 @@ def read(path: Path, tokenizer_file: Path | None) -> tuple[Config, nn.Module, To
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the weights and the configuration's ``model`` section; no code in the file is run."""
+    """Return the weights and the ``model`` section of the configuration, without running code in the file."""
     try:
         with torch.serialization.safe_globals(_CONTAINERS):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -118,7 +119,7 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 class _Node:
-    """Stands in for what OmegaConf saved of a configuration: its attributes."""
+    """A stand-in for the OmegaConf classes in a saved configuration, which keeps their attributes."""
 
 
 _CONTAINERS: list[Any] = [
@@ -133,7 +134,7 @@ _CONTAINERS: list[Any] = [
 
 
 def _plain(value: Any) -> Any:
-    """Return a saved configuration as dictionaries and lists."""
+    """Convert a saved configuration to dictionaries and lists."""
     if isinstance(value, _Node):
         state = vars(value)
         value = state["_content"] if "_content" in state else state.get("_val")
@@ -145,9 +146,9 @@ def _plain(value: Any) -> Any:
 def _configuration(weights: dict[str, Tensor], settings: dict[str, Any], path: Path) -> Config:
     for key, allowed in _ONLY.items():
         if settings.get(key, allowed[0]) not in allowed:
-            raise InputError(f"{path}: its network has {key} {settings[key]!r}, which the kit does not build")
+            raise InputError(f"{path}: its network has {key} {settings[key]!r}, which asrlib cannot build")
     if settings.get("use_rotary") and settings.get("fourier_pos_enc"):
-        raise InputError(f"{path}: its network has rotary and Fourier positions; the kit builds either")
+        raise InputError(f"{path}: its network has rotary and Fourier positions; asrlib builds one of them")
     positions = "rotary" if settings.get("use_rotary") else "none"
     try:
         layers, dim, mels = settings["n_layers"], settings["d_model"], settings["feat_in"]
@@ -184,14 +185,14 @@ def _configuration(weights: dict[str, Tensor], settings: dict[str, Any], path: P
 
 
 def _translated(weights: dict[str, Tensor], encoder: ConformerConfig, path: Path) -> dict[str, Tensor]:
-    """Return the weights under the kit's names, in its order of labels and of queries, keys and values."""
+    """Return the weights with asrlib's names and its order of labels and of queries, keys and values."""
     ours = {}
     for name, weight in weights.items():
         if name.startswith(_UNUSED) or (name.startswith("decoder.repro") and not encoder.self_conditioning):
             continue
         new = _our_name(name)
         if new is None:
-            raise InputError(f"{path}: its network has {name}, which the kit does not know")
+            raise InputError(f"{path}: its network has {name}, which asrlib does not have")
         if name == "decoder.reprojection.weight":
             weight = weight.roll(1, dims=1)
         elif name.startswith("decoder.ff."):

@@ -1,6 +1,6 @@
 """The systems whose checkpoints ``asrlib import CHECKPOINT --from SYSTEM`` reads.
 
-A new one is a module with a function ``read`` and one line in ``IMPORTERS``.
+A new system needs a module with a function ``read`` and one line in ``IMPORTERS``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from asrlib.export.imports import csr, lcasr
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import Tokenizer
 
-# from a checkpoint's path, and that of a tokenizer if one was given, to what a model directory holds
+# maps the paths of a checkpoint and, if given, of a tokenizer to the parts of a model directory
 Importer = Callable[[Path, Path | None], tuple[Config, nn.Module, Tokenizer]]
 IMPORTERS: dict[str, Importer] = {
     "lcasr": lcasr.read,
@@ -27,10 +27,10 @@ IMPORTERS: dict[str, Importer] = {
 def import_checkpoint(
     checkpoint: str | Path, system: str, folder: str | Path, tokenizer: str | Path | None = None
 ) -> Recognizer:
-    """Write a checkpoint of ``system`` into ``folder`` as a model directory; return its recognizer.
+    """Convert a checkpoint of ``system`` to the model directory ``folder``; return its recognizer.
 
-    ``tokenizer`` is a file with the labels, for systems whose checkpoints hold none. Raises ``InputError``
-    for an unknown system, and for a file that is missing, damaged, or describes another network.
+    ``tokenizer`` is a file with the labels, for systems whose checkpoints have none. Raises ``InputError``
+    for an unknown system, and for a checkpoint that is missing, damaged, or has an unsupported network.
     """
     if system not in IMPORTERS:
         raise InputError(f"--from {system}: use one of {', '.join(IMPORTERS)}")

@@ -1,7 +1,7 @@
-"""Self-attention over the frames of a padded batch, whole or in a window around each frame.
+"""Self-attention over the frames of a padded batch, over all frames or in a window around each frame.
 
-Everything goes through ``scaled_dot_product_attention``, which runs the flash kernels of a GPU where there is
-no mask, and never holds a matrix of all pairs of frames there. Vaswani et al. 2017, section 3.2.
+It uses ``scaled_dot_product_attention``. Without a mask, this runs a GPU's flash kernels, which never hold a
+matrix of all pairs of frames. Vaswani et al. 2017, section 3.2.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ Rotary = tuple[Tensor, Tensor]
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention without biases; padding is never attended to.
+    """Multi-head self-attention without biases. It never attends to padding.
 
-    One projection gives queries, keys and values, in this order, each of ``heads`` · ``head_dim`` channels.
+    A single projection computes queries, keys and values, in this order, of ``heads`` · ``head_dim`` channels
+    each.
     """
 
     def __init__(self, dim: int, heads: int, head_dim: int, dropout: float = 0.0):
@@ -36,9 +37,10 @@ class SelfAttention(nn.Module):
         rotary: Rotary | None = None,
         window: int | None = None,
     ) -> Float[Tensor, "batch frames dim"]:
-        """Attend to the frames in ``valid`` (None: to all), at most ``window`` frames away on either side.
+        """Attend to the frames in ``valid``, at most ``window`` frames away on either side.
 
-        ``rotary`` is a ``rotary_table``. What comes out in the padding is finite and of no meaning.
+        None means all frames for both. ``rotary`` is the result of ``rotary_table``. Output in the padding is
+        finite and meaningless.
         """
         batch, frames, _ = x.shape
         shape = batch, frames, 3, self.heads, self.head_dim
@@ -48,7 +50,7 @@ class SelfAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if window is None or (not is_traced() and window >= frames - 1):
             out = F.scaled_dot_product_attention(q, k, v, _open_keys(valid), dropout)
-        elif is_traced():  # in a graph the number of blocks would be the example's
+        elif is_traced():  # a graph would record the example's number of blocks
             out = F.scaled_dot_product_attention(q, k, v, band(frames, window, valid, x.device), dropout)
         else:
             out = windowed_attention(q, k, v, valid, window, dropout)
@@ -56,7 +58,7 @@ class SelfAttention(nn.Module):
 
 
 def _open_keys(valid: Bool[Tensor, "batch frames"] | None) -> Bool[Tensor, "batch 1 1 frames"] | None:
-    """Return which keys may be attended to; the first always may, for a row of no keys would be NaN."""
+    """Return which keys may be attended to. The first always may, because a row without keys gives NaN."""
     if valid is None:
         return None
     first = torch.arange(valid.shape[1], device=valid.device) == 0
@@ -66,7 +68,7 @@ def _open_keys(valid: Bool[Tensor, "batch frames"] | None) -> Bool[Tensor, "batc
 def band(
     frames: int, window: int, valid: Bool[Tensor, "batch frames"] | None, device: torch.device
 ) -> Bool[Tensor, "_ 1 frames frames"]:
-    """Return which keys each query sees: those in ``valid`` at most ``window`` frames away, and its own."""
+    """Return which keys each query sees: its own, and those in ``valid`` at most ``window`` frames away."""
     position = torch.arange(frames, device=device)
     distance = (position[:, None] - position).abs()
     near = (distance <= window)[None, None]
@@ -81,10 +83,10 @@ def windowed_attention(
     window: int,
     dropout: float = 0.0,
 ) -> Float[Tensor, "batch heads frames head_dim"]:
-    """Return attention under ``band`` in time and memory that grow with frames · window.
+    """Compute attention with the mask ``band`` in time and memory proportional to frames · window.
 
-    Queries are cut into blocks; a block sees itself and ``window`` frames on either side. The numbers are
-    those of the full matrix with the mask, not an approximation.
+    Queries are cut into blocks, and a block sees itself and ``window`` frames on either side. The result is
+    that of the full matrix with the mask, not an approximation.
     """
     batch, heads, frames, head_dim = q.shape
     block = max(window, 16)

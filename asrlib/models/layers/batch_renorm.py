@@ -1,13 +1,15 @@
-"""Batch renormalization: batch norm that computes in training what it will compute afterwards.
+"""Batch renormalization: batch norm that computes the same in training as in evaluation.
 
-Batch norm normalizes by the batch's own statistics in training and by running ones in evaluation, so that
-small or unlike batches, a single recording of an hour for one, train another network than the one that is
-used. Renormalization (Ioffe 2017, algorithm 1) corrects the batch's statistics towards the running ones:
+Batch norm uses the batch's own statistics in training and running ones in evaluation. With small or
+dissimilar batches, such as single recordings of an hour, the network in training therefore differs from the
+one in evaluation. Renormalization (Ioffe 2017, algorithm 1) corrects the batch's statistics toward the
+running ones:
 
     y = ((x - μ_batch) / σ_batch · r + d) · weight + bias
-    r = σ_batch / σ, kept within [1 / r_max, r_max],  d = (μ_batch - μ) / σ, kept within ±d_max
+    r = σ_batch / σ, clipped to [1 / r_max, r_max],  d = (μ_batch - μ) / σ, clipped to ±d_max
 
-where no gradient flows through r and d. Unclipped, that is (x - μ) / σ with the running μ and σ.
+No gradient flows through r and d. Without clipping, the normalized value is (x - μ) / σ with the running μ
+and σ.
 """
 
 from __future__ import annotations
@@ -22,12 +24,11 @@ from asrlib.models.layers.mask import FrameMask
 
 
 class MaskedBatchRenorm(nn.Module):
-    """Batch renorm over (batch, frames, channels) with the statistics of valid frames alone, zeros in the
-    padding, then an activation.
+    """Batch renorm over the valid frames of (batch, frames, channels), followed by an activation.
 
-    The running statistics are a mean and a standard deviation. The limits are the paper's: none of a
-    correction for 5,000 batches, then r_max rises to 3 by batch 40,000 and d_max to 5 by batch 25,000.
-    Where torch.distributed runs, the statistics are those of all processes' frames.
+    The padding of the output is zero. The running statistics are a mean and a standard deviation. The limits
+    are the paper's: no correction for 5,000 batches, then r_max rises to 3 by batch 40,000 and d_max to 5 by
+    batch 25,000. Under torch.distributed, the statistics are those of the frames of all processes.
     """
 
     def __init__(self, channels: int, eps: float = 1e-3, momentum: float = 0.01):
@@ -40,7 +41,7 @@ class MaskedBatchRenorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def limits(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Return r_max and d_max after the batches so far."""
+        """Return r_max and d_max for the number of batches so far."""
         batches = self.num_batches_tracked.float()
         r_max = 1 + 2 * ((batches - 5000) / 35000).clamp(0, 1)
         d_max = 5 * ((batches - 5000) / 20000).clamp(0, 1)
@@ -52,7 +53,7 @@ class MaskedBatchRenorm(nn.Module):
         mask: Bool[Tensor, "batch frames"] | FrameMask | None,
         activation: Activation = ACTIVATIONS["linear"],
     ) -> Float[Tensor, "batch frames channels"]:
-        """Normalize ``x``; ``mask`` None means that all frames are valid."""
+        """Return ``activation`` of normalized ``x``. ``mask`` None means that all frames are valid."""
         mask = FrameMask.of(mask)
         valid = None if mask is None else mask.valid
         if self.training:
@@ -64,7 +65,7 @@ class MaskedBatchRenorm(nn.Module):
         return y if valid is None else y * valid[..., None]
 
     def _by_batch(self, x: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return ``x`` normalized by its own statistics, and the scale and the shift that are to follow."""
+        """Return ``x`` normalized by its own statistics, and the scale and the shift to apply to it."""
         ones, zeros = torch.ones_like(self.weight), torch.zeros_like(self.bias)
         normed, mean, variance, _ = normalize(x, valid, ones, zeros, self.eps, ACTIVATIONS["linear"])
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Layers run again in the backward pass instead of keeping what they computed (Chen et al. 2016)."""
+"""Gradient checkpointing: run a layer again in the backward pass to save memory (Chen et al. 2016)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(layer: nn.Module, *arguments: Any, random: bool) -> Any:
-    """Return ``layer(*arguments)``, of which only the arguments are kept for the backward pass.
+    """Return ``layer(*arguments)``, keeping only the arguments for the backward pass.
 
-    The second run sees the buffers of the first and changes none, so that running statistics know each batch
-    once; and its random numbers if the layer is ``random``, which a CUDA graph does not allow.
+    The second run uses the buffers of the first and changes none, so that running statistics include each
+    batch once. It also uses the same random numbers if the layer is ``random``, which a CUDA graph does not
+    allow.
     """
     before: list[Tensor] = []
     return checkpoint(

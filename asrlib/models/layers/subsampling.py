@@ -1,7 +1,7 @@
-"""Eight feature frames to one: strided convolutions over time and frequency together.
+"""Subsampling by 8: strided convolutions over time and frequency.
 
-A plain 3 × 3 convolution of stride 2, then two separable ones (depthwise 3 × 3 of stride 2, pointwise), each
-with SiLU; what is left of the bins goes through one matrix to the encoder's width.
+There is a full 3 × 3 convolution of stride 2, then two separable ones (depthwise 3 × 3 of stride 2,
+pointwise), each with SiLU. A matrix maps the remaining bins and channels to the encoder's width.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from asrlib.models.layers.mask import frame_mask
 
 
 class DepthwiseStriding(nn.Module):
-    """(batch, frames, mels) to (batch, ceil(frames / 8), dim).
+    """Subsample (batch, frames, mels) to (batch, ceil(frames / 8), dim).
 
-    ``masked``: zero what lies behind each utterance after every convolution, so that padding changes
-    nothing. Without it, what stands in the padding leaks into the last frames.
+    ``masked`` sets the padding to zero before and after every convolution, so that padding changes nothing.
+    Without it, values in the padding leak into the last frames.
     """
 
     reduction = 8
@@ -38,7 +38,7 @@ class DepthwiseStriding(nn.Module):
     def forward(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None
     ) -> Float[Tensor, "batch frames_out dim"]:
-        """Subsample; ``lengths`` None means that there is nothing to mask."""
+        """Return the subsampled frames. ``lengths``, in frames, may be None if there is no padding."""
         lengths = lengths if self.masked else None
         x, lengths = self._masked(features[:, None], lengths)
         x, lengths = self._masked(F.silu(self.first(x)), _halved(lengths))

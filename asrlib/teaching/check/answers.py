@@ -16,10 +16,15 @@ from asrlib.teaching.check.hints import find_hints
 from asrlib.teaching.check.pace import pace
 from asrlib.teaching.check.verdicts import Unfinished, WrongAnswer
 
+NO_AUTOGRAD = "an error: this task is to be solved without autograd, which is switched off here"
+
 
 @dataclass(frozen=True)
 class Task:
-    """``reference(*draw(generator))`` is right; ``probes`` asks for the cases that tell mistakes apart."""
+    """``reference(*draw(generator))`` is right; ``probes`` asks for the cases that tell mistakes apart.
+
+    Without ``autograd`` the answer is called with PyTorch's gradients switched off.
+    """
 
     name: str
     probes: Callable[[Examiner], None]
@@ -28,6 +33,7 @@ class Task:
     look: str
     times: int
     tolerance: float
+    autograd: bool = True
 
     @property
     def function(self) -> str:
@@ -47,13 +53,17 @@ class Examiner:
         call = f"{self.task.function}({show_arguments(args, kwargs)})"
         started = time.thread_time()
         try:
-            value = self.function(*given[0], **given[1])
+            with torch.set_grad_enabled(self.task.autograd):
+                value = self.function(*given[0], **given[1])
         except WrongAnswer:
             raise
         except NotImplementedError:  # what stands there before there is an answer
             raise Unfinished(f"not done yet ({self.task.look}).") from None
         except Exception as error:
-            return Answer(self.task, call, None, describe_error(error))
+            text = describe_error(error)
+            if not self.task.autograd and "does not require grad" in text:
+                text = f"{NO_AUTOGRAD}\n            {text}"
+            return Answer(self.task, call, None, text)
         if not is_unchanged(given, (args, kwargs)):
             raise WrongAnswer(
                 f"  called    {call}\n  got       a changed argument: the function writes into what it was"

@@ -12,6 +12,7 @@ from torch import Tensor
 from asrlib.teaching.check.plain import to_plain
 from asrlib.teaching.check.verdicts import AnswerError
 
+LARGEST_TABLE = 24  # numbers that are printed
 ASRLIB = str(Path(__file__).parents[2])
 
 
@@ -21,7 +22,7 @@ def show(value: Any, longest: int = 70) -> str:
     if isinstance(value, Tensor):
         if value.ndim == 0:
             return show(value.item())
-        if value.numel() <= 12 and value.ndim <= 2:
+        if value.numel() <= LARGEST_TABLE and value.ndim <= 2:
             return f"tensor({_rounded(value.tolist())})"
         return f"tensor of shape {tuple(value.shape)}"
     if callable(value):

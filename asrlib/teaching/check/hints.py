@@ -26,6 +26,8 @@ def find_hints(got: Any, expected: Any, tolerance: float) -> list[str]:
         if got.ndim == expected.ndim:
             axis = next(i for i, (c, e) in enumerate(zip(got.shape, expected.shape, strict=True)) if c != e)
             if abs(got.shape[axis] - expected.shape[axis]) == 1:
+                if got.ndim == 1:
+                    return [f"one entry too {'few' if len(got) < len(expected) else 'many'}"]
                 return [f"off by one along axis {axis}"]
         if got.numel() == expected.numel() and expected.numel() > 1:
             return ["the right number of entries in another arrangement of axes"]
@@ -39,6 +41,20 @@ def find_hints(got: Any, expected: Any, tolerance: float) -> list[str]:
     fits = [text for text, value in _relations(expected) if is_close(got, value, tolerance).all()]
     if fits or got.numel() < 2:
         return fits[:1]
+    return _hints_of_numbers(got, expected, tolerance)
+
+
+def _hints_of_numbers(got: Tensor, expected: Tensor, tolerance: float) -> list[str]:
+    """Return what a factor, a term or a stand-in for infinity explains."""
+    infinite = expected.isinf()
+    if (
+        infinite.any()
+        and not infinite.all()
+        and is_close(got[~infinite], expected[~infinite], tolerance).all()
+    ):
+        return [f"right but where {float(expected[infinite][0])} is wanted, the logarithm of probability 0"]
+    if not got.any():  # no factor: nothing has been written into it
+        return []
     ratio = got / expected
     ratio = ratio[expected.isfinite() & (expected != 0)]
     if len(ratio) > 1 and bool(torch.isclose(ratio, ratio[0], rtol=tolerance).all()):
@@ -63,9 +79,10 @@ def _relations(x: Tensor) -> Iterable[tuple[str, Tensor]]:
         yield "the transpose: the axes are the wrong way round", x.T
     for axis in range(x.ndim):
         if x.shape[axis] > 1:
-            yield f"reversed along axis {axis}", x.flip(axis)
+            along = f" along axis {axis}" if x.ndim > 1 else ""
+            yield f"reversed{along}", x.flip(axis)
             for by in (1, -1):
-                yield f"the right answer shifted by one along axis {axis}", x.roll(by, axis)
+                yield f"the right answer shifted by one{along}", x.roll(by, axis)
 
 
 def _as_tensor(value: Any) -> Tensor | None:

@@ -24,11 +24,12 @@ def task(
     draw: Callable[[torch.Generator], tuple] | None = None,
     times: int = 20,
     tolerance: float = 1e-4,
+    autograd: bool = True,
 ) -> Callable[[Callable[[Examiner], None]], Callable[[Examiner], None]]:
     """Register the decorated function as the checker of task ``name``, "assignment.function"."""
 
     def register(probes):
-        _tasks[name] = Task(name, probes, reference, draw, look, times, tolerance)
+        _tasks[name] = Task(name, probes, reference, draw, look, times, tolerance, autograd)
         return probes
 
     return register

@@ -145,6 +145,11 @@ def squeeze(ask: Examiner):
             "divided by the number of utterances": x.sum(1) / 2.0,
         },
     )
+    x[0, 1] = 0
+    ask(x, lengths).equals(
+        _squeeze(x, lengths),
+        "a frame of zeros inside the utterance counts, too: `lengths` says what is padding",
+    )
 
 
 def _time_mask(features, u, v, max_width=100, mask_factor=0.05):

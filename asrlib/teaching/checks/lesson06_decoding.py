@@ -133,10 +133,10 @@ def prefix_beam(ask: Examiner):
     doubled = torch.tensor([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]], dtype=torch.float64).log()
     ask(doubled, 10).equals([1, 1], "after a blank the same label again is a new one")
     ask(weak.flip(1), 10, blank=1).equals([0], "the blank is the argument `blank`, not always 0")
-    long = torch.tensor([[0.4, 0.3, 0.3], [0.3, 0.4, 0.3]], dtype=torch.float64).log().repeat(200, 1)
+    long = torch.tensor([[0.4, 0.3, 0.3], [0.3, 0.4, 0.3]], dtype=torch.float64).log().repeat(1000, 1)
     got = ask(long[:, :2], 2).value
     if not got or not len(got) > 10:
-        raise ask.because("400 frames: the probabilities vanish to 0 unless they are kept as logarithms")
+        raise ask.because("2,000 frames: the probabilities vanish to 0 unless they are kept as logarithms")
     _measure(ask)
 
 

@@ -146,7 +146,7 @@ def loss(ask: Examiner):
     ask(TINY, AB[:0]).equals(
         -TINY[:, 0].sum(), "the empty target: its one path is all blank, and there is one state, not two"
     )
-    ask(TINY[:2], AA).equals(math.inf, "a b b in two frames has no path: probability 0, loss inf, not NaN")
+    ask(TINY[:2], AA).equals(math.inf, "a a in two frames has no path: probability 0, loss inf, not NaN")
     ask(TINY.roll(-1, 1), AB - 1, blank=2).equals(expected, "the blank is the argument `blank`, not always 0")
 
 
@@ -160,7 +160,7 @@ def _posterior(y, l, blank=0):
     return torch.zeros_like(y).index_add_(1, states, ctc.ctc_posteriors(y, l, blank=blank).to(y.dtype))
 
 
-@task("06.gradient", LESSON + "'The gradient'", _gradient, draw_possible)
+@task("06.gradient", LESSON + "'The gradient'", _gradient, draw_possible, autograd=False)
 def gradient(ask: Examiner):
     expected, posterior = _gradient(TINY, AA), _posterior(TINY, AA)
     gamma = ctc.ctc_posteriors(TINY, AA)
@@ -184,6 +184,12 @@ def gradient(ask: Examiner):
     )
     ask(TINY, AB).equals(_gradient(TINY, AB))
     ask(TINY, AB[:0]).equals(_gradient(TINY, AB[:0]), "an empty target: every frame should be blank")
+    never = TINY.clone()
+    never[1, 1] = -math.inf
+    ask(never, AB).equals(
+        _gradient(never, AB),
+        "a label of probability 0 at one frame: no path passes there, so its γ is 0, and not 0 / 0",
+    )
     ask(TINY.roll(-1, 1), AB - 1, blank=2).equals(
         _gradient(TINY, AB).roll(-1, 1), "the blank is the argument `blank`, not always 0"
     )

@@ -154,10 +154,10 @@ def test_a_configuration_that_omegaconf_saved(content, pieces, tmp_path, monkeyp
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"qk_rms_norm": True}, "its network has qk_rms_norm True, which the kit does not build"),
+        ({"qk_rms_norm": True}, "its network has qk_rms_norm True, which asrlib cannot build"),
         ({"subsampling": "stacking"}, "its network has subsampling 'stacking', which"),
         ({"bias_in_ff": True}, "its network has bias_in_ff True, which"),
-        ({"fourier_pos_enc": True}, "rotary and Fourier positions; the kit builds either"),
+        ({"fourier_pos_enc": True}, "rotary and Fourier positions; asrlib builds one of them"),
         ({"n_layers": 4}, "its weights do not fit its configuration"),
         ({"n_heads": -1}, "key encoder.heads is -1; it must be positive"),
         ({"n_layers": "three"}, "key encoder.layers is 'three'; expected int"),
@@ -174,9 +174,7 @@ def test_another_network_is_refused(content, pieces, tmp_path, change, message):
 def test_weights_that_nobody_knows_are_refused(content, pieces, tmp_path):
     content["model"]["layers.0.mixer.weight"] = torch.ones(2)
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(
-        InputError, match="its network has layers.0.mixer.weight, which the kit does not know"
-    ):
+    with pytest.raises(InputError, match="its network has layers.0.mixer.weight, which asrlib does not have"):
         import_checkpoint(tmp_path / "other.pt", "lcasr", tmp_path / "model", pieces)
 
 
@@ -202,7 +200,7 @@ def test_a_file_that_is_none_is_one_line(asrlib, content, pieces, tmp_path, spoi
 
 def test_the_command(asrlib, fails, pieces, tmp_path):
     words = ["import", CHECKPOINT, "--from", "lcasr", "--out", tmp_path / "model"]
-    fails(*words, naming=["holds no word pieces", "--tokenizer FILE"])
+    fails(*words, naming=["has no word pieces", "--tokenizer FILE"])
     fails(*words, "--tokenizer", tmp_path / "no.model", naming=["no.model cannot be read"])
     fails(
         "import", CHECKPOINT, "--from", "nemo", "--out", tmp_path, naming=["--from nemo: use one of", "lcasr"]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from asrlib.teaching import check
+from asrlib.teaching.check.display import show
 
 ROW = torch.tensor([[-1.0, -2.0, -4.0], [-3.0, -0.5, -2.5]], dtype=torch.float64)
 
@@ -33,6 +34,47 @@ def test_hints_name_how_numbers_are_related(got, says):
     task = check.Task("00.f", lambda ask: ask().equals(ROW), None, None, "here", 0, 1e-4)
     with pytest.raises(check.WrongAnswer, match=says):
         task.probes(check.Examiner(task, lambda: got))
+
+
+@pytest.mark.parametrize(
+    "got, expected, says",
+    [
+        (torch.tensor([[0.0, -1e30]]), torch.tensor([[0.0, -math.inf]]), "right but where -inf is wanted"),
+        (torch.tensor([1, 2]), torch.tensor([1, 2, 3]), "one entry too few"),
+        (torch.tensor([3.0, 2.0, 1.5]), torch.tensor([1.5, 2.0, 3.0]), "why       reversed\n"),
+    ],
+)
+def test_hints_name_what_students_do(got, expected, says):
+    task = check.Task("00.f", lambda ask: ask().equals(expected), None, None, "here", 0, 1e-4)
+    with pytest.raises(check.WrongAnswer, match=says):
+        task.probes(check.Examiner(task, lambda: got))
+
+
+def test_zeros_are_not_the_right_answer_times_0():
+    task = check.Task("00.f", lambda ask: ask().equals(ROW), None, None, "here", 0, 1e-4)
+    with pytest.raises(check.WrongAnswer) as raised:
+        task.probes(check.Examiner(task, lambda: 0 * ROW))
+    assert "times" not in str(raised.value)
+
+
+def test_small_tables_are_printed():
+    assert "tensor([[0, 1, 2]" in show(torch.arange(18).reshape(6, 3))
+    assert "shape (6, 5)" in show(torch.arange(30).reshape(6, 5))
+
+
+def test_autograd_can_be_switched_off():
+    def derivative(x):
+        x = x.clone().requires_grad_()
+        return torch.autograd.grad(x.square().sum(), x)[0]
+
+    x = torch.tensor([1.0, 2.0])
+    for autograd in (True, False):
+        task = check.Task("00.f", lambda ask: ask(x).equals(2 * x), None, None, "here", 0, 1e-4, autograd)
+        if autograd:
+            task.probes(check.Examiner(task, derivative))
+        else:
+            with pytest.raises(check.WrongAnswer, match="without autograd"):
+                task.probes(check.Examiner(task, derivative))
 
 
 def test_the_same_in_another_type_is_the_same():

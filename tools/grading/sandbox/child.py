@@ -78,12 +78,15 @@ class _Served:
         return {}
 
     def _call(self, message: dict) -> dict:
+        import torch
+
         function = self.handles[message["handle"]]
         if not callable(function):
             raise TypeError(f"it is not a function but a {type(function).__name__}")
         args, kwargs = self.given
         with contextlib.redirect_stdout(_Capped()), contextlib.redirect_stderr(_Capped()):
-            self.result = function(*args, **kwargs)
+            with torch.set_grad_enabled(message["autograd"]):
+                self.result = function(*args, **kwargs)
         return {}
 
     def _value(self, message: dict) -> dict:

@@ -58,7 +58,7 @@ class Session:
         handle = self._ask({"op": "get", "name": name}, 10 * self.pace, "a name").get("handle")
         return None if not isinstance(handle, int) else Remote(self, name, handle)
 
-    def call(self, handle: int, name: str, args: tuple, kwargs: dict) -> Any:
+    def call(self, handle: int, name: str, args: tuple, kwargs: dict, autograd: bool = True) -> Any:
         """Raises ``AnswerError``, ``ProcessEnded``, or ``SandboxError`` for what cannot cross.
 
         In three steps, so that the time of the answer is taken here and holds nothing else: the arguments
@@ -74,7 +74,7 @@ class Session:
         self.spent, self.crossed = 0.0, 0
         begun = self._computed
         hidden = self._step({"op": "arguments", **sent}, allowed, what, begun)[1]
-        seconds = self._step({"op": "call", "handle": handle}, allowed, what, begun)[1]
+        seconds = self._step({"op": "call", "handle": handle, "autograd": autograd}, allowed, what, begun)[1]
         reply, more = self._step({"op": "value"}, allowed, what, begun)
         hidden += more
         # what crossing takes is not the answer's, but nobody computes in secret meanwhile
@@ -153,7 +153,9 @@ class Remote:
         self.session, self.name, self.handle = session, name, handle
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.session.call(self.handle, self.name, args, kwargs)
+        import torch
+
+        return self.session.call(self.handle, self.name, args, kwargs, torch.is_grad_enabled())
 
 
 def clean(text: Any, longest: int) -> str:
