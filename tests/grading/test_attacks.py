@@ -313,7 +313,7 @@ def test_a_run_that_is_broken_off_leaves_a_row_for_everyone(tmp_path):
 
 
 def test_an_old_table_does_not_look_like_the_new_one(tmp_path, monkeypatch):
-    from grading import command, one
+    from grading import command
 
     def fails(*_, **__):
         raise sandbox.SandboxError("it does not start")
@@ -321,7 +321,7 @@ def test_an_old_table_does_not_look_like_the_new_one(tmp_path, monkeypatch):
     (tmp_path / "submitted").mkdir()
     (tmp_path / "graded").mkdir()
     (tmp_path / "graded" / "points.csv").write_text("old")
-    monkeypatch.setattr(one.sandbox, "Sandbox", fails)
+    monkeypatch.setattr(command.sandbox, "Sandbox", fails)
     with pytest.raises(command.CannotGrade, match="does not start"):
         command.grade(tmp_path / "submitted", tmp_path / "graded")
     assert not (tmp_path / "graded" / "points.csv").exists()
