@@ -24,7 +24,7 @@ from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 
 
 def shipped_model(name: str = "digits-model") -> Path:
-    """Return the folder of a shipped model: ``digits-model`` or ``lessons-model``.
+    """Return the folder of a shipped model: ``digits-model``, ``commands-model`` or ``lessons-model``.
 
     ``lessons-model`` is a single network whose weights never change, so that the output of the lessons
     stays the same.
