@@ -63,8 +63,10 @@ def check_references(tokenizer: Tokenizer, cuts: CutSet) -> None:
 
 
 class WordRow(NamedTuple):
-    """What became of the utterances of one word: how many, how many were taken for another word, and the
-    phones heard in them against the word's usual pronunciation (None of a model without phones).
+    """The scores of the utterances of one word.
+
+    ``wrong`` is the number recognized as another word. ``phones`` compares the recognized phones with the
+    word's usual pronunciation; it is None for a model without phones.
     """
 
     word: str
@@ -74,51 +76,55 @@ class WordRow(NamedTuple):
 
     @property
     def word_error(self) -> float:
-        """In per cent."""
+        """The share of utterances recognized as another word, in percent."""
         return 100.0 * self.wrong / self.utterances
 
 
 class WordTable(NamedTuple):
-    """Isolated words scored one by one; all rates in per cent. Lesson 14.
+    """The scores of isolated words, word by word. All rates are in percent. Lesson 14.
 
-    A macro-average is the mean of the words' rates, in which each word counts alike; a pooled rate counts
-    each utterance, or phone, alike.
+    A macro-average is the mean of the words' rates and weights words equally. A pooled rate weights
+    utterances, or phones, equally.
     """
 
     rows: list[WordRow]
     confusions: Counter[tuple[str, str]]
 
     def select(self, words: Iterable[str]) -> WordTable:
-        """Return the rows of these words."""
+        """Return the part of the table for these words."""
         words = set(words)
         kept = Counter({pair: n for pair, n in self.confusions.items() if pair[0] in words})
         return WordTable([row for row in self.rows if row.word in words], kept)
 
     @property
     def macro_word_error(self) -> float:
+        """The mean of the words' error rates."""
         return sum(row.word_error for row in self.rows) / len(self.rows)
 
     @property
     def pooled_word_error(self) -> float:
+        """The error rate over all utterances."""
         return 100.0 * sum(row.wrong for row in self.rows) / sum(row.utterances for row in self.rows)
 
     @property
     def macro_phone_error(self) -> float | None:
+        """The mean of the words' phone error rates; None for a model without phones."""
         rates = [row.phones.rate for row in self.rows if row.phones is not None]
         return sum(rates) / len(rates) if rates else None
 
     @property
     def pooled_phone_error(self) -> float | None:
+        """The phone error rate over all phones; None for a model without phones."""
         rates = [row.phones for row in self.rows if row.phones is not None]
         errors = sum(rate.substitutions + rate.deletions + rate.insertions for rate in rates)
         return 100.0 * errors / sum(rate.length for rate in rates) if rates else None
 
 
 def evaluate_words(recognizer: Recognizer, cuts: CutSet, lexicon: Lexicon | None = None) -> WordTable:
-    """Score utterances of one word each: the choice among the words of ``lexicon``, and the phones heard.
+    """Score utterances of one word each: the word chosen from ``lexicon``, and the recognized phones.
 
-    ``lexicon`` None is the recognizer's own closed list, ``decoding.words``. A model whose labels are words
-    writes what it hears. Raises ``InputError`` where there is no utterance.
+    ``lexicon`` None is the recognizer's closed list, ``decoding.words``. A model without phones is scored on
+    its transcripts. Raises ``InputError`` if there are no utterances.
     """
     heard: dict[str, list[str]] = {}
     phones: dict[str, list[str]] = {}
@@ -155,7 +161,7 @@ def evaluate_words(recognizer: Recognizer, cuts: CutSet, lexicon: Lexicon | None
 
 
 def _batches(cuts: Iterable[Cut], size: int = 100) -> Iterator[list[Cut]]:
-    """Yield ``size`` cuts of like length at a time."""
+    """Yield batches of ``size`` cuts of similar length."""
     ordered = sorted(cuts, key=lambda cut: cut.duration)
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]

@@ -138,11 +138,11 @@ class Recognizer:
         overlap: float = LongForm.overlap,
         join: str | None = None,
     ) -> Hypothesis:
-        """Transcribe a recording of any length, a ``window`` of seconds at a time; a file is read in blocks.
+        """Transcribe a recording of any length in windows; a file is read in blocks.
 
-        Windows move by (1 - ``overlap``) of their length; ``join`` is one of `decoding.long_form.JOINS`, None
-        the default of the model's head. Raises ``InputError`` as ``transcribe`` does, and for a window, an
-        overlap or a join that cannot be.
+        ``window`` is in seconds; consecutive windows share the fraction ``overlap``. ``join`` is one of
+        `decoding.long_form.JOINS`; None is the default of the model's head. Raises ``InputError`` as
+        ``transcribe`` does, and for values of the three options that are not valid.
         """
         settings, ctc = LongForm(window, overlap, join), self.uses_ctc
         rate, blocks = recording_blocks(audio, sample_rate)
@@ -222,11 +222,11 @@ class Recognizer:
         return found
 
     def hypothesis(self, result: SearchResult) -> Hypothesis:
-        """Write a search's result as text, with times in seconds."""
+        """Return a search result as text, with times in seconds."""
         return Hypothesis.from_search(result, self.tokenizer, self.frame_times)
 
     def reference(self, text: str) -> str:
-        """Return a transcript in the form that hypotheses have: words, or else the tokenizer's."""
+        """Return a transcript in the form of hypotheses: words, or the tokenizer's normalized text."""
         if self.config.decoding.words is not None and isinstance(self.tokenizer, PhoneTokenizer):
             return self.tokenizer.words(text)
         return self.tokenizer.prepare(text)
@@ -234,7 +234,7 @@ class Recognizer:
     def word_list(self) -> Lexicon:
         """Return the closed list ``decoding.words`` with its pronunciations. Lesson 14.
 
-        Raises ``InputError`` where there is none, or the tokenizer has no lexicon with its words.
+        Raises ``InputError`` if there is no list, or if the tokenizer's lexicon lacks its words.
         """
         if self.config.decoding.words is None:
             raise InputError("decoding.words is null: list the words to choose from")
@@ -246,7 +246,7 @@ class Recognizer:
         return self.tokenizer
 
     def _padded(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-        """Return the waveforms at the model's rate, padded, and their lengths in samples."""
+        """Return padded waveforms at the model's sample rate, (batch, samples), and lengths in samples."""
         rate = self.config.features.sample_rate
         waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
         lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
@@ -270,9 +270,9 @@ class Recognizer:
 
     @torch.no_grad()
     def ctc_log_probs(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-        """Return the CTC head's natural log-probabilities (batch, T, V) of several (samples, rate in Hz), and
-        the frames T of each: what `decoding.words` and `ctc_align` take. Lesson 14.
+        """Return the CTC head's natural log-probabilities (batch, T, V), and each utterance's frames.
 
+        Each utterance is (samples, rate in Hz). `decoding.words` and `ctc_align` take the results. Lesson 14.
         Raises ``InputError`` for a model without a CTC head.
         """
         if self.model.ctc_head is None:
@@ -280,7 +280,7 @@ class Recognizer:
         return self._mean_log_probs(*self._padded(utterances))
 
     def _mean_log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Average the ensemble's log-probabilities, (batch, T, V); and the T of each utterance."""
+        """Return log-probabilities averaged over the ensemble, (batch, T, V), and lengths in frames."""
         members = [member._ctc_log_probs(waveforms, lengths, self.warps) for member in self.ensemble]
         log_probs = torch.stack([log_probs for log_probs, _ in members]).mean(0).log_softmax(-1)
         return log_probs, members[0][1]
@@ -324,9 +324,9 @@ def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:
 
 
 def recording_blocks(audio: Any, sample_rate: int | None) -> tuple[int, Blocks]:
-    """Return the rate in Hz of an audio file or of samples, and a function that yields its samples in blocks.
+    """Return the rate in Hz of an audio file or of samples, and a function that yields them in blocks.
 
-    A file is read anew at each call, and never as a whole. Raises ``InputError`` as ``mono_samples`` does.
+    A file is read again at each call, and never as a whole. Raises ``InputError`` as ``mono_samples`` does.
     """
     if isinstance(audio, (str, Path)):
         path = Path(audio)

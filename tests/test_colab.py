@@ -66,7 +66,7 @@ def empty(tmp_path_factory):
 
 def run(python, source, folder):
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    command = [python, "-c", source]
+    command = [python, "-m", "IPython", "--no-banner", "--colors=NoColor", "-c", source]  # it knows %pip
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -83,27 +83,28 @@ def repository(tmp_path):
 
 def test_cell_installs_the_library_on_colab_and_leaves_colabs_own_packages(empty, repository, tmp_path):
     alone = run(empty, "import importlib.util as i; print(i.find_spec('asrlib'))", tmp_path)
-    assert alone.stdout == "None\n", alone.stderr
+    assert alone.stdout.strip() == "None", alone.stderr
     use = (
         "\nimport asrlib, torch, numpy, ipywidgets\n"
         "print(len(asrlib.clips()), asrlib.Recognizer.load().tokenizer.vocabulary)\n"
         "print(asrlib.__file__, torch.__file__, numpy.__file__, ipywidgets.__file__)\n"
     )
     done = run(empty, repository + use, tmp_path)
-    if "Could not find a version" in done.stderr or "No matching distribution" in done.stderr:
+    if "Could not find a version" in done.stdout + done.stderr:
         pytest.skip("pip cannot reach a package index")
     assert done.returncode == 0, done.stderr
     counts, files = done.stdout.splitlines()[-2:]
     assert counts == "9 11"
     ours, *theirs = files.split()
-    assert Path(ours).is_relative_to(tmp_path / "asrlib-course")
+    assert Path(ours).is_relative_to(empty.parents[1])  # the environment of the stand-in
     assert all(Path(file).is_relative_to(sysconfig.get_path("purelib")) for file in theirs)
     again = run(empty, repository + use, tmp_path)  # a restarted runtime: found, not installed again
     assert again.returncode == 0, again.stderr
 
 
-def test_cell_elsewhere_says_what_to_do(tmp_path):
+def test_cell_does_nothing_elsewhere(tmp_path):
+    """It says what to do in a comment; nothing is installed where nobody asked for it."""
     missing = "import sys, importlib.util\nimportlib.util.find_spec = lambda name: None\n"
     done = run(sys.executable, missing + colab.first_cell(*colab.project()), tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith("asrlib is not installed: run `make lab` in the course's folder")
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+    assert "make lab" in colab.first_cell(*colab.project()).splitlines()[0]

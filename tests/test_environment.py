@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +26,23 @@ def test_the_core_is_small():
         *("torch", "numpy", "soundfile", "safetensors", "sentencepiece", "jiwer"),
         *("jaxtyping", "pyyaml", "jinja2", "typer", "tqdm"),
     }
+
+
+def test_every_file_beside_the_code_is_installed_with_it():
+    """What a wheel really holds, the slow tests look at."""
+    tomllib = pytest.importorskip("tomllib", reason="tomllib comes with Python 3.11")
+    listed = subprocess.run(["git", "ls-files", "-z", "asrlib", "data"], cwd=ROOT, capture_output=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    globs = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    installed = {
+        path.relative_to(ROOT).as_posix()
+        for package, patterns in globs.items()
+        for pattern in patterns
+        for path in (ROOT / package.replace("asrlib.assets", "data").replace(".", "/")).glob(pattern)
+    }
+    files = set(filter(None, listed.stdout.decode().split("\0")))
+    assert {name for name in files if not name.endswith(".py")} - installed == set()
 
 
 def test_constraints_are_versions_only():

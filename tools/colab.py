@@ -31,28 +31,14 @@ def project() -> tuple[str, str]:
 
 
 def first_cell(repository: str, tag: str) -> str:
-    """Return the source of the cell that clones and installs asrlib on Colab, keeping Colab's packages.
+    """Return the three lines of IPython that install asrlib on Colab, keeping Colab's packages.
 
-    Elsewhere the cell only checks that asrlib is installed.
+    Elsewhere they do nothing.
     """
-    return dedent(f'''\
-        # asrlib, the course's library: `make lab` has installed it; on Colab, this cell does (a minute).
-        import importlib.util
-        import subprocess
-        import sys
-        from importlib.metadata import version
-        from pathlib import Path
-
-        if importlib.util.find_spec("asrlib") is None:
-            if "google.colab" not in sys.modules:
-                raise ModuleNotFoundError("asrlib is not installed: run `make lab` in the course's folder")
-            course = Path.cwd() / "asrlib-course"
-            source = ["--branch={tag}", "{repository}"]
-            subprocess.run(["git", "clone", "--quiet", "--depth=1", *source, course], check=True)
-            kept = [f"{{name}}=={{version(name)}}" for name in ("torch", "torchaudio", "numpy", "ipywidgets")]
-            pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-            subprocess.run([*pip, "-e", f"{{course}}[synth,train,phones]", *kept], check=True)
-            sys.path.insert(0, str(course))''')
+    return dedent(f"""\
+        import importlib.util, sys  # asrlib, the course's library: `make lab` has installed it
+        if "google.colab" in sys.modules and not importlib.util.find_spec("asrlib"):  # a minute
+            %pip install -q "asrlib[synth,train,phones] @ git+{repository}@{tag}\"""")
 
 
 def stamped(notebook: nbformat.NotebookNode, source: str) -> nbformat.NotebookNode:

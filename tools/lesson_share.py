@@ -51,7 +51,7 @@ def lesson_functions(cells: list[str]) -> dict[str, Callable]:
             run = compile(ast.Module([statement], []), "<lesson>", "exec")
             with contextlib.suppress(Exception, TooLong):
                 if isinstance(statement, ast.Import | ast.ImportFrom):
-                    exec(run, names)  # never broken off: half a module would stay behind
+                    exec(run, names)  # never interrupted: half a module would stay behind
                 elif isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.Assign):
                     with limit(SECONDS):
                         exec(run, names)
@@ -150,7 +150,7 @@ def main() -> int:
     parser.add_argument("--most", type=float, default=100, help="limit in per cent of an assignment's tasks")
     options = parser.parse_args()
     wanted = tuple(options.names) or ("",)
-    for module in PRELOADED:  # their imports, too, must not be broken off
+    for module in PRELOADED:  # their imports must not be interrupted either
         importlib.import_module(module)
     counts = [report(path, options.v) for path in assignments.notebooks() if path.stem.startswith(wanted)]
     if not counts:

@@ -21,7 +21,7 @@ ALLOWED = re.compile(r"[a-z' ]+")
 
 
 def sentences(markdown: str) -> list[str]:
-    """The plain English sentences of a markdown cell."""
+    """Return the plain English sentences of a markdown cell."""
     text = re.sub(r"```.*?```|\$\$.*?\$\$|<summary>.*?</summary>", "\n\n", markdown, flags=re.DOTALL)
     text = "\n".join(line for line in text.split("\n") if not re.match(r"\s*(#|\||-{3})", line))
     text = re.sub(r"<[^>]+>", " ", text)
@@ -40,7 +40,7 @@ def sentences(markdown: str) -> list[str]:
 
 
 def sources() -> Iterator[str]:
-    """The prose of lessons, assignments, pages and docstrings."""
+    """Yield the prose of lessons, assignments, pages and docstrings."""
     for folder in ("notebooks", "solutions"):
         for path in sorted((ROOT / folder).rglob("*.ipynb")):
             yield from (
@@ -55,6 +55,7 @@ def sources() -> Iterator[str]:
 
 
 def main() -> None:
+    """Write the file."""
     lines: dict[str, None] = {}  # in order, each once
     for text in sources():
         lines.update(dict.fromkeys(sentences(text)))

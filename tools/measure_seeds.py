@@ -1,10 +1,10 @@
-"""Run the trainings that lessons tell as stories with seeds 0 to 4: data/five-seeds.tsv.
+"""Repeat the trainings in the lessons with seeds 0 to 4, and write data/five-seeds.tsv.
 
     python tools/measure_seeds.py [08 10 ...]       # these lessons; half an hour for all of them
 
-A lesson's own code cells are executed up to the one tagged ``seeds``, which leaves what is worth comparing in
-``measured``, {measure: {name: number}}. ``SEED = 0`` in one of them becomes each of the seeds in turn. Rows
-of lessons that are not measured now stay as they are.
+The code cells of a lesson are executed up to the one tagged ``seeds``, which stores what to compare in
+``measured``, {measure: {name: number}}. ``SEED = 0`` in one of the cells is replaced by each seed in turn.
+The rows of other lessons stay unchanged.
 """
 
 import csv
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import nbformat
 
 from asrlib.teaching import seeds
@@ -27,13 +28,13 @@ COLUMNS = ("lesson", "measure", "name", "seed", "value")
 
 
 def lessons() -> list[Path]:
-    """The lessons with a cell tagged ``seeds``."""
+    """Return the lessons with a cell tagged ``seeds``."""
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
     return [path for path in paths if any(map(_tagged, nbformat.read(path, as_version=4).cells))]
 
 
 def cells(path: Path) -> list[str]:
-    """The sources of the code cells up to the last one tagged ``seeds``, without Colab's."""
+    """Return the sources of the code cells up to the last one tagged ``seeds``, without Colab's cell."""
     code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     last = max(number for number, cell in enumerate(code) if _tagged(cell))
     found = [cell.source for cell in code[: last + 1] if "colab" not in cell.metadata.get("tags", [])]
@@ -43,13 +44,13 @@ def cells(path: Path) -> list[str]:
 
 
 def measure(path: Path, sources: list[str], seed: int) -> dict[str, dict[str, float]]:
-    """Execute a lesson with a seed; what it measured."""
+    """Execute a lesson with a seed and return its measures."""
     names: dict = {"__name__": "__main__"}
     os.chdir(path.parent)
     seeds.five_seeds = lambda lesson: {}  # there may be none yet
     for source in sources:
         exec(compile(SEED.sub(f"SEED = {seed}", source), str(path), "exec"), names)
-        matplotlib.pyplot.close("all")
+        plt.close("all")
     return names["measured"]
 
 
@@ -58,6 +59,7 @@ def _tagged(cell: nbformat.NotebookNode) -> bool:
 
 
 def main() -> None:
+    """Measure the chosen lessons and write the table."""
     matplotlib.use("Agg")
     table = ROOT / "data" / seeds.TABLE
     for path in lessons():

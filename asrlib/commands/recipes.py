@@ -68,10 +68,10 @@ def commands(
     config: Annotated[str, typer.Option(help="A configuration's name or file.")] = "phones-commands",
     hold_out: Annotated[
         str,
-        typer.Option(help="Words, separated by commas, that training leaves out."),
+        typer.Option(help="Words to exclude from training, separated by commas."),
     ] = "",
     everyone: Annotated[
-        bool, typer.Option("--everyone", help="Train on the speakers of dev and test, too; test nobody.")
+        bool, typer.Option("--everyone", help="Also train on the speakers of dev and test; skip the test.")
     ] = False,
     init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
     set_: SetOption = None,

@@ -35,7 +35,7 @@ def test(
     label_bonus: BonusOption = None,
     phones: PhonesOption = False,
 ) -> None:
-    """Transcribe a split; print WER and CER (of phones, PER) in per cent and write one row per utterance."""
+    """Transcribe a split; print WER and CER (of phones, PER) in percent and write one row per utterance."""
     from asrlib.data.corpora import load_corpora
     from asrlib.evaluate import evaluate
     from asrlib.files import write_atomically
@@ -73,19 +73,19 @@ def transcribe(
         bool,
         typer.Option("--stream", help="Feed the file in chunks of 0.1 s and print each new hypothesis."),
     ] = False,
-    words: Annotated[bool, typer.Option("--words", help="Also print each word with its second.")] = False,
+    words: Annotated[bool, typer.Option("--words", help="Also print the time of each word.")] = False,
     window: Annotated[
         float | None,
-        typer.Option(help="For recordings of any length: go through the file in windows of so many seconds."),
+        typer.Option(help="For recordings of any length: process the file in windows of this many seconds."),
     ] = None,
     overlap: Annotated[
-        float | None, typer.Option(help="The part of a window that the next one hears again: 0.875.")
+        float | None, typer.Option(help="Fraction of a window shared with the next one (default: 0.875).")
     ] = None,
     join: Annotated[
         str | None,
         typer.Option(
-            help="How windows become one: average (CTC heads), middle, or whole: a pass over the whole"
-            " recording, of an encoder that sees no further than the window."
+            help="How to join windows: average (CTC heads), middle, or whole (as one pass over the"
+            " recording, for an encoder whose context is at most the window)."
         ),
     ] = None,
     beam: BeamOption = None,

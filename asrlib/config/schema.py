@@ -59,8 +59,8 @@ class TokenizerConfig:
     the tokenizer is trained on the corpus. Word pieces then have at most ``max_piece_length`` characters
     (▁ counts), and the ``reserved`` pieces are always in the vocabulary. Lesson 05.
 
-    ``lexicon`` pronounces the words of texts for the kind ``phones``: ``cmudict``, with ``stress`` kept or
-    dropped, or a file with a word, a tab and its phones on each line. Lesson 14.
+    For the kind ``phones``, ``lexicon`` gives the pronunciations of words: ``cmudict`` (``stress`` keeps its
+    stress marks), or a file with a word, a tab and its phones on each line. Lesson 14.
     """
 
     kind: str = "wordpieces"
@@ -191,8 +191,8 @@ class DecodingConfig:
     model's log-probabilities. Each label adds ``label_bonus`` nats, which counters the language model's
     preference for short texts. Lesson 11.
 
-    ``words`` is a closed list. An utterance is taken for the one of these words whose phones, as the
-    tokenizer's lexicon has them, the CTC head finds most probable. Lesson 14.
+    ``words`` is a closed list. An utterance is recognized as the word of the list whose phones, from the
+    tokenizer's lexicon, are the most probable according to the CTC head. Lesson 14.
     """
 
     head: str | None = None

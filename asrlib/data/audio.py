@@ -35,9 +35,9 @@ def read_audio(path: str | os.PathLike) -> tuple[Float[np.ndarray, " samples"], 
 
 
 def audio_blocks(path: str | os.PathLike, seconds: float = 10.0) -> Iterator[Float[np.ndarray, " samples"]]:
-    """Yield what ``read_audio`` returns in blocks of ``seconds``, with no more than one in memory.
+    """Yield the samples of ``read_audio`` in blocks of ``seconds``, holding only one block in memory.
 
-    Raises InputError as ``read_audio`` does, a damaged file's at the block that cannot be decoded.
+    Raises ``InputError`` as ``read_audio`` does; for a damaged file, at the block that cannot be decoded.
     """
     import soundfile
 

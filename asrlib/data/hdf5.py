@@ -129,7 +129,8 @@ def _words_of(labels: h5py.Dataset, path: Path) -> list[str]:
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    import h5py
+    with extra("phones"):
+        import h5py
 
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
@@ -156,8 +157,9 @@ def _reading(path: Path) -> Iterator[h5py.File]:
 def _cut(
     path: Path, row: Row, dataset: str, place: int, length: int, rate: int, times: dict[str, Any] | None
 ) -> Cut:
-    from lhotse import SupervisionSegment
-    from lhotse.cut import MonoCut
+    with extra("train"):
+        from lhotse import SupervisionSegment
+        from lhotse.cut import MonoCut
 
     from asrlib.data.hdf5_recording import recording
 
@@ -258,7 +260,8 @@ def _described(cut: Cut) -> tuple[str, ...]:
 
 
 def _text_type() -> Any:
-    import h5py
+    with extra("phones"):
+        import h5py
 
     return h5py.string_dtype("utf-8")
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lhotse import Recording
-from lhotse.audio import AudioSource
 
 from asrlib.errors import InputError, first_line
 from asrlib.extras import extra
+
+with extra("train"):
+    from lhotse import Recording
+    from lhotse.audio import AudioSource
 
 # what HDF5 opened in one process is of no use in another: each worker opens its own
 _open: dict[tuple[int, str], Any] = {}

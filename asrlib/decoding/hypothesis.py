@@ -21,7 +21,7 @@ class SearchResult:
     ``labels`` has no blanks. ``frames`` has the encoder frame at which each label was emitted, and
     ``log_probs`` the natural log of each label's probability. ``score`` is the natural log of the
     probability of the alignment (greedy search) or of the sum over the alignments found (beam search).
-    ``text`` is the word that `decoding.words` chose by its phones; None: the text is that of the labels.
+    ``text`` is the word that `decoding.words` chose by its phones, or None if the labels give the text.
     """
 
     labels: list[int] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Hypothesis:
 
     @classmethod
     def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> Hypothesis:
-        """Write a search's result as text; ``frame_times`` are those of the encoder's frames."""
+        """Return a search result as text; ``frame_times`` gives the times of encoder frames."""
         return cls(
             text=tokenizer.decode(result.labels) if result.text is None else result.text,
             tokens=[tokenizer.labels[label - 1] for label in result.labels],

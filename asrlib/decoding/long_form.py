@@ -1,18 +1,19 @@
-"""Transcribe recordings of any length: windows over the sound, one hypothesis for the whole.
+"""Transcribe recordings of any length window by window, with one hypothesis for the whole.
 
-The sound is read in blocks, features are those of the whole recording, the network sees a window at a time,
-and the search continues over frames that no later window can change. Memory does not grow with the recording,
-but for the text; beam search keeps the frames' scores, which are 4 · V bytes per frame of a CTC head.
+Audio is read in blocks, features are those of the whole recording, and the network processes one window at
+a time. The search continues over frames that no later window can change. Memory does not grow with the
+recording, except for the text. Beam search also keeps the scores of all frames, 4 · V bytes per frame of a
+CTC head. The windows are joined in one of these ways:
 
 ========  ============================================================================================
-average   overlapping windows, the CTC head's probabilities averaged by how many windows cover a frame
-middle    overlapping windows, of each its middle
-whole     the frames of one pass over the whole recording, for an encoder that sees no further than so
-          many frames; one with attention is given a window of attention
+average   average the CTC head's probabilities over all windows that cover a frame
+middle    use the middle of each window
+whole     compute the same frames as one pass over the recording; the encoder must have a limited
+          context, and attention is limited to a window
 ========  ============================================================================================
 
-A CTC head is averaged by default. A transducer has no probabilities that belong to a frame: its search goes
-through the encoder's output, put together from the windows' middles.
+A CTC head uses ``average`` by default. A transducer has no probabilities per frame, so its search uses the
+encoder's output, joined from the middles of the windows.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ JOINS = ("average", "middle", "whole")
 
 @dataclass
 class LongForm:
-    """How to cut a recording: ``window`` in seconds, moved by (1 - ``overlap``) of it; ``join``, one of
-    ``JOINS`` or None for the default, puts the windows together.
+    """Settings for recordings of any length: how to cut them into windows and join the results.
 
-    Of ``whole``, ``window`` is what a frame attends to, half of it on either side, unless the configuration
-    of the encoder says how far it sees; ``overlap`` follows from that.
+    ``window`` is in seconds, and moves by (1 - ``overlap``) of it. ``join`` is one of ``JOINS``, or None for
+    the default. With ``whole``, a frame attends to ``window`` seconds, half of them on either side, unless
+    the encoder's configuration limits its context; ``overlap`` follows from that.
     """
 
     window: float = 20.0
@@ -59,7 +60,7 @@ class LongForm:
             raise InputError(f"join is {self.join!r}; use one of {', '.join(JOINS)}")
 
     def chosen(self, ctc: bool) -> str:
-        """Return how windows are joined. Raises ``InputError`` if a transducer's are to be averaged."""
+        """Return how windows are joined. Raises ``InputError`` for ``average`` with a transducer."""
         if self.join == "average" and not ctc:
             raise InputError(
                 "join is average, and a transducer has no probabilities to average: use middle, or set"
@@ -70,7 +71,7 @@ class LongForm:
 
 @dataclass
 class Listener:
-    """A network with the front end that it listens through, at each of ``warps``."""
+    """A network with its front end and the frequency ``warps`` to average over."""
 
     front_end: FrontEnd
     model: Transducer
@@ -78,10 +79,11 @@ class Listener:
 
 
 def scan(listeners: list[Listener], blocks: Blocks, settings: LongForm, ctc: bool) -> Iterator[Tensor]:
-    """Yield (frames, V) log-probabilities of the CTC heads, averaged over listeners and warps, or, if not
-    ``ctc``, (frames, D_enc) outputs of the first listener's encoder: the recording's frames in order.
+    """Yield a recording's frames in order: log-probabilities of the CTC heads, or outputs of an encoder.
 
-    ``blocks`` yields samples at the front ends' rate. Raises ``InputError`` for a join that does not fit.
+    With ``ctc`` these are (frames, V), averaged over listeners and warps; without it, (frames, D_enc) of the
+    first listener's encoder. ``blocks`` yields samples at the front ends' rate. Raises ``InputError`` for a
+    join that does not fit.
     """
     join = settings.chosen(ctc)
     encoder, front_end = listeners[0].model.encoder, listeners[0].front_end
@@ -112,7 +114,7 @@ def scan(listeners: list[Listener], blocks: Blocks, settings: LongForm, ctc: boo
 
 @contextlib.contextmanager
 def _limited(encoder: Encoder, window: int) -> Iterator[int]:
-    """Give an encoder that sees the whole recording a window of attention; yield how far it then sees."""
+    """Limit the attention of an encoder with unlimited context; yield its reach in feature frames."""
     if encoder.reach is not None:
         yield encoder.reach
         return
@@ -132,7 +134,7 @@ def _limited(encoder: Encoder, window: int) -> Iterator[int]:
 
 
 def _windows(slicer: Slicer, listeners: list[Listener], blocks: Blocks) -> Iterator[Span]:
-    """Yield the windows over all listeners' features, listener by listener and warp by warp."""
+    """Yield windows with the features of all listeners and, for each listener, all warps."""
     features = [
         RecordingFeatures(listener.front_end, whole, warp)
         for listener in listeners
@@ -151,7 +153,7 @@ def _encoded(listener: Listener, features: Tensor) -> Tensor:
 
 
 def _log_probs(listeners: list[Listener], span: Span) -> Tensor:
-    """Return a window's (frames, V) log-probabilities as `Recognizer.transcribe` averages them."""
+    """Return (frames, V) log-probabilities of a window, averaged as in `Recognizer.transcribe`."""
     features, members = iter(span.features), []
     for listener in listeners:
         heard = [_encoded(listener, next(features)) for _ in listener.warps]
@@ -163,7 +165,7 @@ def _log_probs(listeners: list[Listener], span: Span) -> Tensor:
 def search(
     frames: Iterable[Tensor], model: Transducer, ctc: bool, max_symbols: int, beam: BeamOptions | None
 ) -> SearchResult:
-    """Search the frames of ``scan``: greedily piece by piece, with a beam all at once."""
+    """Search the frames of ``scan``: greedy search piece by piece, beam search over all frames at once."""
     device = next(model.parameters()).device
     if beam is None:
         stream = StreamingCTC(model) if ctc else StreamingTransducer(model, max_symbols, device)

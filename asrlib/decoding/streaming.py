@@ -114,7 +114,7 @@ class StreamingCTC:
         self.feed_log_probs(self.model.ctc_head(encoder_out[0]).float().log_softmax(-1))
 
     def feed_log_probs(self, log_probs: Float[Tensor, "frames V"]) -> None:
-        """As ``feed``, from the log-probabilities of the frames that follow."""
+        """Take the log-probabilities of the next frames, in place of ``feed``."""
         scores, labels = log_probs.max(-1)
         found = collapse_frames(scores.tolist(), labels.tolist(), self.previous, self.model.blank)
         self.result.extend(found, self.frames)

@@ -1,12 +1,12 @@
-"""Windows over a long recording, and the frames of the whole put together from those of the windows.
+"""Cut a long recording into windows, and join the frames of the windows.
 
 ========  ==========================================================================================
-average   where windows overlap, their frames are added and divided by how many cover each: of
-          probabilities, a mean (Flynn & Ragni 2024, section 2.4)
-middle    of each window the frames in its middle are kept, which have context on both sides
+average   where windows overlap, average their frames (Flynn & Ragni 2024, section 2.4, on
+          probabilities)
+middle    keep the frames in the middle of each window, which have context on both sides
 ========  ==========================================================================================
 
-Both return frames as soon as no later window can change them, so that a window's worth is in memory.
+Both return frames as soon as no later window can change them, so that about one window is in memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 
 class Span(NamedTuple):
-    """A window: its number of feature frames before, and features (frames, mels), one for each listener."""
+    """A window: its first feature frame, features (frames, mels) per listener, and whether it is the last."""
 
     start: int
     features: list[Tensor]
@@ -28,10 +28,10 @@ class Span(NamedTuple):
 
 
 class Slicer:
-    """Cuts features that come in pieces into windows of ``width`` frames, one every ``step``.
+    """Cuts a stream of features into windows of ``width`` frames, one every ``step`` frames.
 
-    The last window ends where the recording ends, and is as wide as the others if the recording is; its
-    start is a multiple of ``grid``, as ``width`` and ``step`` must be.
+    The last window ends with the recording and is as wide as the others if the recording is long enough.
+    ``width`` and ``step`` must be multiples of ``grid``; every window starts at a multiple of ``grid``.
     """
 
     def __init__(self, width: int, step: int, grid: int):
@@ -40,7 +40,7 @@ class Slicer:
         self.first = self.next_start = 0
 
     def feed(self, features: Sequence[Float[Tensor, "frames mels"]]) -> Iterator[Span]:
-        """Yield the windows that these frames, as many of each listener, complete, but for the last."""
+        """Yield the windows that these frames complete, except the last; all listeners have equally many."""
         known = self.kept or [each[:0] for each in features]
         self.kept = [torch.cat(pair) for pair in zip(known, features, strict=True)]
         while self.next_start + self.width < self.first + len(self.kept[0]):  # another frame follows
@@ -49,7 +49,7 @@ class Slicer:
             self.next_start += self.step
 
     def finish(self) -> Iterator[Span]:
-        """Yield the last window, if there was any frame."""
+        """Yield the last window if there were any frames."""
         end = self.first + len(self.kept[0]) if self.kept else 0
         if end:
             start = max(0, end - self.width) // self.grid * self.grid
@@ -65,7 +65,7 @@ class Slicer:
 
 
 class Average:
-    """Joins windows by the mean of those that cover a frame. Starts are in frames of what is joined."""
+    """Joins windows by averaging those that cover a frame; positions are in frames of the joined output."""
 
     def __init__(self) -> None:
         self.sums: Tensor | None = None  # from frame ``first`` on
@@ -74,7 +74,7 @@ class Average:
     def add(
         self, start: int, frames: Float[Tensor, "frames channels"], last: bool
     ) -> Float[Tensor, "_ channels"]:
-        """Take a window; return the frames that are final: those before it, and all when it is the last."""
+        """Add a window; return the frames that are final: those before it, or all if it is the last."""
         ones = torch.cat([frames, torch.ones_like(frames[:, :1])], dim=1)  # the last column counts windows
         done = ones[:0]
         if self.sums is not None:
@@ -88,7 +88,7 @@ class Average:
 
 
 class Middle:
-    """Joins windows by the middle of each: ``margin`` frames at an edge inside the recording are left out."""
+    """Joins windows by the middle of each; ``margin`` frames are dropped at edges inside the recording."""
 
     def __init__(self, margin: int):
         self.margin, self.taken = margin, 0
@@ -96,7 +96,7 @@ class Middle:
     def add(
         self, start: int, frames: Float[Tensor, "frames channels"], last: bool
     ) -> Float[Tensor, "_ channels"]:
-        """Take a window; return its frames that no window before had."""
+        """Add a window; return its frames that no earlier window has provided."""
         end = start + len(frames) - (0 if last else self.margin)
         kept = frames[self.taken - start : end - start]
         self.taken = max(self.taken, end)

@@ -1,9 +1,9 @@
-"""From phones to words: the word of a closed list that the CTC head finds most probable.
+"""Choose the most probable word of a closed list from the CTC head's probabilities of phones.
 
-    P(word | sound) = Σ over its pronunciations π of P(π | sound)
+    P(word | audio) = Σ over its pronunciations π of P(π | audio)
 
-where P(π | sound) is CTC's sum over all paths of the phones π (Graves 2006, eq. 3). No word needs to have
-been heard in training: its phones are enough. Lesson 14.
+P(π | audio) is CTC's sum over all alignments of the phones π (Graves et al. 2006, eq. 3). A word need not
+occur in the training data, since its phones are enough. Lesson 14.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from asrlib.losses.ctc import ctc_loss
 from asrlib.text.lexicon import Lexicon
 from asrlib.text.tokenizers import BLANK, PhoneTokenizer
 
-# utterances times pronunciations whose lattices are in memory at once
+# maximum number of lattices (utterances times pronunciations) in memory
 LATTICES = 4096
 
 
 class WordChoice(NamedTuple):
-    """The best word of an utterance, and how the search came to it.
+    """The best word of an utterance.
 
-    ``score``: ln P(word | sound); ``share``: its part of the probability of all words of the list;
-    ``phones``: the pronunciation that explains the sound best.
+    ``score`` is ln P(word | audio). ``share`` is its fraction of the total probability of all words in the
+    list. ``phones`` is the word's most probable pronunciation.
     """
 
     word: str
@@ -43,9 +43,10 @@ def pronunciation_scores(
     tokenizer: PhoneTokenizer,
     lexicon: Lexicon,
 ) -> Float[Tensor, "batch ways"]:
-    """Return ln P(π | sound) of every pronunciation, in the order of ``lexicon.flat()``.
+    """Return ln P(π | audio) of every pronunciation, in the order of ``lexicon.flat()``.
 
-    It is -inf where the utterance has fewer frames than the phones need.
+    ``log_probs`` are natural logs with blank 0; ``lengths`` are in frames. The result is -inf where the
+    utterance has fewer frames than the phones need.
     """
     targets = [torch.tensor(tokenizer.numbers(phones)) for _, phones in lexicon.flat()]
     sizes = torch.tensor([len(target) for target in targets])
@@ -72,9 +73,9 @@ def word_scores(
     tokenizer: PhoneTokenizer,
     lexicon: Lexicon | None = None,
 ) -> Float[Tensor, "batch words"]:
-    """Return ln P(word | sound) of every word of ``lexicon`` (the tokenizer's own if None), in its order.
+    """Return ln P(word | audio) of every word of ``lexicon`` (None: the tokenizer's own), in its order.
 
-    log_probs: natural logarithms, of the CTC head, blank 0. lengths: in frames.
+    ``log_probs`` are natural logs of the CTC head with blank 0; ``lengths`` are in frames.
     """
     lexicon = tokenizer.lexicon if lexicon is None else lexicon
     scores = pronunciation_scores(log_probs, lengths, tokenizer, lexicon)
@@ -87,7 +88,10 @@ def choose_words(
     tokenizer: PhoneTokenizer,
     lexicon: Lexicon | None = None,
 ) -> list[WordChoice]:
-    """Return the best word of ``lexicon`` (the tokenizer's own if None) for each utterance."""
+    """Return the best word of ``lexicon`` (None: the tokenizer's own) for each utterance.
+
+    ``log_probs`` are natural logs of the CTC head with blank 0; ``lengths`` are in frames.
+    """
     lexicon = tokenizer.lexicon if lexicon is None else lexicon
     ways, columns = lexicon.flat(), _columns(lexicon)
     by_way = pronunciation_scores(log_probs, lengths, tokenizer, lexicon)
@@ -111,9 +115,9 @@ def search_words(
     tokenizer: PhoneTokenizer,
     lexicon: Lexicon | None = None,
 ) -> list[SearchResult]:
-    """Return each utterance's best word as a search's result: its phones, aligned, with the word as text.
+    """Return the best word of each utterance as a search result: its aligned phones, and the word as text.
 
-    ``log_probs`` of the result are means over each phone's frames; ``score`` is ln P(word | sound).
+    The ``log_probs`` of a result are means over the frames of each phone; ``score`` is ln P(word | audio).
     """
     results = []
     for row, choice in enumerate(choose_words(log_probs, lengths, tokenizer, lexicon)):
@@ -129,7 +133,7 @@ def search_words(
 
 
 def _columns(lexicon: Lexicon) -> list[list[int]]:
-    """Return the places of each word's pronunciations in ``lexicon.flat()``."""
+    """Return, for each word, the positions of its pronunciations in ``lexicon.flat()``."""
     columns: dict[str, list[int]] = {word: [] for word in lexicon.words}
     for place, (word, _) in enumerate(lexicon.flat()):
         columns[word].append(place)

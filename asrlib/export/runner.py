@@ -18,6 +18,7 @@ from asrlib.export.onnx_file import open_onnx
 from asrlib.export.tflite_file import open_tflite
 from asrlib.recognizer import mono_samples
 from asrlib.signal.frame_times import FrameTimes
+from asrlib.signal.resample import resample
 from asrlib.signal.streaming import StreamingResampler, mono_chunk
 
 

@@ -107,7 +107,10 @@ class ContextNetEncoder(Encoder):
 
     @property
     def reach(self) -> int | None:
-        """None with squeeze-and-excitation over the whole utterance; else of all convolutions and windows."""
+        """The feature frames on either side that an output frame depends on.
+
+        None with squeeze-and-excitation over the whole utterance.
+        """
         reach, rate = 0, 1
         for block in self.blocks:
             for layer in block.layers:

@@ -1,11 +1,11 @@
 """The convolutional LSTM encoder of csr-pytorch (its version of October 2019): "ConvNet2" and "3x LSTM".
 
     features (B, T, F) as an image -> 4 x [Conv2d, batch norm, Hardtanh(0, 20)], which halve T twice and F
-    four times -> frequency and channels side by side -> bidirectional LSTMs whose two directions are added
+    four times -> frequencies and channels flattened -> bidirectional LSTMs whose two directions are added
 
-Two LSTMs are its ConvNet2, 14,306,734 parameters with the linear layer to its 46 labels; three, with a batch
-norm behind the first and the second that both share, its 3x LSTM, 18,510,254. Deep Speech 2 (Amodei et al.
-2016) has the same parts. Lesson 14.
+With two LSTMs it is csr-pytorch's ConvNet2, which has 14,306,734 parameters including the linear layer to its
+46 labels. With three LSTMs, and a batch norm shared by the outputs of the first two, it is the 3x LSTM, with
+18,510,254 parameters. Deep Speech 2 (Amodei et al. 2016) has the same parts. Lesson 14.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ LENGTHS = ("right", "original")
 
 
 class ConvLSTM(Encoder):
-    """Four convolutions over time and frequency, then bidirectional LSTMs.
+    """Four convolutions over time and frequency, then bidirectional LSTMs. Lesson 14.
 
-    ``masked``: whether each layer puts zeros past each length, and takes batch norm's statistics from what
-    is left, so that padding changes nothing. The original counts the right number of frames out,
-    ceil(length / 4), but lets the frames behind a length leak through its convolutions into the last ones
-    before it, and into the statistics.
+    With ``masked``, every layer sets the padding to zero and batch norm takes its statistics from valid
+    frames, so that padding changes nothing. The original returns the right number of frames, ceil(length /
+    4), but frames in the padding leak into the last valid frames and into the statistics. Raises
+    ``InputError`` for too few mel bins.
     """
 
     reduction = 4
@@ -54,7 +54,7 @@ class ConvLSTM(Encoder):
         self.blocks = nn.ModuleList(blocks)
         widths = [before * bins] + [units] * (layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(width, units, bidirectional=True) for width in widths)
-        # one for all: the original calls the same layer behind each LSTM but the last
+        # a single norm: the original calls the same layer after every LSTM but the last
         self.norm = MaskedBatchNorm(units, eps=1e-5, momentum=0.1) if layers > 2 else None
 
     def forward(
@@ -84,7 +84,7 @@ class ConvLSTM(Encoder):
 
 
 class _ConvBlock(nn.Module):
-    """Convolution, batch norm, Hardtanh between 0 and 20; zeros where ``valid`` is False."""
+    """Convolution, batch norm and Hardtanh between 0 and 20, with zeros where ``valid`` is False."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: tuple[int, int], padding: int):
         super().__init__()
@@ -111,7 +111,7 @@ def _clipped(x: Tensor) -> Tensor:
 def _both_directions(
     lstm: nn.LSTM, x: Float[Tensor, "frames batch width"], lengths: Int[Tensor, "batch"] | None
 ) -> Float[Tensor, "frames batch units"]:
-    """Return the sum of both directions, the backward one from each length on; zeros past it."""
+    """Return the sum of both directions, with the backward one starting at each length, and zeros past it."""
     if lengths is None:
         y = lstm(x)[0]
     else:
@@ -123,10 +123,11 @@ def _both_directions(
 
 @dataclass
 class ConvLSTMConfig(EncoderConfig):
-    """The ``encoder`` section of ``kind: conv_lstm``. Lesson 14.
+    """Section ``encoder`` of a configuration with ``kind: conv_lstm``. Lesson 14.
 
-    channels: of the four convolutions. units: of each direction of an LSTM, and channels out. layers: LSTMs.
-    lengths: ``right`` masks what is behind each length, ``original`` does not, as csr-pytorch does not.
+    ``channels`` are those of the four convolutions. ``units`` is the size of each direction of an LSTM, and
+    the number of output channels. ``layers`` is the number of LSTMs. ``lengths`` is ``right`` to mask the
+    padding, or ``original`` not to, as in csr-pytorch.
     """
 
     kind: str = "conv_lstm"
@@ -136,9 +137,11 @@ class ConvLSTMConfig(EncoderConfig):
     lengths: str = "right"
 
     def build(self, mels: int) -> ConvLSTM:
+        """Return the encoder, with new weights, for features of ``mels`` bins."""
         return ConvLSTM(mels, self.channels, self.units, self.layers, masked=self.lengths == "right")
 
     def check(self, where: str) -> None:
+        """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""
         validate.positive(where, "encoder", self, "units", "layers")
         validate.choice(where, "encoder", self, "lengths", LENGTHS)
         if len(self.channels) != len(SHAPES) or min(self.channels) < 1:

@@ -68,7 +68,7 @@ class Encoder(nn.Module):
 
         Raises ``InputError`` for an encoder without attention.
         """
-        raise InputError(f"a {type(self).__name__} has no attention: its window cannot be set")
+        raise InputError(f"a {type(self).__name__} has no attention window to set")
 
     def gates(
         self, features: Float[Tensor, "batch frames mels"], lengths: Int[Tensor, "batch"] | None = None

@@ -141,8 +141,8 @@ def shift_in_time(
 ) -> Float[Tensor, "batch samples"]:
     """Move the sound of each utterance ``shifts`` samples later (earlier if negative), within its length.
 
-    What is moved past either end is lost, silence fills the other: a recording of the same length, cut at
-    another moment. Lesson 14.
+    Samples moved past an end are lost, and silence fills the other end, as in a recording of the same length
+    that started at another moment. ``lengths`` are in samples. Lesson 14.
     """
     place = torch.arange(waveforms.shape[1], device=waveforms.device) - shifts.to(waveforms.device)[:, None]
     inside = (place >= 0) & (place < lengths.to(waveforms.device)[:, None])
@@ -156,9 +156,9 @@ def add_background(
     background: Float[Tensor, "batch samples"],
     snr_db: Float[Tensor, "batch"],
 ) -> Float[Tensor, "batch samples"]:
-    """Add to each utterance the row of ``background``, ``snr_db`` decibels below its mean power.
+    """Add a row of ``background`` to each utterance, at a signal-to-noise ratio of ``snr_db`` decibels.
 
-    An utterance or a background that is silent stays as it is.
+    ``lengths`` are in samples. If the utterance or its background is silent, nothing is added.
     """
     mask = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
     background = background * mask
@@ -171,10 +171,10 @@ def add_background(
 def babble(
     waveforms: Float[Tensor, "batch samples"], generator: torch.Generator, voices: int = 3
 ) -> Float[Tensor, "batch samples"]:
-    """Return a background for each utterance: the sum of ``voices`` others of the batch, each turned around
-    in time at a random place.
+    """Make a background of voices for each utterance, from ``voices`` other utterances of the batch.
 
-    Voices played backward sound like people in the next room, and say no word that could be learned from.
+    They are played backward, starting at random places, and summed. Voices played backward sound like people
+    in the next room, and contain no words to learn.
     """
     batch, samples = waveforms.shape
     total = torch.zeros_like(waveforms)

@@ -40,8 +40,8 @@ class AugmentPolicy:
     arguments of ``spec_augment``. ``speed`` and ``warp`` are ranges of factors; None turns them off.
     ``noise_snr_db`` is a range in decibels. ``channel_db`` is the largest gain or attenuation of a simulated
     microphone, in decibels; 0 turns it off.
-    ``shift_ms`` is the furthest that speech is moved within its recording, either way. ``babble_*`` put other
-    utterances of the batch, played backward, in the background.
+    ``shift_ms`` is the largest shift of speech within its recording, in milliseconds and in either direction.
+    ``babble_*`` add other utterances of the batch, played backward, as background.
     """
 
     time_masks: int = TIME_MASKS

@@ -1,7 +1,7 @@
-"""When frames are: the one place that says at which second a frame stands. Lessons 02, 06 and 13.
+"""The times of frames. Lessons 02, 06 and 13.
 
-A frame is made of a whole window of samples (25 ms), so it stands in the window's middle: frame t of features
-at t · hop + window / 2. An encoder's frame t is centered on the features' frame t · reduction.
+The time of a frame is the middle of its window of samples (25 ms): t · hop + window / 2 for frame t of the
+features. An encoder's frame t is centered on the features' frame t · reduction.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 class FrameTimes:
     """The times of frames: ``frame_times(t)`` is the center of frame t, in seconds.
 
-    seconds: from one frame to the next. center: of frame 0, half a window.
+    ``seconds`` is the time from one frame to the next. ``center`` is the center of frame 0, half a window.
     """
 
     seconds: float
     center: float
 
     def __call__(self, t: Any) -> Any:
-        """Return the center in seconds of frame t: a number, or an array or tensor of them."""
+        """Return the center of frame t in seconds. ``t`` is a number, an array or a tensor."""
         return self.center + t * self.seconds

@@ -1,8 +1,8 @@
-"""Features of a recording of any length, block by block: those of the whole recording at once.
+"""Features of a recording of any length, block by block, equal to those of the whole recording.
 
-A block's last samples are kept for the windows that the next block completes. What ``FrontEnd`` takes from
-the whole recording, its peak and the mean and deviation of its features, is measured in passes before. So
-memory holds a block, however long the recording.
+A block's last samples are kept for the windows that the next block completes. ``FrontEnd`` normalizes by the
+whole recording's peak and by the mean and deviation of its features. These are measured in earlier passes.
+Memory therefore holds only a block, however long the recording.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor
 from asrlib.signal.features import FrontEnd, deviation, frame, mirrored, preemphasize, running_mean
 from asrlib.signal.streaming import StreamingResampler
 
-# samples block by block, from the start at every call
+# yields samples block by block, from the start at every call
 Blocks = Callable[[], Iterable[Tensor]]
 
 
 def resampled(blocks: Blocks, rate: int, new_rate: int, device: torch.device | str = "cpu") -> Blocks:
-    """Return ``blocks``, of ``rate`` Hz, at ``new_rate`` Hz and on ``device``."""
+    """Resample ``blocks`` from ``rate`` Hz to ``new_rate`` Hz and move them to ``device``."""
 
     def converted() -> Iterable[Tensor]:
         resampler = StreamingResampler(rate, new_rate)
@@ -34,8 +34,10 @@ def resampled(blocks: Blocks, rate: int, new_rate: int, device: torch.device | s
 
 
 class Whole(NamedTuple):
-    """What is known of a whole recording: the peak to divide samples by, and the mean and the deviation, for
-    each mel bin or (1,), of its features. 1, 0 and 1 where the front end does not normalize.
+    """The statistics of a whole recording that a front end normalizes by.
+
+    Samples are divided by ``peak``. ``mean`` and ``deviation`` of the features have an entry per mel bin, or
+    a single one. The values are 1, 0 and 1 if the front end does not normalize.
     """
 
     peak: Float[Tensor, ""]
@@ -44,7 +46,7 @@ class Whole(NamedTuple):
 
 
 class RecordingFeatures:
-    """``FrontEnd`` block by block; ``whole`` is what ``measure`` found, ``warp`` stretches frequencies."""
+    """Apply a ``FrontEnd`` block by block. ``whole`` is from ``measure``; ``warp`` stretches frequencies."""
 
     def __init__(self, front_end: FrontEnd, whole: Whole, warp: float = 1.0):
         self.front_end, self.whole = front_end, whole
@@ -72,7 +74,7 @@ class RecordingFeatures:
         return self._take()
 
     def finish(self) -> Float[Tensor, "frames mels"]:
-        """Return the frames that the end completes; no samples follow."""
+        """Return the remaining frames, at the end of the recording."""
         if not self.started and len(self.buffer):  # the whole recording is shorter than the margin
             lengths = torch.tensor([len(self.buffer)], device=self.buffer.device)
             self.buffer = mirrored(self.buffer[None], lengths, self.front_end.margin)[0]
@@ -83,7 +85,7 @@ class RecordingFeatures:
         return self._take()
 
     def _take(self) -> Float[Tensor, "frames mels"]:
-        """Return the complete windows' features, and drop the samples that no later window needs."""
+        """Return the features of the complete windows, and drop the samples that no later window needs."""
         window, hop = self.front_end.window, self.front_end.hop
         count = max(0, 1 + (len(self.buffer) - window) // hop)
         ready, self.buffer = self.buffer[: (count - 1) * hop + window], self.buffer[count * hop :]
@@ -97,14 +99,15 @@ class RecordingFeatures:
         if front_end.normalize == "running":
             mean, *self.sums = running_mean(features, *self.sums)
             return (features - mean)[0]
-        self.sums = self.sums or (samples[:0],)  # there has been a frame
+        self.sums = self.sums or (samples[:0],)  # marks that there was a frame
         return (features[0] - self.whole.mean) / self.whole.deviation
 
 
 def measure(front_end: FrontEnd, blocks: Blocks, warps: Sequence[float] = (1.0,)) -> list[Whole]:
-    """Return, for each warp, what the front end needs to know of the whole recording.
+    """Return, for each warp, the statistics of the whole recording that the front end normalizes by.
 
-    It takes a pass over ``blocks`` for the peak and one for the features, where the front end normalizes.
+    This takes one pass over ``blocks`` if the front end normalizes the signal, and one if it normalizes
+    features.
     """
     taper = front_end.taper
     peak, zero, one = taper.new_ones(()), taper.new_zeros(1), taper.new_ones(1)
@@ -124,7 +127,7 @@ def measure(front_end: FrontEnd, blocks: Blocks, warps: Sequence[float] = (1.0,)
 
 
 class _Moments:
-    """Mean and summed squares of what comes in pieces, in float64 (Chan et al. 1983, equation 2.1)."""
+    """Mean and sum of squared distances of data in pieces, in float64 (Chan et al. 1983, eq. 2.1)."""
 
     def __init__(self) -> None:
         self.count, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
@@ -141,7 +144,7 @@ class _Moments:
         self.count = total
 
     def normalization(self, normalize: str) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation as ``FrontEnd`` defines them."""
+        """Return the mean and the deviation as ``FrontEnd`` defines them."""
         mean, squares, count = self.mean, self.squares, self.count
         if normalize == "utterance":
             together = mean.mean(0, keepdim=True)

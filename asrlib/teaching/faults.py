@@ -30,7 +30,7 @@ def nan_losses(steps: Container[int]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def dictated_dev_wer(rates: Sequence[float]) -> Iterator[None]:
-    """Let training's evaluations of the dev set return these WERs, in per cent, one after another."""
+    """Let training's evaluations of the dev set return these WERs, in percent, one after another."""
     answers = iter(rates)
 
     def pretended(recognizer: Any, cuts: Any) -> tuple[Any, Any, list]:

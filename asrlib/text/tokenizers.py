@@ -17,7 +17,7 @@ from asrlib.text.lexicon import ARPABET, STRESSED, Lexicon, cmu_lexicon, load_le
 
 BLANK = 0
 KINDS = ("characters", "words", "phones", "wordpieces")
-LEXICON = "lexicon.tsv"  # the file of a model directory beside tokenizer.json
+LEXICON = "lexicon.tsv"  # a file of a model directory, beside tokenizer.json
 
 
 def normalize_text(text: str) -> str:
@@ -153,10 +153,11 @@ class WordPieceTokenizer(Tokenizer):
 
 
 class PhoneTokenizer(Tokenizer):
-    """Phones of a lexicon's words: texts are words, which ``encode`` looks up, and ``decode`` returns phones.
+    """A tokenizer of words as phones. Lesson 14.
 
-    ``labels`` may hold phones that no word of the lexicon has, so that new words can be looked for later.
-    Lesson 14.
+    ``encode`` looks words up in a lexicon; ``decode`` returns phones. ``labels`` may contain phones that
+    occur in no word of the lexicon, so that words can be added later. Raises ``InputError`` if a phone of the
+    lexicon is not a label.
     """
 
     def __init__(self, labels: Sequence[str], lexicon: Lexicon, normalize: bool = True):
@@ -167,11 +168,11 @@ class PhoneTokenizer(Tokenizer):
             if unknown:
                 raise InputError(
                     f"the tokenizer has no label for the phone {unknown[0]!r} of the lexicon's word {word!r}:"
-                    " write the phones as its labels are written"
+                    " write phones like its labels"
                 )
 
     def words(self, text: str) -> str:
-        """Return the words of a text in the form that the lexicon has them in."""
+        """Return the words of a text in the form used by the lexicon."""
         return normalize_text(text) if self.normalize else " ".join(text.split())
 
     def prepare(self, text: str) -> str:
@@ -179,23 +180,25 @@ class PhoneTokenizer(Tokenizer):
         return " ".join(self.lexicon.transcribe(self.words(text)))
 
     def numbers(self, phones: Iterable[str]) -> list[int]:
-        """Return the label numbers of phones. Raises ``InputError`` for a phone that is no label."""
+        """Return the label numbers of phones. Raises ``InputError`` for a phone that is not a label."""
         try:
             return [self._number[phone] for phone in phones]
         except KeyError as error:
             raise InputError(f"the tokenizer has no label for the phone {error.args[0]!r}") from None
 
     def save(self, folder: str | Path) -> None:
+        """Write the labels, the settings and the lexicon into a model directory."""
         super().save(folder)
         self.lexicon.save(Path(folder, LEXICON))
 
 
 def train_phones(texts: Iterable[str], lexicon: str, stress: bool, normalize: bool = True) -> PhoneTokenizer:
-    """Return the tokenizer of the words in ``texts``, pronounced as ``lexicon`` says.
+    """Make a phone tokenizer for the words in ``texts``. Lesson 14.
 
-    That is ``cmudict``, whose phones are the labels, whatever the texts hold, with stress or without; or a
-    file of `asrlib.text.lexicon.load_lexicon`, all of whose words stay. Raises ``InputError`` for a word
-    without a pronunciation.
+    ``lexicon`` is ``cmudict`` or the path of a file (see `asrlib.text.lexicon.load_lexicon`). With
+    ``cmudict``, all phones of the CMU dictionary are labels, with or without ``stress``, and the lexicon
+    keeps the words of the texts. A file's lexicon is kept as a whole, and its phones are the labels. Raises
+    ``InputError`` for a word without a pronunciation.
     """
     if lexicon != "cmudict":
         found = load_lexicon(lexicon)

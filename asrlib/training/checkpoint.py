@@ -39,7 +39,7 @@ FREE_KEYS = (
 class Progress:
     """The progress of a run, saved with every checkpoint.
 
-    ``step`` counts updates, and ``batch`` the batches within ``epoch``. ``best_wer`` is in per cent and
+    ``step`` counts updates, and ``batch`` the batches within ``epoch``. ``best_wer`` is in percent and
     ``seconds`` is the training time so far. ``history`` has the points that the run has reported.
     """
 

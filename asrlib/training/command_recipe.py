@@ -1,8 +1,8 @@
-"""The training runs behind the phoneme lab's figures: command words by their phones. Lesson 14.
+"""The training runs behind the figures of the phoneme lab: command words by their phones. Lesson 14.
 
-``real`` is a folder that holds ``commands`` (recordings of one word each, by many people) and ``an4``
-(spellings, numbers, commands), each with ``manifest.tsv``. Speakers of dev and test are never trained on: the
-split is that of `load_corpus`, by speaker.
+``real`` is a folder that contains ``commands`` (recordings of one word each, by many speakers) and ``an4``
+(spellings, numbers, commands), each with a ``manifest.tsv``. The splits are by speaker, as in `load_corpus`,
+so the speakers of dev and test are not in the training data.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from asrlib.config.parse import load_config, override
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.evaluate import WordTable, evaluate_words
+from asrlib.extras import extra
 from asrlib.recognizer import Recognizer
 from asrlib.text.tokenizers import normalize_text
 from asrlib.training.loop import train
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import Cut
 
-# a word with fewer training recordings is rare: it is repeated in training, and reported apart
+# a word with fewer training recordings is rare: it is repeated in training and reported separately
 FREQUENT = 50
 REPEATS = 10
-# the dev split that chooses the weights: more utterances would cost more time than they tell
+# size of the dev split that selects the weights
 DEV_UTTERANCES = 600
 
 
@@ -43,13 +44,13 @@ def train_commands(
     settings: Sequence[str] = (),
     show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Train ``config`` on recordings of commands, on an4 and on synthetic commands; test on other speakers.
+    """Train ``config`` on recorded commands, an4 and synthetic commands; test on other speakers.
 
-    ``hold_out`` are words that no training utterance of any source has. ``everyone`` trains on the speakers
-    of dev and test, too, for a model to ship: nobody is left to test it on, and the last weights are kept.
+    ``hold_out`` are words that are excluded from all training data. ``everyone`` also trains on the speakers
+    of dev and test, for a model to ship; it is then not tested, and the last weights are kept.
 
-    Returns what was tested (see `summarize`), with the ``cpu_seconds`` spent in training, and writes it to
-    ``out/tested.json``.
+    Returns the test results (see `summarize`) with the ``cpu_seconds`` of the training, and writes them to
+    ``out/tested.json``. Raises ``InputError`` for a missing folder.
     """
     hold_out = [normalize_text(word) for word in hold_out]
     settled = override(load_config(config), list(settings))
@@ -69,8 +70,9 @@ def train_commands(
 
 
 def training_cuts(real: Path, hold_out: Iterable[str] = (), everyone: bool = False) -> CutSet:
-    """Return what `train_commands` trains on: recordings, rare words several times, and synthetic ones."""
-    from lhotse import CutSet
+    """Return the data of `train_commands`: recordings, with rare words repeated, and synthetic ones."""
+    with extra("train"):
+        from lhotse import CutSet
 
     held = set(hold_out)
     splits = ("train", "dev", "test") if everyone else ("train",)
@@ -87,13 +89,13 @@ def training_cuts(real: Path, hold_out: Iterable[str] = (), everyone: bool = Fal
 
 
 def score_commands(recognizer: Recognizer, real: Path, hold_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Score a recognizer on the test speakers' commands; ``hold_out`` are the words it was not trained on."""
+    """Score a recognizer on the commands of the test speakers; ``hold_out`` are words not in training."""
     table = evaluate_words(recognizer, _commands(real, "test"))
     return summarize(table, _frequent(_commands(real, "train")), hold_out)
 
 
 def summarize(table: WordTable, frequent: Iterable[str], hold_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Return rates in per cent of the frequent words, of the rare and of those held out, and all rows."""
+    """Return rates in percent of the frequent words, of the rare and of those held out, and all rows."""
     held, known = {*hold_out}, {*frequent}
     groups = {
         "frequent": known - held,
@@ -140,5 +142,5 @@ def _word(cut: Cut) -> str:
 def _folder(real: Path, name: str) -> Path:
     folder = Path(real, name)
     if not folder.is_dir():
-        raise InputError(f"{folder} is missing: this recipe needs it")
+        raise InputError(f"{folder} is missing; this recipe needs it")
     return folder

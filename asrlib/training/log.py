@@ -52,7 +52,7 @@ class RunLog:
             self._write(key, point[key], int(point["step"]))
 
     def dev_wer(self, rate: float, step: int) -> None:
-        """Report the WER on the dev split, in per cent, at ``step``."""
+        """Report the WER on the dev split, in percent, at ``step``."""
         self._write("dev_wer", rate, step)
 
     def _write(self, key: str, value: float, step: int) -> None:

@@ -92,7 +92,7 @@ def train_digits(
     ``repeats`` times per epoch. ``settings`` are assignments for ``override``; ``init`` is as in ``train``.
 
     ``leave_out`` is an FSDD speaker whose fold is excluded from training. Returns the training time in
-    ``seconds`` and the WERs in per cent of ``score_heads`` on that fold: ``strung`` (concatenated digits of
+    ``seconds`` and the WERs in percent of ``score_heads`` on that fold: ``strung`` (concatenated digits of
     the FSDD speaker) and ``spoken`` (digit strings of the other speakers of the fold). None trains on all
     speakers and tests on none. Raises ``InputError`` for an unknown speaker or a missing folder.
     """
@@ -162,7 +162,7 @@ def _hidden(pieces: dict[str, list[str]], leave_out: str | None) -> set[str]:
 
 
 def score_heads(recognizer: Recognizer, corpora: dict[str, CutSet]) -> dict[str, float]:
-    """Return the WER in per cent on each corpus with the transducer, the CTC head, and CTC at ``WARPS``.
+    """Return the WER in percent on each corpus with the transducer, the CTC head, and CTC at ``WARPS``.
 
     Keys are "corpus, way", such as "spoken, ctc warped".
     """
@@ -194,7 +194,7 @@ def train_sentences(
     epoch, a synthetic sentence once. ``settings`` are assignments for ``override``; ``init`` is as in
     ``train``.
 
-    Returns WER and CER in per cent of both heads on the test split of each corpus, and writes them with
+    Returns WER and CER in percent of both heads on the test split of each corpus, and writes them with
     their counts to ``out/tested.json``. The speakers of the test splits are not in the training data,
     except in ``ljspeech-385``, which has one speaker: there only the sentences are new. Raises
     ``InputError`` for a missing folder.

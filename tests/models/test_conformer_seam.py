@@ -105,7 +105,7 @@ def test_it_exports_no_step_of_a_stream(trained, tmp_path):
 
 
 def test_the_widget_of_gates_says_that_it_has_none(trained, sounds):
-    with pytest.raises(InputError, match="a ConformerEncoder has no squeeze-and-excitation to look at"):
+    with pytest.raises(InputError, match="a ConformerEncoder has no squeeze-and-excitation gates"):
         widgets.se_gates(Recognizer.load(trained), np.asarray(sounds[0]), tiny.RATE)
 
 
@@ -113,7 +113,7 @@ def test_other_encoders_have_no_attention_and_write_nothing_between_layers():
     from asrlib.config.parse import load_config
 
     encoder = load_config("contextnet-digits").encoder.build(40)
-    with pytest.raises(InputError, match="a ContextNetEncoder has no attention whose window could be set"):
+    with pytest.raises(InputError, match="a ContextNetEncoder has no attention window to set"):
         encoder.set_attention_window(3)
     out, lengths, between = encoder.forward_with_intermediate(torch.randn(2, 40, 40))
     assert between == [] and out.shape[0] == len(lengths) == 2

@@ -1,4 +1,4 @@
-"""Put a notebook together: the released cells with the student's answers and added cells."""
+"""Build the notebook to grade: the released cells with the student's answers and added cells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .submissions import Submission
 
 
 def assemble(submission: Submission, theirs, released, tasks: list[assignments.Task]):
-    """The released notebook with this student's answers, and with the code cells they added."""
+    """Return the released notebook with the student's answers and added code cells."""
     code = [cell for cell in theirs.cells if cell.cell_type == "code"]
     taken: dict[str, int] = {}
     for task in tasks:
@@ -54,9 +54,9 @@ def assemble(submission: Submission, theirs, released, tasks: list[assignments.T
 def added_cells(
     code: list, taken: dict[str, int], known: set[str], functions: set[str]
 ) -> dict[int | None, list]:
-    """What the student wrote beside the answers, by the answer it stands before; None: behind the last.
+    """Return the student's other code cells, by the answer that follows them; None for those at the end.
 
-    ``functions`` are those that the tasks ask for.
+    ``functions`` are the functions that the tasks ask for.
     """
     added: dict[int | None, list] = {}
     answers = sorted(taken.values())
@@ -65,7 +65,7 @@ def added_cells(
             continue
         if cell.source == colab.first_cell(*colab.project()):
             continue
-        # a stub as it was handed out, of a task that another cell answers
+        # an unchanged stub of a task that another cell answers
         if UNFINISHED in cell.source and functions & set(defined_functions(cell.source)):
             continue
         before = next((answer for answer in answers if answer > i), None)

@@ -1,4 +1,4 @@
-"""What the instructor chooses for a run."""
+"""The options of a grading run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from .sandbox.clock import PATIENCE
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-    """``only``: assignments whose names begin so. ``jobs``: notebooks graded at the same time.
+    """The options of a grading run.
 
-    ``refuse``: an answer that calls asrlib's own function gets no points. ``trust``: grade also where answers
-    are locked in by Python alone.
+    ``only`` is a prefix of the names of the assignments to grade. ``jobs`` is the number of notebooks graded
+    at the same time. With ``refuse``, an answer that calls asrlib's own function gets no points. With
+    ``trust``, grade even if only Python's audit hook isolates the answers.
     """
 
     limits: sandbox.Limits = sandbox.Limits()
@@ -22,10 +23,10 @@ class Choices:
     refuse: bool = False
     trust: bool = False
 
-    # of wall clock, after which the grader itself has lost its way
+    # time limit for reading a notebook, in seconds of wall clock
     reading_seconds: float = 120
 
     @property
     def submission_seconds(self) -> float:
-        """Of wall clock for one notebook; more than its own limits add up to on a busy machine."""
+        """Return the time limit of one notebook in seconds of wall clock, above the sum of its own limits."""
         return 300 + PATIENCE / 10 * self.limits.notebook_seconds

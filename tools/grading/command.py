@@ -1,4 +1,4 @@
-"""Points and feedback for a folder of submitted notebooks."""
+"""Grade a folder of submitted notebooks: points and feedback."""
 
 from __future__ import annotations
 
@@ -23,9 +23,15 @@ from .reports import write_points
 from .submissions import Submission, choose_among_copies, collect
 from .workers import Failure, Workers
 
+NO_NAMESPACES = (
+    "this system does not lock answers in, so they could read and write what you can; grade in a container"
+    " or on Linux with user namespaces (docs/instructors.md says how), or, if you trust everybody who"
+    " handed in, say --trust"
+)
+
 
 def grade(submitted: Path, out: Path, choices: Choices | None = None) -> list[Submission]:
-    """Grade every file in ``submitted``; nothing that is handed in stops the rest."""
+    """Grade every file in ``submitted``; no submission can stop the others."""
     choices = choices or Choices()
     with contextlib.ExitStack() as stack:
         stack.enter_context(alone(out))
@@ -41,26 +47,38 @@ def grade(submitted: Path, out: Path, choices: Choices | None = None) -> list[Su
         limits = dataclasses.replace(choices.limits, hidden=hidden)
         choices = dataclasses.replace(choices, limits=limits)
         prepare()
-        work = functools.partial(grading_work, folder, tasks, out, choices)
-        workers = stack.enter_context(Workers(work, choices.jobs))
-        _say_isolation(workers.greetings[0], choices)
-        _empty(out)
         submissions: list[Submission] = []
-        try:
-            submissions = collect(submitted)
-            _run(workers, submissions, "read", choices.reading_seconds)
-            choose_among_copies(submissions)
-            _run(workers, submissions, "grade", choices.submission_seconds)
-            if any(submission.status == "graded" for submission in submissions):
-                export(folder / "course", tasks, submissions, out)
-        finally:
-            # also where the instructor stopped it: a row per file, whatever became of it
-            write_points(submissions, out / "points.csv")
+        with _sandbox(choices, folder / "scratch") as server:
+            _say_isolation(server.isolation, choices)
+            work = functools.partial(grading_work, folder / "course", tasks, out, choices, server)
+            with Workers(work, choices.jobs) as workers:
+                _empty(out)
+                try:
+                    submissions += collect(submitted)
+                    _run(workers, submissions, "read", choices.reading_seconds)
+                    choose_among_copies(submissions)
+                    _run(workers, submissions, "grade", choices.submission_seconds)
+                finally:
+                    # also if the instructor stops the run: a row for each file
+                    write_points(submissions, out / "points.csv")
+        if any(submission.status == "graded" for submission in submissions):
+            export(folder / "course", tasks, submissions, out)
     return submissions
 
 
+def _sandbox(choices: Choices, scratch: Path) -> sandbox.Sandbox:
+    try:
+        server = sandbox.Sandbox(choices.limits, scratch)
+    except sandbox.SandboxError as error:
+        raise CannotGrade(str(error)) from None
+    if server.isolation != "namespaces" and not choices.trust:
+        server.__exit__()
+        raise CannotGrade(NO_NAMESPACES)
+    return server
+
+
 def _run(workers: Workers, submissions: list[Submission], what: str, seconds: float) -> None:
-    """Have all that are not decided yet read or graded; each is replaced by what became of it."""
+    """Read or grade (``what``) all submissions without a status, and replace them by the results."""
     places = [place for place, submission in enumerate(submissions) if not submission.status]
     for number, done in workers.map([(what, submissions[place]) for place in places], seconds):
         submission = submissions[places[number]]
@@ -82,7 +100,7 @@ def _say_isolation(isolation: str, choices: Choices) -> None:
 
 
 def _move_old(out: Path) -> None:
-    """Out of the way, for if nothing can be graded, the old table would look like the new one."""
+    """Rename the old table, which would otherwise look like the new one if nothing can be graded."""
     with contextlib.suppress(FileNotFoundError):
         (out / "points.csv").replace(out / "points-before.csv")
 
@@ -137,7 +155,7 @@ def _positive(text: str) -> int:
 
 
 def main() -> int:
-    """The exit code: 0, 1 where the grader failed on a submission, 2 where nothing was graded."""
+    """Run the command; return 0, 1 if the grader failed on a submission, or 2 if nothing was graded."""
     options = _options()
     if not options.submitted.is_dir():
         print(f"{options.submitted} is not a folder: make grade SUBMITTED=folder", file=sys.stderr)

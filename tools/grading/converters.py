@@ -1,4 +1,4 @@
-"""nbgrader, with execution in the sandbox and its errors in one line."""
+"""Run nbgrader with execution in the sandbox and with one-line errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFUSED = "right or not, the answer hands the task to a function that is there a
 
 
 def prepare() -> None:
-    """Import what every process needs, so that they share it."""
+    """Import what all processes need, so that they share it."""
     import nbgrader.converters  # noqa: F401
     import torch
 
@@ -33,10 +33,10 @@ def prepare() -> None:
 
 
 class Course:
-    """nbgrader's folders and gradebook of one process, in ``folder``, for the sources in ``course``.
+    """nbgrader's folders and gradebook of one process in ``folder``, for the sources in ``course``.
 
-    What it writes stays there until it is copied: nbgrader takes brackets and percent signs in a path for
-    patterns.
+    Results are written there and then copied, because nbgrader interprets brackets and percent signs in a
+    path as patterns.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Course:
     ):
         from nbgrader.preprocessors import ClearHiddenTests, GetGrades, LimitOutput, SaveAutoGrades
 
-        # nbgrader calls alembic, which lies beside this Python
+        # nbgrader calls alembic, which is in the same folder as this Python
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         self.log = NbgraderLog()
         logger = logging.getLogger("traitlets")
         logger.handlers, logger.propagate = [self.log], False
         warnings.filterwarnings("ignore", module="nbgrader|sqlalchemy")
-        shutil.rmtree(folder, ignore_errors=True)  # of a process that this one replaces
+        shutil.rmtree(folder, ignore_errors=True)  # left by a process that this one replaces
         folder.mkdir()
         (folder / "source").symlink_to(course / "source")
         self.folder, self.notebooks = folder, Notebooks(server, tasks)
@@ -65,11 +65,11 @@ class Course:
         execute = preprocessor(self.notebooks)
         self.config.Autograde.autograde_preprocessors = [execute, LimitOutput, SaveAutoGrades]
         self.config.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests]
-        # assignments that were generated: "", or why that failed, which is said once and not tried again
+        # "" for a generated assignment, or the reason of the failure, which is not tried again
         self._prepared: dict[str, str] = {}
 
     def released(self, assignment: str) -> nbformat.NotebookNode:
-        """The notebook that was handed out; CannotGrade if nbgrader cannot generate it."""
+        """Return the released notebook; raise ``CannotGrade`` if nbgrader cannot generate it."""
         from nbgrader.converters import GenerateAssignment
 
         if assignment not in self._prepared:
@@ -86,10 +86,10 @@ class Course:
     def grade(
         self, student: str, assignment: str, notebook, out: Path, refused: Collection[str] = ()
     ) -> tuple[dict, list[str]]:
-        """Points and most points by task, and what execution noted; pages and notebooks go to ``out``.
+        """Grade a notebook; return (points, maximum) per task, and the notes of the execution.
 
-        The tasks ``refused`` get no points.
-        Raises CannotGrade and SandboxError as they come, and whatever nbgrader raises.
+        Feedback pages and notebooks are written to ``out``. The tasks in ``refused`` get no points. Raises
+        ``CannotGrade``, ``SandboxError``, and whatever nbgrader raises.
         """
         from nbgrader.api import Gradebook
         from nbgrader.converters import Autograde, GenerateFeedback
@@ -129,7 +129,7 @@ class Course:
 def export(
     course: Path, tasks: dict[str, list[assignments.Task]], submissions: Iterable[Submission], out: Path
 ) -> None:
-    """nbgrader's table and database of all that is graded."""
+    """Write nbgrader's table and database of all graded submissions to ``out``."""
     from nbgrader.api import Gradebook
     from nbgrader.plugins import CsvExportPlugin
 
@@ -158,7 +158,7 @@ def _task(grade_id: str) -> str:
 
 
 class Notebooks:
-    """Executes notebooks; keeps what nbgrader does not hand on, the ``notes`` and ``fault`` of the last."""
+    """Executes notebooks; keeps ``notes`` and ``fault`` of the last one, which nbgrader does not return."""
 
     def __init__(self, server: sandbox.Sandbox | None, tasks: dict[str, list[assignments.Task]]):
         self.server, self.tasks, self.referee = server, tasks, Referee(server, tasks)
@@ -167,7 +167,7 @@ class Notebooks:
         self.refused: Collection[str] = ()
 
     def execute(self, notebook, assignment: str) -> None:
-        """Fill in the outputs; CannotGrade or SandboxError where the grader is at fault."""
+        """Fill in the outputs; raise ``CannotGrade`` or ``SandboxError`` if the grader is at fault."""
         try:
             self._execute(notebook, assignment)
         except (CannotGrade, sandbox.SandboxError) as error:
@@ -198,7 +198,7 @@ class Notebooks:
 
 
 def preprocessor(notebooks: Notebooks):
-    """The class that takes the place of nbgrader's Execute."""
+    """Return the class that replaces nbgrader's ``Execute``."""
     from nbgrader.preprocessors import NbGraderPreprocessor
 
     class Sandboxed(NbGraderPreprocessor):
@@ -210,7 +210,7 @@ def preprocessor(notebooks: Notebooks):
 
 
 class NbgraderLog(logging.Handler):
-    """Keeps what nbgrader says of errors: its exceptions only point to it."""
+    """Keeps nbgrader's error messages, as its exceptions only refer to them."""
 
     def __init__(self):
         super().__init__(logging.ERROR)
@@ -220,7 +220,7 @@ class NbgraderLog(logging.Handler):
         self.text += self.format(record) + "\n"
 
     def reason(self, error: BaseException) -> str:
-        """The exception behind ``error``, in one line: the last of nbgrader's tracebacks, if it wrote any."""
+        """Return the cause of ``error`` in one line: the last of nbgrader's tracebacks, if there is one."""
         raised = re.findall(r"^([\w.]+): (.+)$", self.text, flags=re.M)
         name, text = raised[-1] if raised else (type(error).__name__, " ".join(str(error).split()))
         return f"{name.rsplit('.', 1)[-1]}: {text}"[:300]

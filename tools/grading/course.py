@@ -1,4 +1,4 @@
-"""The course as it is graded: a copy of the sources, and a folder that one run holds."""
+"""The state of a grading run: a copy of the sources, and a locked output folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .errors import CannotGrade
 
 @contextlib.contextmanager
 def alone(out: Path):
-    """Holds ``out``: two runs into one folder would delete each other's gradebook."""
+    """Lock ``out`` within the block; two runs in one folder would delete each other's gradebook."""
     import fcntl
 
     try:
@@ -31,11 +31,12 @@ def alone(out: Path):
 
 
 def title(notebook: Path) -> str:
+    """Return the first line of a notebook."""
     return nbformat.read(notebook, as_version=4).cells[0].source.splitlines()[0]
 
 
 def snapshot(course: Path, only: str) -> dict[str, list[assignments.Task]]:
-    """Copies the sources, so that nobody edits them while they grade; each assignment's tasks by its name."""
+    """Copy the sources, so that edits do not affect the run; return the tasks of each assignment by name."""
     from asrlib.teaching import check
 
     found = {}

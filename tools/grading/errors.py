@@ -1,8 +1,8 @@
-"""What keeps the grader from grading."""
+"""The exception for failures of the grader itself."""
 
 
 class CannotGrade(Exception):
-    """A submission, or anything at all, cannot be graded, which is no student's fault.
+    """A submission, or the whole folder, cannot be graded for a reason that is not a student's fault.
 
-    The message, one line, is for the instructor.
+    The message is one line for the instructor.
     """

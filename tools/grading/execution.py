@@ -14,15 +14,15 @@ from .errors import CannotGrade
 
 RELEASED, ADDED, ANSWER = "released", "added", "answer"
 
-# what a new process is charged with, so that nobody asks for thousands
+# seconds charged for a new process, so that no notebook can ask for thousands
 SESSION_SECONDS = 1
 
 
 class Proxy:
-    """An answer in the sandbox, as the checkers call it.
+    """An answer in the sandbox, as a function that checkers can call.
 
-    ``fault`` is the sandbox's own failure in a call: a checker takes whatever a call raises for the
-    student's, so whoever called the checker must look here.
+    ``fault`` is a failure of the sandbox itself. A checker blames the student for any exception of a call, so
+    the caller of the checker must examine ``fault``.
     """
 
     def __init__(self, remote: sandbox.Remote):
@@ -32,7 +32,7 @@ class Proxy:
 
     @property
     def seconds(self) -> float:
-        """Of the last call, over there."""
+        """Return the seconds that the last call computed in the sandbox."""
         return self.remote.session.seconds
 
     def __call__(self, *args, **kwargs):
@@ -59,11 +59,11 @@ def _missing(*_, **__):
 
 
 class Execution:
-    """One notebook: the student's cells in the sandbox, the tests here.
+    """The execution of one notebook: the student's cells in the sandbox, the tests here.
 
-    Where a cell or a call takes its process along, a new one gets all earlier cells but that one. ``notes``
-    say what was stopped. ``confirm``, called with a function's name after its test has failed, raises
-    CannotGrade if the test is at fault and not the answer.
+    If a cell or a call ends its process, a new process executes all earlier cells except that one. ``notes``
+    say what was stopped. ``confirm`` is called with the name of a function whose test has failed; it raises
+    ``CannotGrade`` if the test is at fault and not the answer.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Execution:
             ) from None
 
     def cell(self, source: str, label: str, kind: str = ANSWER) -> list:
-        """Outputs of a cell; CannotGrade where a released one fails before any of the student's."""
+        """Return the outputs of a cell; raise ``CannotGrade`` if a released cell fails before any other."""
         self.only_released = self.only_released and kind == RELEASED
         limits, left = self.server.limits, None
         if self.used > limits.notebook_seconds * self.pace:
@@ -101,7 +101,7 @@ class Execution:
             printed = self.session.run(source, label, left)
         except sandbox.AnswerError as error:
             self._blame_released(label, error)
-            # what stood before the error stays defined
+            # definitions before the error remain
             self.history.append((source, label))
             return [error_output("error", str(error))]
         except sandbox.ProcessEnded as error:
@@ -117,7 +117,7 @@ class Execution:
         return f"computed for {seconds:.0f} s"
 
     def test(self, source: str, function: str) -> list:
-        """Outputs of a test cell: none that is an error if the answer is right."""
+        """Return the outputs of a test cell; they have no error if the answer is right."""
         if self.used > self.server.limits.notebook_seconds * self.pace:
             why = f"was not tested: the notebook has {self._computed(self.used)}"
             return [self._stopped(function, why)]
@@ -136,7 +136,7 @@ class Execution:
         return outputs + ([error_output("not right", wrong)] if wrong else [])
 
     def _verdict(self, source: str, function: str, answer: Callable) -> str:
-        """What a test says against an answer; nothing if it is right."""
+        """Return why a test rejects an answer, or an empty string if it is right."""
         from asrlib.teaching.check import Unfinished, describe_error
 
         try:
@@ -154,14 +154,14 @@ class Execution:
         return wrong
 
     def _answer(self, function: str) -> Callable:
-        """The stand-in for a function of the student's."""
+        """Return a stand-in for a function of the student."""
         for _ in range(2):
             self._revive()
             self.session.budget = self.server.limits.task_seconds * self.pace
             try:
                 remote = self.session.function(function)
             except sandbox.ProcessEnded as error:
-                # of no cell that was executed, but of a thread that one of them has left behind
+                # ended by a thread that an executed cell has left running
                 self.notes.append(f"{function} was asked for again, for the process {error}")
                 continue
             return Proxy(remote) if remote else _missing
@@ -169,11 +169,11 @@ class Execution:
 
     @property
     def pace(self) -> float:
-        """How many times longer than on an ordinary machine everything takes."""
+        """Return how many times slower this machine is than an ordinary one."""
         return self.server.pace
 
     def _revive(self) -> None:
-        """A session that knows what the cells so far have defined."""
+        """Start a session that has executed all cells so far, if there is none."""
         while self.session is None or self.session.ended:
             self.session = self.server.session()
             self.used += SESSION_SECONDS * self.pace
@@ -183,7 +183,7 @@ class Execution:
                 except sandbox.AnswerError:
                     continue
                 except sandbox.ProcessEnded as error:
-                    # it did not end its process the first time; the next session goes without it
+                    # it did not end its process the first time; the next session omits it
                     self.history.remove((source, label))
                     self._stopped(label, str(error))
                     break
@@ -205,14 +205,14 @@ class Execution:
 
 
 class Referee:
-    """Tries the official solutions, so that a test that cannot be passed here costs nobody points."""
+    """Tries the official solutions, so that a test that cannot be passed here costs no points."""
 
     def __init__(self, server: sandbox.Sandbox, tasks: dict[str, list[assignments.Task]]):
         self.server, self.tasks = server, tasks
         self.found: dict[tuple[str, str], str] = {}
 
     def confirm(self, assignment: str, function: str) -> None:
-        """CannotGrade if the task's official solution fails its test; tried once."""
+        """Raise ``CannotGrade`` if the official solution of the task fails its test; it is tried once."""
         if (assignment, function) not in self.found:
             task = next(task for task in self.tasks[assignment] if task.function == function)
             self.found[assignment, function] = failure_of(self.server, task)
@@ -221,7 +221,7 @@ class Referee:
 
 
 def failure_of(server: sandbox.Sandbox, task: assignments.Task, tests: Iterable[str] = ()) -> str:
-    """Why the official solution fails its test (or other ``tests``) in the sandbox; nothing if it passes."""
+    """Return why the official solution fails its test (or ``tests``) in the sandbox; empty if it passes."""
     run = Execution(server, task.setup)
     try:
         outputs = run.cell(task.setup, "the set-up cell", RELEASED)

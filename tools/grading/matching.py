@@ -1,4 +1,4 @@
-"""Which assignment a notebook answers, and which cell answers a task."""
+"""Find the assignment that a notebook answers, and the cell that answers a task."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ UNFINISHED = "raise NotImplementedError"
 
 
 def defined_functions(source: str) -> list[str]:
-    """The functions a cell defines at its top, also where its syntax is broken."""
+    """Return the functions that a cell defines at top level, even if its syntax is broken."""
     return re.findall(r"^(?:async\s+)?def\s+(\w+)\s*\(", source, flags=re.M)
 
 
 def recognize(
     submission: Submission, notebook, tasks: dict[str, list[assignments.Task]], titles: dict[str, str]
 ) -> str | None:
-    """The assignment this notebook is an answer to: by its name, else by its cells."""
+    """Return the assignment that a notebook answers, by its name and its cells; None if there is none."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     ids = {cell.metadata.get("nbgrader", {}).get("grade_id") for cell in code}
     names = {name for cell in code for name in defined_functions(cell.source)}
@@ -41,7 +41,7 @@ def recognize(
 
 
 def find_answer(task: assignments.Task, code: list, taken: set[int]) -> tuple[int | None, str]:
-    """(position, how if not by its metadata) of the cell that answers ``task``."""
+    """Return the position of the cell that answers ``task``, and how it was found if not by its metadata."""
     grade_id = task.name.replace(".", "-", 1)
     marked = [
         i
@@ -59,7 +59,7 @@ def find_answer(task: assignments.Task, code: list, taken: set[int]) -> tuple[in
         return choice, f"{moved}: matched by the name `{task.function}`{many}"
     if marked:
         return marked[0], ""
-    # a cell whose first line is broken may still look like the one handed out
+    # a cell whose first line is broken may still resemble the released one
     start = task.solution.split("### BEGIN SOLUTION")[0]
     likeness = {
         i: SequenceMatcher(None, start, cell.source[: len(start)]).ratio()

@@ -1,4 +1,4 @@
-"""One submission after the other, in a process of its own."""
+"""Grade submissions one after another in a separate process."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from .matching import recognize
 from .reports import write_page
 from .submissions import Submission, read
 
-NO_NAMESPACES = (
-    "this system does not lock answers in, so they could read and write what you can; grade in a container"
-    " or on Linux with user namespaces (docs/instructors.md says how), or, if you trust everybody who"
-    " handed in, say --trust"
-)
-
 
 @contextlib.contextmanager
 def grading_work(
-    folder: Path, tasks: dict[str, list[assignments.Task]], out: Path, choices: Choices, number: int
+    folder: Path,
+    tasks: dict[str, list[assignments.Task]],
+    out: Path,
+    choices: Choices,
+    server: sandbox.Sandbox,
+    number: int,
 ) -> Iterator[OneByOne]:
-    """What a worker does with each submission. CannotGrade where its sandbox does not start."""
+    """Yield the function that a worker applies to each submission, in a clone of the ``server``.
+
+    Raises ``CannotGrade`` if the clone does not start.
+    """
     try:
-        server = sandbox.Sandbox(choices.limits, scratch=folder / "scratch")
-    except sandbox.SandboxError as error:
+        own = server.clone()
+    except (sandbox.SandboxError, OSError) as error:
         raise CannotGrade(str(error)) from None
-    with server:
-        if server.isolation != "namespaces" and not choices.trust:
-            raise CannotGrade(NO_NAMESPACES)
-        yield OneByOne(folder / "course", tasks, out, choices, server, number)
+    with own:
+        yield OneByOne(folder, tasks, out, choices, own, number)
 
 
 class OneByOne:
-    """Reads and grades submissions; what goes wrong is a submission's status and a note."""
+    """Reads and grades submissions; a failure becomes a status and a note of the submission."""
 
     def __init__(self, folder: Path, tasks: dict, out: Path, choices: Choices, server, number: int):
         self.tasks, self.out, self.choices = tasks, out, choices

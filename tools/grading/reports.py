@@ -1,4 +1,4 @@
-"""What a run leaves: points.csv, and a page for whatever nbgrader gives none."""
+"""Write points.csv, and feedback pages for submissions without one from nbgrader."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LONGEST_FILE_NAME = 100
 
 
 def write_points(submissions: list[Submission], path: Path) -> None:
-    """A row per submission; the file is written whole or not at all."""
+    """Write a row per submission; the file is written completely or not at all."""
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(["student", "assignment", "points", "of", "status", "tasks", "notes", "file"])
     for s in submissions:
         tasks = "; ".join(f"{name} {points:g}/{most:g}" for name, (points, most) in s.tasks.items())
-        # no points where nothing could be graded: a zero would look like a verdict
+        # leave the points empty if nothing could be graded, as a zero would look like a verdict
         points = f"{s.points:g}" if s.status == "graded" else ""
         row = [s.student, s.assignment, points, f"{s.most:g}", s.status or "not reached"]
         table.writerow(map(cell, [*row, tasks, "; ".join(s.notes), s.path.name]))
@@ -30,13 +30,13 @@ def write_points(submissions: list[Submission], path: Path) -> None:
 
 
 def cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula, whatever it takes for the end of a cell."""
+    """Return text that spreadsheets do not interpret as a formula, whatever separator they use."""
     text = re.sub(r"[\x00-\x1f\x7f]", " ", printable(text))
     return re.sub(r"(^|[;,|])(\s*)(?=[=+@-])", r"\1\2'", text)
 
 
 def write_page(submission: Submission, out: Path) -> None:
-    """A page for a submission that has none from nbgrader."""
+    """Write a page for a submission that has none from nbgrader."""
     if submission.status == "graded":
         return
     folder = out / "feedback" / submission.student

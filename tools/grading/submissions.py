@@ -1,4 +1,4 @@
-"""What was handed in: find the files, read the notebooks, choose among copies."""
+"""Find submitted files, read the notebooks, and choose among copies."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 LARGEST_NOTEBOOK = 20 << 20
-# a notebook of this course has some 60 cells; what is handed in may have grown
+# a notebook of this course has some 60 cells; a submitted one may have more
 MOST_PARTS, MOST_CELLS, LONGEST_CELL = 500_000, 2000, 200_000
 DEEPEST_FOLDER, LONGEST_NAME, MOST_NOTES, LONGEST_NOTE = 12, 80, 40, 500
-# folders and files that no student makes
+# folders and files that programs create
 JUNK = {"__pycache__", "__MACOSX", ".ipynb_checkpoints", ".git", ".DS_Store", "Thumbs.db", "desktop.ini"}
 OTHER_THAN_FILES = {
     errno.ELOOP: "a link, not a file",
@@ -28,15 +28,15 @@ OTHER_THAN_FILES = {
     errno.ENXIO: "not a file",
 }
 MARKS = r"(BEGIN|END) (HIDDEN TESTS|SOLUTION|MARK SCHEME)"
-# what browsers, JupyterLab and file managers put behind the name of a copy; of a student's own name, only
-# what cannot belong to it
+# suffixes that browsers, JupyterLab and file managers add to copies; from the name of a student, only
+# suffixes that cannot be part of it are removed
 COPY = re.compile(r"(-Copy\d*|\s*\(\d+\)|[\s_-]+copy(\s*\d+)?|-\d+)$", flags=re.I)
 COPY_OF_STUDENT = re.compile(r"(-Copy\d*|\s*\(\d+\))$")
 
 
 @dataclasses.dataclass
 class Submission:
-    """A file somebody handed in, and what became of it. ``notes`` are for the instructor and the student."""
+    """A submitted file and its results; ``notes`` are for the instructor and the student."""
 
     student: str
     path: Path
@@ -55,12 +55,12 @@ class Submission:
 
 
 def collect(folder: Path) -> list[Submission]:
-    """One per file. A student is the first folder, or, for a file right there, what it is called."""
+    """Return a submission per file; the student is the first folder, or the file's name if there is none."""
     found: list[tuple[str, Path]] = []
     for path in _files(folder):
         parts = path.relative_to(folder).parts
         student = parts[0] if len(parts) > 1 else COPY_OF_STUDENT.sub("", path.stem)
-        # some systems write an umlaut as two characters
+        # some systems store an umlaut as two characters
         found.append((unicodedata.normalize("NFC", student), path))
     ids = student_ids(student for student, _ in found)
     return [Submission(ids[student], path) for student, path in found]
@@ -71,7 +71,7 @@ def _files(folder: Path, depth: int = 0) -> Iterator[Path]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
-        yield folder  # reading it will fail, too, and say why
+        yield folder  # reading it fails too, and reports why
         return
     for entry in entries:
         if entry.name in JUNK:
@@ -83,13 +83,13 @@ def _files(folder: Path, depth: int = 0) -> Iterator[Path]:
 
 
 def student_ids(names: Iterable[str]) -> dict[str, str]:
-    """For each name one that nbgrader and a spreadsheet take as it is; different names stay different."""
+    """Map names to distinct ids that nbgrader and spreadsheets accept unchanged."""
     ids: dict[str, str] = {}
     taken: set[str] = set()
     for name in sorted(set(names)):
         plain = found = re.sub(r"[^\w.@+-]", "_", name).lstrip("=+-@.")[:LONGEST_NAME] or "nobody"
         number = 1
-        while found.lower() in taken:  # some file systems take a and A for the same
+        while found.lower() in taken:  # some file systems ignore case
             number += 1
             found = f"{plain}-{number}"
         taken.add(found.lower())
@@ -98,7 +98,7 @@ def student_ids(names: Iterable[str]) -> dict[str, str]:
 
 
 def read(submission: Submission) -> nbformat.NotebookNode | None:
-    """The notebook's cells, with their text and nbgrader's ids alone; None and a note if it is none."""
+    """Return the notebook with only texts and nbgrader's ids; None, with a note, if it is not a notebook."""
     try:
         return _cells(parse(_content(submission.path)))
     except Exception as error:
@@ -111,7 +111,7 @@ def read(submission: Submission) -> nbformat.NotebookNode | None:
 
 
 def _content(path: Path) -> bytes:
-    # opened without waiting: a pipe would wait for somebody who writes
+    # open without blocking, as a pipe would wait for a writer
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     with open(number, "rb") as file:
         status = os.fstat(number)
@@ -123,8 +123,8 @@ def _content(path: Path) -> bytes:
 
 
 def parse(content: bytes) -> nbformat.NotebookNode:
-    """The notebook in a file's content; ValueError and others if there is none."""
-    # editors of some systems put a byte order mark in front, or write UTF-16
+    """Parse a notebook; raise ``ValueError`` and other exceptions if it is not valid."""
+    # some editors write a byte order mark or UTF-16
     text = content.decode(json.detect_encoding(content))
     if sum(text.count(sign) for sign in "[{,") > MOST_PARTS:
         raise ValueError(f"more than {MOST_PARTS:,} numbers, texts and lists")
@@ -134,7 +134,7 @@ def parse(content: bytes) -> nbformat.NotebookNode:
 
 
 def _cells(notebook) -> nbformat.NotebookNode:
-    """A notebook of the same texts and ids, with nothing else that a stranger may have put in."""
+    """Return a notebook with the same texts and ids, and nothing else of the submitted one."""
     if len(notebook.cells) > MOST_CELLS:
         raise ValueError(f"{len(notebook.cells):,} cells; at most {MOST_CELLS:,} are read")
     cells = []
@@ -155,19 +155,19 @@ def _cells(notebook) -> nbformat.NotebookNode:
 
 
 def _harmless(source: str) -> str:
-    """A cell's text that a file can hold and in which nbgrader sees none of its own marks."""
+    """Return the text of a cell without nbgrader's own marks, in a form that files can store."""
     return re.sub(MARKS, r"\1-\2", printable(source), flags=re.I)
 
 
 def printable(text: str) -> str:
-    """Text that any file and terminal can take: what is no character is written as its number."""
+    """Return text that any file and terminal can store; invalid characters are written as numbers."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def choose_among_copies(submissions: list[Submission]) -> None:
-    """Of one student's files for one assignment, mark all but the one that counts; the notes say which.
+    """Mark all of a student's files for an assignment except the one that counts; notes say which it is.
 
-    The one whose name has no copy's suffix counts, among several the newest, then the first by name.
+    A file without the suffix of a copy counts; among several, the newest, and then the first by name.
     """
     groups: dict[tuple[str, str], list[Submission]] = {}
     for submission in submissions:
@@ -195,7 +195,7 @@ def choose_among_copies(submissions: list[Submission]) -> None:
 
 
 def _place(submission: Submission) -> str:
-    """The file's name with its folder, as two copies may be called the same."""
+    """Return the file's name with its folder, as two copies may have the same name."""
     return printable(f"{submission.path.parent.name}/{submission.path.name}")
 
 

@@ -1,9 +1,10 @@
-"""Processes that do the work, so that no submission stops another: one that hangs or crashes is replaced."""
+"""Worker processes, so that no submission stops another; one that hangs or crashes is replaced."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -15,24 +16,25 @@ from typing import Any, NamedTuple
 
 from .errors import CannotGrade
 
-# to import libraries and to start a sandbox, on a machine that may be busy
+# time limit for importing libraries and starting a sandbox, on a machine that may be busy
 START_SECONDS = 900
 
 
 class Failure(NamedTuple):
-    """What comes back for an item whose process did not survive it."""
+    """The result for an item whose process failed."""
 
     why: str
 
 
 class Workers:
-    """``count`` processes, each of which makes its own ``work``: a context that yields a function of an item.
+    """A pool of ``count`` processes, each with its own ``work``: a context that yields a function of an item.
 
-    The processes are copies of this one, so that libraries imported before are shared. CannotGrade where
+    The processes are forks of this one and share the libraries imported before. Raises ``CannotGrade`` if
     ``work`` raises it at the start.
     """
 
     def __init__(self, work: Callable[[int], contextlib.AbstractContextManager], count: int):
+        gc.freeze()  # what has been imported stays shared
         self._context = multiprocessing.get_context("fork")
         self._work = work
         self._workers: list[_Worker] = []
@@ -52,7 +54,7 @@ class Workers:
         return _Worker(number, process, ours)
 
     def map(self, items: Sequence[Any], seconds: float) -> Iterator[tuple[int, Any]]:
-        """(position, result) as they come; ``Failure`` for an item that took more than ``seconds``."""
+        """Yield (position, result) as items finish; ``Failure`` for one that took more than ``seconds``."""
         waiting = iter(enumerate(items))
         busy = [worker for worker in self._workers if worker.give(next(waiting, None), seconds)]
         while busy:
@@ -74,11 +76,16 @@ class Workers:
                 yield position, result
 
     def close(self) -> None:
+        """End all processes."""
         for worker in self._workers:
+            # said, not only hung up: workers that started later hold copies of this side, too
+            with contextlib.suppress(OSError):
+                worker.channel.send(None)
             worker.channel.close()
         for worker in self._workers:
             worker.process.join(15)
             worker.kill()
+        gc.unfreeze()
 
     def __enter__(self):
         return self
@@ -88,14 +95,14 @@ class Workers:
 
 
 class _Worker:
-    """One process, as this side sees it."""
+    """The parent's side of one process."""
 
     def __init__(self, number: int, process, channel: connection.Connection):
         self.number, self.process, self.channel = number, process, channel
         self.position, self.ends = -1, 0.0
 
     def greeting(self) -> Any:
-        """What the work says when it has started."""
+        """Wait until the work has started, and return its greeting."""
         self.ends = time.monotonic() + START_SECONDS
         while (said := self.result()) is None:
             self.channel.poll(max(0.0, self.ends - time.monotonic()))
@@ -104,17 +111,17 @@ class _Worker:
         return said
 
     def give(self, task: tuple[int, Any] | None, seconds: float) -> bool:
-        """Whether there was a task to give."""
+        """Send a task with its time limit; return whether there was one."""
         if task is None:
             return False
         self.position, item = task
         self.ends = time.monotonic() + seconds
-        with contextlib.suppress(OSError):  # it is gone, as its result will tell
+        with contextlib.suppress(OSError):  # the process is gone, as its result will show
             self.channel.send(item)
         return True
 
     def result(self) -> Any:
-        """The result; None as long as there is none."""
+        """Return the result, or None if there is none yet."""
         try:
             if self.channel.poll():
                 return self.channel.recv()
@@ -126,6 +133,7 @@ class _Worker:
         return None
 
     def kill(self) -> None:
+        """Kill the process and close the channel."""
         self.process.kill()
         self.process.join()
         self.process.close()
@@ -133,8 +141,8 @@ class _Worker:
 
 
 def _serve(work: Callable[[int], contextlib.AbstractContextManager], number: int, channel) -> None:
-    """In the process: work until the other side hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side decides
+    """Work in the child process until the parent closes the channel."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
@@ -146,7 +154,9 @@ def _serve(work: Callable[[int], contextlib.AbstractContextManager], number: int
                     item = channel.recv()
                 except EOFError:
                     break
+                if item is None:
+                    break
                 channel.send(do(item))
     except CannotGrade as error:
         channel.send(Failure(str(error)))
-    os._exit(0)  # without what the other process wants to do at its end
+    os._exit(0)  # skip the exit handlers of the parent process

@@ -1,8 +1,8 @@
-"""Checkpoints of csr-pytorch (its version of October 2019), "ConvNet2" and "3x LSTM", as model directories.
+"""Import checkpoints of csr-pytorch (its version of October 2019): "ConvNet2" and "3x LSTM".
 
-A checkpoint is what ``torch.save`` made of the network's state dict, alone or in a dictionary. It has neither
-the labels (blank is 0, as here) nor how the features were normalized: the labels are a file of their own, one
-on each line in the order of their numbers from 1, and the features are taken as its log filter banks were.
+``torch.save`` wrote a checkpoint as the network's state dict, alone or in a dictionary. It does not contain
+the labels (blank is 0, as in asrlib) or the normalization of the features. The labels are in a separate
+file, one per line in the order of their numbers from 1. The features are csr-pytorch's log filter banks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from asrlib.text.tokenizers import Tokenizer, read_tokenizer
 
 # where a dictionary around the state dict may keep it
 _PLACES = ("state_dict", "model_state_dict", "model")
-# theirs, as a pattern, and ours
+# csr-pytorch's names, as patterns, and asrlib's
 _NAMES = {
     r"layer(\d)\.0": lambda n: f"encoder.blocks.{n - 1}.conv",
     r"layer(\d)\.1": lambda n: f"encoder.blocks.{n - 1}.norm",
@@ -36,9 +36,10 @@ _NAMES = {
 
 
 def read(path: Path, tokenizer_file: Path | None) -> tuple[Config, nn.Module, Tokenizer]:
-    """Return configuration, network and tokenizer of a checkpoint; ``tokenizer_file`` lists its phones.
+    """Return configuration, network and tokenizer of a checkpoint.
 
-    Raises ``InputError`` for a file that is no such checkpoint.
+    ``tokenizer_file`` lists its phones, one per line. Raises ``InputError`` if it is missing or ``path`` is
+    not a csr-pytorch checkpoint.
     """
     weights = _load(path)
     names = csr_names(weights)
@@ -46,7 +47,7 @@ def read(path: Path, tokenizer_file: Path | None) -> tuple[Config, nn.Module, To
         raise InputError(f"{path} is not a csr-pytorch checkpoint: it has no layer1.0 or no fc.0")
     unknown = [name for name in weights if name not in names]
     if unknown:
-        raise InputError(f"{path}: its network has {unknown[0]}, which the kit does not know")
+        raise InputError(f"{path}: its network has {unknown[0]}, which asrlib does not have")
     if tokenizer_file is None:
         count = len(weights["fc.0.weight"]) - 1
         raise InputError(f"{path} does not name its labels: list the {count} of them with --tokenizer FILE")
@@ -64,7 +65,7 @@ def read(path: Path, tokenizer_file: Path | None) -> tuple[Config, nn.Module, To
 
 
 def csr_names(theirs: Iterable[str]) -> dict[str, str]:
-    """Return the kit's name of each weight whose name csr-pytorch gives."""
+    """Return asrlib's names of the weights, by their names in csr-pytorch; unknown names are left out."""
     names = {}
     for name in theirs:
         part, _, leaf = name.rpartition(".")
@@ -76,7 +77,7 @@ def csr_names(theirs: Iterable[str]) -> dict[str, str]:
 
 
 def _load(path: Path) -> dict[str, Tensor]:
-    """Return the weights by name; no code in the file is run."""
+    """Return the weights by name, without running code in the file."""
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
@@ -84,8 +85,8 @@ def _load(path: Path) -> dict[str, Tensor]:
     if isinstance(content, dict):
         content = next((content[place] for place in _PLACES if isinstance(content.get(place), dict)), content)
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(f"{path} is not a csr-pytorch checkpoint: it is no dictionary of weights")
-    # torch.nn.DataParallel puts the network into a module of its own
+        raise InputError(f"{path} is not a csr-pytorch checkpoint: it is not a dictionary of weights")
+    # torch.nn.DataParallel wraps the network in another module
     return {name.removeprefix("module."): weight for name, weight in content.items()}
 
 

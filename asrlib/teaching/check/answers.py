@@ -37,6 +37,7 @@ class Task:
 
     @property
     def function(self) -> str:
+        """The name of the function that the task asks for."""
         return self.name.split(".", 1)[1]
 
 
@@ -94,7 +95,7 @@ class Answer:
         return self._value
 
     def longer_than(self, seconds: float) -> bool:
-        """Whether the call took longer; a machine slower than most is allowed as many times longer."""
+        """Return whether the call took longer, allowing a slow machine proportionally more time."""
         return self.seconds > seconds and self.seconds > seconds * pace()
 
     def items(self, count: int, otherwise: str) -> list:

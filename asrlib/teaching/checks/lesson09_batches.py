@@ -107,7 +107,7 @@ def plan(ask: Examiner):
     if same > 0.5:
         raise ask.because(
             f"with another seed {100 * same:.0f} % of the pairs meet in a batch again; at most half may: each"
-            " epoch must mix anew *who* is together, not only the order of the batches"
+            " epoch must shuffle *which* utterances share a batch, not only the order of the batches"
         )
     if one.longer_than(1):
         raise ask.because(f"right, but 4,000 utterances took {one.seconds:.1f} s; one second is asked for")

@@ -12,10 +12,12 @@ def integer(g: torch.Generator, low: int, high: int) -> int:
 
 
 def number(g: torch.Generator, low: float, high: float) -> float:
+    """Draw a number in [low, high)."""
     return low + (high - low) * float(torch.rand((), generator=g, dtype=torch.float64))
 
 
 def normal(g: torch.Generator, *shape: int) -> Tensor:
+    """Draw normal numbers in float64."""
     return torch.randn(*shape, generator=g, dtype=torch.float64)
 
 
@@ -25,7 +27,7 @@ def log_probs(g: torch.Generator, *shape: int) -> Tensor:
 
 
 def labels(g: torch.Generator, U: int, V: int, blank: int) -> Tensor:
-    """U labels of V without the blank; neighbours are often equal."""
+    """U labels of V without the blank; neighbors are often equal."""
     drawn: list[int] = []
     others = [k for k in range(V) if k != blank]
     for _ in range(U):

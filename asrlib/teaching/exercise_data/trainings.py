@@ -10,9 +10,11 @@ from asrlib.teaching.exercise_data.draws import integer, normal, number
 
 
 def noisy_training(rates: list[float]) -> float:
-    """How far above the lowest possible loss a linear regression ends, trained at these learning rates, one
-    a step: two noisy examples a step, 12 features of sizes between 1 and 0.03. The mean of four trainings
-    from zero. Infinite where they diverge (assignment 09).
+    """Return how far above the lowest possible loss a linear regression ends (assignment 09).
+
+    It is trained with one of these learning rates per step, on two noisy examples per step, with 12 features
+    of sizes between 1 and 0.03. The result is the mean of four trainings from zero, and infinite if they
+    diverge.
     """
     size = torch.logspace(0, -1.5, 12, dtype=torch.float64).sqrt()
     ends = []
@@ -34,8 +36,9 @@ ILLNESSES = ("fine", "rate too low", "rate too high", "overfitting", "wrong labe
 
 @lru_cache
 def training_runs(seed: int, each: int = 4) -> list[tuple[str, list[float], list[float]]]:
-    """Trainings of a small classifier: ``each`` of every one of ``ILLNESSES``, in any order, as (what it is,
-    training loss of 200 steps, dev loss after every tenth step), in nats (assignment 10).
+    """Train a small classifier ``each`` times with every one of ``ILLNESSES`` (assignment 10).
+
+    Returns, in random order, (illness, training loss at 200 steps, dev loss after every tenth step), in nats.
     """
     g = torch.Generator().manual_seed(seed)
     runs = [(illness, *_training_run(illness, g)) for illness in ILLNESSES for _ in range(each)]

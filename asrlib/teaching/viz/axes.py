@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# blue and orange that stay apart in grey and for colour-blind readers
+# blue and orange that stay apart in grey and for color-blind readers
 BLUE, ORANGE, GREY = "#0b5394", "#d95f02", "#777777"
 
 

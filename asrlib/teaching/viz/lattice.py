@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COUNTED = FrameTimes(1.0, 0.0)  # an axis that counts frames
-# Okabe and Ito's palette, whose colors stay apart for colour-blind readers; no grey, which is blank's
+# Okabe and Ito's palette, whose colors stay apart for color-blind readers; no grey, which is blank's
 _LABEL_COLORS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
 

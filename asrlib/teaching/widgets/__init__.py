@@ -1,5 +1,7 @@
-"""Widgets: sliders over a plot. Each is a plain drawing function first, so that a figure can
-stand before the widget and a test can call it over the slider's whole range.
+"""Widgets: sliders over a plot.
+
+Each widget is based on a plain drawing function, so that a figure can precede it and a test can call the
+function over the slider's whole range.
 """
 
 from asrlib.teaching.widgets.controls import explorer, stepper

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from asrlib.decoding.beam import BeamOptions, beam_ctc
+from asrlib.extras import extra
 from asrlib.signal.frame_times import FrameTimes
 from asrlib.teaching import viz
 from asrlib.teaching.widgets.controls import explorer, slider

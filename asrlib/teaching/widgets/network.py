@@ -50,9 +50,9 @@ def receptive_field_explorer() -> ipywidgets.VBox:
 
 @torch.no_grad()
 def se_gates(recognizer: Recognizer, samples: Any, sample_rate: int) -> list[torch.Tensor]:
-    """The gates of each squeeze-and-excitation module on one utterance, (channels,) each. Lesson 03.
+    """Return the gates of each squeeze-and-excitation module on one utterance, (channels,) each. Lesson 03.
 
-    Where the context is not the whole utterance, the mean over its frames.
+    If the context is not the whole utterance, these are means over frames.
     """
     samples = torch.as_tensor(np.asarray(samples, dtype=np.float32))
     samples = resample(samples, sample_rate, recognizer.front_end.sample_rate)

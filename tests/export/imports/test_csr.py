@@ -79,7 +79,7 @@ def test_what_is_no_such_checkpoint(tmp_path, labels):
         assert not (tmp_path / "model").exists()
 
     weights, _ = small_checkpoint(2)
-    refused({"a": 1}, "no dictionary of weights")
+    refused({"a": 1}, "not a dictionary of weights")
     refused({"a": torch.zeros(1)}, "no layer1.0")
     refused(weights | {"attention.0.weight": torch.zeros(1)}, "attention.0.weight")
     refused(weights, "list the 4 of them with --tokenizer", None)

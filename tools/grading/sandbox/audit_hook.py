@@ -1,4 +1,4 @@
-"""The lock elsewhere: Python itself refuses. It stops the curious, not the determined."""
+"""Isolation without namespaces: Python's audit hook. It stops the curious, not the determined."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 
 
 def install_audit_hook(arguments: dict) -> None:
-    """The fallback: Python itself refuses."""
+    """Install an audit hook that refuses access to hidden folders, the network and other processes."""
     os.setsid()
     scratch = os.path.realpath(tempfile.mkdtemp(dir=arguments["root"]))
     os.chdir(scratch)

@@ -1,8 +1,9 @@
-"""The grader's side: start the server and open sessions."""
+"""The grader's side of the sandbox: start the server and open sessions."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import json
 import socket
@@ -16,13 +17,13 @@ from pathlib import Path
 import asrlib
 from asrlib.teaching.check.pace import pace
 
-from .channel import receive
+from .channel import ANOTHER_SERVER, receive
 from .clock import TimeIsUp, WallClock
 from .limits import AnswerError, Limits, ProcessEnded, SandboxError
 from .session import Session
 
 TOOLS = Path(__file__).resolve().parents[2]
-# isolated from the environment, the server must be told where this package and the grader's own asrlib lie
+# the server ignores the environment, so it is told where this package and the grader's own asrlib are
 START = """
 import json, sys
 arguments = json.loads(sys.argv[1])
@@ -39,7 +40,7 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")},
 }
-# what every notebook needs, and no library that the server has imported before it locks a child in
+# what every notebook needs, including libraries that the server has not imported before isolating a child
 PROBE = """
 import IPython.core.magics
 import asrlib
@@ -52,16 +53,17 @@ def probe(x):
 
 
 class Sandbox:
-    """The server; ``isolation`` is "namespaces" or "audit hook". Its files lie in ``scratch``.
+    """The sandbox server; its files are in ``scratch``.
 
-    SandboxError if it does not start, or if a notebook's first steps fail in it.
+    ``isolation`` is "namespaces" or "audit hook". Raises ``SandboxError`` if the server does not start, or if
+    the first steps of a notebook fail in it.
     """
 
     def __init__(self, limits: Limits | None = None, scratch: Path | None = None):
         self.limits = limits or Limits()
         self.pace = pace()
         self._scratch = tempfile.TemporaryDirectory(prefix="sandbox-", dir=scratch)
-        # a file, for nobody reads while the server speaks; students' code has it closed
+        # a file, as nothing reads while the server writes; it is closed in students' code
         self._stderr = tempfile.TemporaryFile()
         self._control, theirs = socket.socketpair()
         self.server = self._start(theirs)
@@ -72,10 +74,20 @@ class Sandbox:
             self.__exit__()
             raise
 
+    def clone(self) -> Sandbox:
+        """A sandbox for another process, whose server is forked from this one's and shares its memory."""
+        twin = copy.copy(self)
+        twin.server, twin._scratch = None, None
+        twin._control, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._control, [ANOTHER_SERVER], [theirs.fileno()])
+        twin._control_reply("start", 600)
+        return twin
+
     def _start(self, theirs: socket.socket) -> subprocess.Popen:
         arguments = {
             **dataclasses.asdict(self.limits),
-            "cpu_seconds": int(3600 * self.pace),  # ends what survives its caller
+            "cpu_seconds": int(3600 * self.pace),  # ends processes that survive the caller
             "root": self._scratch.name,
             "empty": list(_checkers()),
             "fd": theirs.fileno(),
@@ -92,7 +104,7 @@ class Sandbox:
             )
 
     def _probe(self) -> None:
-        """Execute a cell and call a function, so that no student pays for a sandbox that cannot."""
+        """Execute a cell and call a function, so that no student pays for a broken sandbox."""
         import torch
 
         try:
@@ -106,6 +118,7 @@ class Sandbox:
             raise SandboxError(f"the sandbox cannot execute a notebook: {first}") from None
 
     def session(self) -> Session:
+        """Return a new session; raise ``SandboxError`` if its process cannot be isolated."""
         ours, theirs = socket.socketpair()
         if hasattr(socket, "SO_PASSCRED"):
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -126,14 +139,15 @@ class Sandbox:
         try:
             return receive(self._control, WallClock(seconds))
         except (EOFError, OSError, ValueError, TimeIsUp) as error:
-            self.server.kill()
-            self.server.wait()
+            if self.server:
+                self.server.kill()
+                self.server.wait()
             late = str(error) if isinstance(error, TimeIsUp) else ""
             why = "; ".join(filter(None, (late, self._last_words()))) or type(error).__name__
             raise SandboxError(f"the sandbox does not {what}: {why}") from None
 
     def _last_words(self) -> str:
-        """The last line that the server or a child wrote on stderr."""
+        """Return the last line that the server or a child wrote to standard error."""
         self._stderr.seek(0)
         return "".join(self._stderr.read().decode(errors="replace").strip().splitlines()[-1:])
 
@@ -142,6 +156,8 @@ class Sandbox:
 
     def __exit__(self, *_):
         self._control.close()
+        if not self.server:  # a clone's ends by itself
+            return
         try:
             self.server.wait(10)
         except subprocess.TimeoutExpired:
@@ -152,7 +168,7 @@ class Sandbox:
 
 
 def _pid_of_sender(channel: socket.socket) -> int | None:
-    """Receive the byte of a child that is locked in, and its process id as this side numbers processes."""
+    """Receive the byte of an isolated child; return its process id as seen from this side."""
     channel.settimeout(600)
     if not hasattr(socket, "SO_PASSCRED"):
         if not channel.recv(1):
@@ -169,7 +185,7 @@ def _pid_of_sender(channel: socket.socket) -> int | None:
 
 
 def _checkers() -> Iterator[str]:
-    """Folders of the checkers and their references, in every asrlib on Python's path."""
+    """Yield the folders of checkers and their references in every asrlib on Python's path."""
     for path in {str(Path(asrlib.__file__).parent.parent), *sys.path}:
         folder = Path(path, "asrlib", "teaching", "checks")
         if folder.is_dir():
@@ -177,6 +193,6 @@ def _checkers() -> Iterator[str]:
 
 
 def hidden_folders() -> Iterator[str]:
-    """What of the repository must stay hidden."""
+    """Yield the folders of the repository that must stay hidden."""
     for name in ("solutions", "tests", "tools", ".git"):
         yield str(TOOLS.parent / name)

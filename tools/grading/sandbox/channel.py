@@ -1,4 +1,4 @@
-"""Messages between the grader and a sandboxed process: a length, then JSON."""
+"""Messages between the grader and a sandboxed process: a length followed by JSON."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import struct
 from collections.abc import Callable
 
 LARGEST_MESSAGE = 256 << 20
+ANOTHER_SERVER = b"s"  # asks the server for another one, with a socket; any other byte for a session
 MOST_PARTS = 1_000_000
 
-# called before each wait: returns the seconds after which to ask again, or raises to give up
+# called before each wait: returns the seconds until the next call, or raises to give up
 Clock = Callable[[], "float | None"]
 
 
@@ -19,7 +20,7 @@ def forever() -> None:
 
 
 def send(channel: socket.socket, message: dict, clock: Clock = forever) -> int:
-    """Return the bytes sent. Raises OSError where nobody listens, ValueError for what is too long."""
+    """Send a message; return its bytes. Raises OSError if nobody listens, ValueError if it is too long."""
     data = json.dumps(message).encode()
     if len(data) > LARGEST_MESSAGE:
         raise ValueError(f"{len(data) >> 20} MB; at most {LARGEST_MESSAGE >> 20} MB can be sent")
@@ -38,12 +39,12 @@ def send(channel: socket.socket, message: dict, clock: Clock = forever) -> int:
 
 
 def receive(channel: socket.socket, clock: Clock = forever) -> dict:
-    """Raises EOFError where the other side is gone, or ValueError for what is no message."""
+    """Return a message; raise ``EOFError`` if the other side is gone, ``ValueError`` if it is not valid."""
     return receive_counted(channel, LARGEST_MESSAGE, clock)[0]
 
 
 def receive_counted(channel: socket.socket, largest: int, clock: Clock = forever) -> tuple[dict, int]:
-    """The message and its bytes; ValueError for one of more than ``largest``, or of too many parts."""
+    """Return a message and its bytes; raise ``ValueError`` if it exceeds ``largest`` or is too complex."""
     (length,) = struct.unpack("!Q", _read(channel, 8, clock))
     if length > largest:
         raise ValueError(f"a message of {length >> 20} MB; at most {largest >> 20} MB are read")
@@ -52,7 +53,7 @@ def receive_counted(channel: socket.socket, largest: int, clock: Clock = forever
 
 
 def parse(data: bytes) -> dict:
-    """JSON whose size in memory is bounded: each of its parts takes some 100 bytes there."""
+    """Parse JSON of bounded size in memory, where each of its parts takes some 100 bytes."""
     if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MOST_PARTS:
         raise ValueError(f"more than {MOST_PARTS:,} numbers, texts and lists")
     message = json.loads(data)

@@ -1,4 +1,4 @@
-"""How long to wait for a process: by what it computes, not by how busy the machine is."""
+"""Time limits for processes by computing time, independent of how busy the machine is."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 
 POLL_SECONDS = 0.05
-# of wall clock for each second of computing, even where something else keeps the process from computing
+# maximum seconds of wall clock per second of computing, however busy the machine is
 PATIENCE = 30
-# clock_getcpuclockid(3): a process's number, and which of its clocks
+# clock_getcpuclockid(3): which clock of a process
 _ALL_THREADS = 2
 
 
 class TimeIsUp(Exception):
-    """The message says what was used and what is allowed."""
+    """A time limit is exceeded; the message says what was used and what is allowed."""
 
 
 class WallClock:
@@ -23,7 +23,7 @@ class WallClock:
         self.seconds, self.ends = seconds, time.monotonic() + seconds
 
     def __call__(self) -> float:
-        """Seconds after which to ask again; TimeIsUp."""
+        """Return the seconds until the next call; raise ``TimeIsUp`` if the limit is exceeded."""
         if (left := self.ends - time.monotonic()) <= 0:
             raise TimeIsUp(f"not within {self.seconds:.0f} seconds")
         return left
@@ -32,10 +32,9 @@ class WallClock:
 class ComputingTime:
     """Wait until process ``pid`` has computed for ``seconds``, or has slept for as long.
 
-    A process that is ready to run, but does not get the processor, loses nothing. Where the system does not
-    tell (it is not Linux), seconds are wall clock. ``what`` has the seconds, for the message: "a call".
-    ``before`` is what the process had computed when its last request ended: what its threads have done since
-    counts, too.
+    Waiting for a processor does not count. On systems other than Linux, seconds are wall clock. ``what``
+    names the limited action in the message, such as "a call". ``before`` is the computing time of the process
+    when its last request ended, so that what its threads have done since counts too.
     """
 
     def __init__(self, pid: int, seconds: float, what: str, before: float | None = None):
@@ -46,14 +45,14 @@ class ComputingTime:
         self.before = self.latest if before is None else before
 
     def __call__(self) -> float:
-        """Seconds after which to ask again; TimeIsUp."""
+        """Return the seconds until the next call; raise ``TimeIsUp`` if the limit is exceeded."""
         now = time.monotonic()
         computed = computed_by(self.pid)
         if self.before is None:
             self.used = now - self.started
-        elif computed is not None:  # None: it has just ended
+        elif computed is not None:  # None if it has just ended
             self.used = computed - self.before
-            # one that wakes up now and then sleeps all the same
+            # a process that wakes up only now and then counts as sleeping
             if _state(self.pid) == "S" and computed - self.latest < 0.1 * (now - self.last):
                 self.slept += now - self.last
             self.latest = computed
@@ -71,9 +70,9 @@ class ComputingTime:
 
 
 def computed_by(pid: int) -> float | None:
-    """CPU seconds of all threads of ``pid`` so far, by the kernel's clock of that process; None if unknown.
+    """Return the CPU seconds of all threads of ``pid`` by the kernel's clock; None if unknown.
 
-    The process cannot move this clock, and the answer is exact, where /proc counts in hundredths.
+    The process cannot change this clock. It is exact, while /proc counts in hundredths of a second.
     """
     try:
         return time.clock_gettime((~pid << 3) | _ALL_THREADS)

@@ -1,4 +1,4 @@
-"""What an answer may use, and the ways in which it ends."""
+"""The limits of an answer, and the exceptions of the sandbox."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Seconds of computing for one call of an answer, for all calls of one task, for one cell, for all cells
-    together that a student added, and for all that a notebook does; bytes of memory on top of what the
-    libraries take; ``hidden`` folders that no answer may read. Without ``namespaces`` the audit hook locks in
-    even where there are some.
+    """The limits of a notebook in the sandbox.
 
-    The seconds are CPU time as an ordinary machine needs it: other programs cost none of it, and on a slower
-    machine the sandbox allows as many times more.
+    Seconds of computing are limited for one call of an answer, for all calls of one task, for one cell, for
+    all cells that a student added, and for the whole notebook. ``memory`` is in bytes beyond what the
+    libraries use. No answer may read the ``hidden`` folders. Without ``namespaces``, the audit hook isolates
+    answers even if namespaces are available.
+
+    Seconds are CPU time on an ordinary machine: other programs do not count, and on a slower machine the
+    sandbox allows proportionally more.
     """
 
     call_seconds: float = 20
@@ -27,11 +29,14 @@ class Limits:
 
 
 class ProcessEnded(Exception):
-    """The answer's process is gone; the message says why, for the student."""
+    """The answer's process has ended; the message tells the student why."""
 
 
 class AnswerError(Exception):
-    """The code raised; ``unfinished`` for NotImplementedError. The message is for the student."""
+    """The student's code raised an exception; the message is for the student.
+
+    ``unfinished`` is true for ``NotImplementedError``.
+    """
 
     def __init__(self, message: str, unfinished: bool = False):
         super().__init__(message)
@@ -39,4 +44,4 @@ class AnswerError(Exception):
 
 
 class SandboxError(Exception):
-    """The sandbox itself fails, which is no student's fault; the message is for the instructor."""
+    """The sandbox itself failed, not a student's code; the message is for the instructor."""

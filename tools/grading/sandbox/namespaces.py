@@ -1,4 +1,4 @@
-"""The lock of Linux: namespaces without network and other processes, and a file system of their own."""
+"""Isolation on Linux: namespaces without network or other processes, and with a separate file system."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _mount(source: str | None, target: str, kind: str | None, flags: int, option
 
 
 def enter_namespaces(arguments: dict) -> None:
-    """New namespaces, a root of its own, no privileges. Returns in a grandchild; raises OSError."""
+    """Enter new namespaces with a new root and no privileges. Returns in a grandchild; raises OSError."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     arguments["size"] = pages * os.sysconf("SC_PAGE_SIZE")
     os.umask(0o022)
@@ -50,7 +50,7 @@ def enter_namespaces(arguments: dict) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid:
-        # the process that the caller can kill; the other dies with it
+        # this process is the one that the caller can kill; the other ends with it
         for fd in range(3, 64):
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -64,9 +64,9 @@ def enter_namespaces(arguments: dict) -> None:
 
 
 def _new_user() -> None:
-    """Enter a user namespace in which this process is the user NOBODY, whom root outside maps to NOBODY, too.
+    """Enter a user namespace as NOBODY; if the caller is root, NOBODY is mapped to NOBODY outside too.
 
-    As root outside, files like /proc/sys/kernel/core_pattern would be this process's own.
+    As root outside, this process would own files like /proc/sys/kernel/core_pattern.
     """
     uid, gid = os.getuid(), os.getgid()
     if uid != 0:
@@ -75,8 +75,8 @@ def _new_user() -> None:
         Path("/proc/self/uid_map").write_text(f"{NOBODY} {uid} 1")
         Path("/proc/self/gid_map").write_text(f"{NOBODY} {gid} 1")
         return
-    # two users: root, who mounts what only root can read, and nobody, who computes; only a process
-    # that stays outside may write such a map
+    # two users: root mounts what only root can read, and nobody computes; only a process outside of the
+    # namespace may write such a map
     target, (theirs, ours) = os.getpid(), os.pipe()
     helper = os.fork()
     if helper == 0:
@@ -92,7 +92,7 @@ def _new_user() -> None:
     _must(_libc.unshare(NEW_USER))
     os.write(ours, b"!")
     os.close(ours)
-    with contextlib.suppress(ChildProcessError):  # where children are not waited for
+    with contextlib.suppress(ChildProcessError):  # children may be reaped automatically
         os.waitpid(helper, 0)
     if "65534" not in Path("/proc/self/uid_map").read_text():
         raise OSError("root's user namespace cannot have another user")
@@ -100,14 +100,14 @@ def _new_user() -> None:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel kill this process with the one that forked it. A change of user undoes it."""
+    """Have the kernel kill this process when its parent ends; a change of user undoes this."""
     _must(_libc.prctl(1, signal.SIGKILL, 0, 0, 0))  # PR_SET_PDEATHSIG
 
 
 def visible_paths(hidden: Iterable[str] = ()) -> list[str]:
-    """What an answer may read: the system's libraries, Python, asrlib and the course's data.
+    """Return what an answer may read: the system's libraries, Python, asrlib and the course's data.
 
-    Of the folders on Python's path, none that holds or lies in a folder of ``hidden``.
+    Folders on Python's path that overlap with one of ``hidden`` are left out.
     """
     import asrlib
     from asrlib.files import assets
@@ -116,7 +116,7 @@ def visible_paths(hidden: Iterable[str] = ()) -> list[str]:
     wanted = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"]
     wanted += [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     wanted += ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", package, assets()]
-    # behind all links, the interpreter may lie elsewhere than Python says
+    # the real path of the interpreter may differ from what Python reports
     installed = [str(Path(sys.executable).resolve().parent.parent), *filter(os.path.isabs, sys.path)]
     secrets = ["/", *map(os.path.realpath, hidden)]
     wanted += [path for path in installed if not any(_overlap(path, secret) for secret in secrets)]
@@ -129,7 +129,7 @@ def _overlap(path: str, secret: str) -> bool:
 
 
 def follow(path: str) -> tuple[list[tuple[str, str]], str]:
-    """(link, what it points to) of each symbolic link on the way to ``path``, and the real path."""
+    """Return (link, target) of each symbolic link on the way to ``path``, and the real path."""
     links: list[tuple[str, str]] = []
     real, rest, hops = "/", [part for part in path.split("/") if part], 0
     while rest:
@@ -156,7 +156,7 @@ def _new_root(root: str, hidden: Iterable[str], empty: Iterable[str]) -> None:
     found = [follow(path) for path in visible_paths(hidden)]
     _mount(None, "/", None, RECURSIVE | PRIVATE)
     _mount("tmpfs", root, "tmpfs", NO_SUID | NO_DEVICES, "size=256m,nr_inodes=20k,mode=755")
-    # a folder before those in it; what lies behind links is mounted where it really is, and the links made
+    # parents first; real paths are mounted, then the links to them are created
     for real in sorted({real for _, real in found}):
         _show(real, root + real)
     for folder in map(os.path.realpath, empty):
@@ -169,9 +169,9 @@ def _new_root(root: str, hidden: Iterable[str], empty: Iterable[str]) -> None:
     for folder in ("tmp", "old", "proc"):
         os.makedirs(f"{root}/{folder}", exist_ok=True)
     os.chmod(f"{root}/tmp", 0o1777)
-    with contextlib.suppress(OSError):  # a container may hide parts of its own /proc, and then gives no other
+    with contextlib.suppress(OSError):  # a container that hides parts of /proc allows no other
         _mount("proc", f"{root}/proc", "proc", NO_SUID | NO_DEVICES | NO_EXEC)
-        # /proc/sys and others are the whole machine's
+        # /proc/sys and others belong to the whole machine
         _mount(None, f"{root}/proc", None, REMOUNT | BIND | READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC)
     os.chdir(root)
     number = PIVOT_ROOT[os.uname().machine]
@@ -183,7 +183,7 @@ def _new_root(root: str, hidden: Iterable[str], empty: Iterable[str]) -> None:
 
 
 def _show(path: str, inside: str) -> None:
-    """Mount the real ``path`` at ``inside``, for reading only."""
+    """Mount the real ``path`` at ``inside``, read-only."""
     if os.path.isdir(path):
         os.makedirs(inside, exist_ok=True)
     elif not os.path.exists(inside):

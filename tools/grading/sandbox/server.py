@@ -1,8 +1,9 @@
-"""The server process: imports the libraries once, then forks and locks in a child per session."""
+"""The server process: imports the libraries once, then forks and isolates a child per session."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import pkgutil
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 
 from .audit_hook import install_audit_hook
-from .channel import send
+from .channel import ANOTHER_SERVER, send
 from .child import answer
 from .namespaces import NOBODY, enter_namespaces
 
@@ -24,7 +25,7 @@ MOST_THREADS = 64
 
 
 def serve(arguments: dict) -> None:
-    """Fork a locked-in child for each socket that comes through ``arguments["fd"]``."""
+    """Fork an isolated child for each socket received through ``arguments["fd"]``."""
     control = socket.socket(fileno=arguments["fd"])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _import_libraries()
@@ -34,10 +35,19 @@ def serve(arguments: dict) -> None:
         isolation = "namespaces"
     send(control, {"isolation": isolation})
     lock = enter_namespaces if isolation == "namespaces" else install_audit_hook
+    gc.freeze()  # what has been imported stays shared with the children
     while True:
         message, fds, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
             return
+        if message == ANOTHER_SERVER:
+            if os.fork() == 0:
+                control.close()
+                control = socket.socket(fileno=fds[0])
+                send(control, {"isolation": isolation})
+            else:
+                os.close(fds[0])
+            continue
         pid = os.fork()
         if pid == 0:
             control.close()
@@ -47,7 +57,7 @@ def serve(arguments: dict) -> None:
 
 
 def _import_libraries() -> None:
-    """Before the fork, so that no child waits for them; of the checkers nothing."""
+    """Import the libraries before the fork, so that no child waits for them; import no checkers."""
     import IPython.core.inputtransformer2  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
     import torch
@@ -64,22 +74,22 @@ def _import_libraries() -> None:
 
 
 def _run_child(channel: socket.socket, lock, arguments: dict) -> None:
-    """Lock this process in and serve one session; does not return."""
+    """Isolate this process and serve one session; does not return."""
     try:
         lock(arguments)
         limit(arguments)
-        # one byte, with which the kernel tells the caller this process's id
+        # with this byte, the kernel sends the id of this process to the caller
         channel.send(b"!")
         answer(channel)
     except BaseException as error:
-        # until the child is locked in, this reaches the caller
+        # this reaches the caller until the child is isolated
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
     finally:
         os._exit(0)
 
 
 def _works(lock, arguments: dict) -> bool:
-    """Whether a child can lock itself in."""
+    """Return whether a child can isolate itself."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
@@ -96,6 +106,7 @@ def _works(lock, arguments: dict) -> bool:
 
 
 def limit(arguments: dict) -> None:
+    """Limit memory, CPU time, files and threads of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     size = pages * os.sysconf("SC_PAGE_SIZE") or arguments["size"]
     most = {
@@ -114,7 +125,7 @@ def limit(arguments: dict) -> None:
 
 
 def _counts_by_namespace() -> bool:
-    """Whether the limit of processes, threads too, is of a user namespace and not of all a user has."""
+    """Return whether the kernel limits processes and threads per user namespace and not per user."""
     found = re.match(r"(\d+)\.(\d+)", platform.release())
     namespaces = sys.platform == "linux" and os.getuid() == NOBODY
     return bool(namespaces and found and (int(found[1]), int(found[2])) >= (5, 14))

@@ -40,6 +40,7 @@ class Session:
         self.budget = limits.task_seconds * pace
         self.crossed = 0  # bytes, in both directions
         self._computed: float | None = None
+        self._owed = 0.0  # seconds computed between two calls, which the next one is charged with
 
     def run(self, source: str, label: str = "cell", seconds: float | None = None) -> str:
         """Execute a cell; what it printed. Raises ``AnswerError`` or ``ProcessEnded``.
@@ -56,6 +57,7 @@ class Session:
     def function(self, name: str) -> Remote | None:
         """A stand-in for what is called ``name`` there, now; None if there is no such thing."""
         handle = self._ask({"op": "get", "name": name}, 10 * self.pace, "a name").get("handle")
+        self._owed += self.used  # a thread may have computed since the last call
         return None if not isinstance(handle, int) else Remote(self, name, handle)
 
     def call(self, handle: int, name: str, args: tuple, kwargs: dict, autograd: bool = True) -> Any:
@@ -73,7 +75,8 @@ class Session:
             allowed, what = self.budget, "what is left to all calls of this task"
         self.spent, self.crossed = 0.0, 0
         begun = self._computed
-        hidden = self._step({"op": "arguments", **sent}, allowed, what, begun)[1]
+        hidden, self._owed = self._owed, 0.0
+        hidden += self._step({"op": "arguments", **sent}, allowed, what, begun)[1]
         seconds = self._step({"op": "call", "handle": handle, "autograd": autograd}, allowed, what, begun)[1]
         reply, more = self._step({"op": "value"}, allowed, what, begun)
         hidden += more
