@@ -64,7 +64,11 @@ def test_a_byte_order_mark_is_read(tmp_path, encoding):
     path = tmp_path / "anna.ipynb"
     path.write_text(nbformat.writes(exercise()), encoding=encoding)
     submission = Submission("anna", path)
-    assert read(submission).cells == exercise().cells and not submission.notes
+    found, handed_in = read(submission).cells, exercise().cells
+    assert [(c.cell_type, c.id, c.source) for c in found] == [
+        (c.cell_type, c.id, c.source) for c in handed_in
+    ]
+    assert not submission.notes
 
 
 @pytest.fixture(scope="module")
