@@ -26,6 +26,8 @@ from asrlib.models.registry import ENCODERS, register_encoder
 from asrlib.recognizer import Recognizer
 from asrlib.training.loop import train
 
+KINDS = "contextnet, conformer, conv_lstm"
+
 
 class Stack(Encoder):
     """Stacks ``reduction`` feature frames, and knows nothing of their neighbors."""
@@ -104,11 +106,11 @@ def test_an_override_may_choose_another_kind_and_then_its_keys():
     [
         (
             {"kind": "lstm"},
-            "f.yml: key encoder.kind is 'lstm'; use one of contextnet, conformer, conv_lstm, stack",
+            f"f.yml: key encoder.kind is 'lstm'; use one of {KINDS}, stack",
         ),
         (
             {"kind": ["stack"]},
-            "f.yml: key encoder.kind is .'stack'.; use one of contextnet, conformer, conv_lstm, stack",
+            f"f.yml: key encoder.kind is .'stack'.; use one of {KINDS}, stack",
         ),
         ({"kind": "stack", "width": 0}, "f.yml: key encoder.width is 0; it must be positive"),
         ({"kind": "stack", "width": "x"}, "f.yml: key encoder.width is 'x'; expected int"),
