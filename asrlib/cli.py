@@ -36,10 +36,8 @@ for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.comm
     recipe_app.command()(command)
 app.add_typer(recipe_app, name="recipe")
 
-bench_app = typer.Typer(
-    help="Compare speed and memory with other libraries in one run.", no_args_is_help=True
-)
-for command in (benchmarks.losses, benchmarks.train, benchmarks.decode):
+bench_app = typer.Typer(help="Compare speed, memory and long recordings in one run.", no_args_is_help=True)
+for command in (benchmarks.losses, benchmarks.train, benchmarks.decode, benchmarks.chapters):
     bench_app.command()(command)
 app.add_typer(bench_app, name="bench")
 

@@ -1,10 +1,13 @@
-"""``asrlib bench``: compare speed and memory with other libraries in one run."""
+"""``asrlib bench``: compare speed and memory, and whole recordings with their utterances, in one run."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from asrlib.commands.options import CorpusOption, SplitOption
 
 DeviceOption = Annotated[str | None, typer.Option(help="cpu or cuda (default: a GPU if there is one).")]
 QuickOption = Annotated[bool, typer.Option("--quick", help="Use toy sizes, to check that everything runs.")]
@@ -41,3 +44,18 @@ def decode(
     from asrlib.bench.decode import bench_decode
 
     bench_decode(repeats=repeats, quick=quick)
+
+
+def chapters(
+    model_dir: Annotated[Path, typer.Argument(help="A model directory.")],
+    corpus: CorpusOption,
+    split: SplitOption = "test",
+    window: Annotated[float, typer.Option(help="Window in seconds.")] = 20.0,
+) -> None:
+    """Compare the word errors of whole chapters with those of their utterances one by one."""
+    from asrlib.bench.chapters import bench_chapters
+    from asrlib.data.corpora import load_corpora
+    from asrlib.recognizer import Recognizer
+
+    recognizer = Recognizer.load(model_dir)
+    bench_chapters(recognizer, load_corpora(corpus, None if split == "all" else split), window)

@@ -63,7 +63,8 @@ def export(
     ``format`` is "onnx" or "tflite". ``int8`` stores large weights in 8 bits with one scale per output
     channel; computation stays in float32, and the front end keeps its precision. ``seconds`` are the
     lengths, in seconds, that a TFLite file accepts. ``stream`` exports one step of a causal model instead
-    of the whole utterance. Warns if a beam search is configured, as exported search is greedy.
+    of the whole utterance. Warns if a beam search or a closed list of words is configured, as exported
+    search is greedy.
 
     Returns the contents of the file under ``int8`` or ``float32``; with ``int8``, also the float32 file
     that it was made from. Raises ``InputError`` for an unknown format, missing packages, lengths below
@@ -80,6 +81,8 @@ def export(
         warnings.warn(
             f"decoding.beam_width is {decoding.beam_width}; an exported file uses greedy search", stacklevel=2
         )
+    if decoding.words is not None:
+        warnings.warn("decoding.words is set; an exported file writes phones, not words", stacklevel=2)
     about = describe(recognizer, stream)
     with quiet(), torch.no_grad():
         if stream:

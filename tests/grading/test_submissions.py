@@ -1,6 +1,7 @@
 """Files as they come: copies, byte order marks, and names with spaces and parentheses."""
 
 import os
+import re
 import subprocess
 import unicodedata
 
@@ -64,7 +65,13 @@ def test_a_byte_order_mark_is_read(tmp_path, encoding):
     path = tmp_path / "anna.ipynb"
     path.write_text(nbformat.writes(exercise()), encoding=encoding)
     submission = Submission("anna", path)
-    assert read(submission).cells == exercise().cells and not submission.notes
+    found = [(c.cell_type, c.id, c.source) for c in read(submission).cells]
+    # nbgrader's own marks are made harmless
+    assert found == [
+        (c.cell_type, c.id, re.sub(r"\b(BEGIN|END) SOLUTION", r"\1-SOLUTION", c.source))
+        for c in exercise().cells
+    ]
+    assert not submission.notes
 
 
 @pytest.fixture(scope="module")
