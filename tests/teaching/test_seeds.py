@@ -42,7 +42,7 @@ def test_a_lesson_is_run_with_the_seed_asked_for(tmp_path):
     assert measure_seeds.measure(Path(tmp_path / "lesson.ipynb"), sources, 3) == {"a": {"b": 30}}
 
 
-# What lessons 04 and 12 say of their trainings, true of every seed. (They used to be asserts in the lessons.)
+# What the lessons say of their trainings, true of every seed. (They used to be asserts in the lessons.)
 
 
 @pytest.mark.skipif("04" not in MEASURED, reason="lesson 04 was not measured")
@@ -62,3 +62,32 @@ def test_the_causal_network_answers_within_a_tenth_of_a_second():
         assert all(
             quiet <= loud for quiet, loud in zip(rates[f"{kind}, 20 dB"], rates[f"{kind}, 0 dB"], strict=True)
         )
+
+
+def test_the_transducer_misses_doubled_digits_with_every_seed():
+    right = five_seeds("08")["utterances right (%)"]
+    assert max(right["transducer, with a doubled digit"]) < 37 and min(right["transducer, without"]) > 79
+    rates = five_seeds("08")["test WER (%)"]
+    assert 13 < min(rates["transducer"]) and max(rates["transducer"]) < 20.5
+    assert sorted(round(rate) for rate in rates["CTC"]) == [7, 7, 8, 12, 35]
+
+
+def test_the_low_peak_is_far_behind_and_all_augmentation_best_with_every_seed():
+    dev = five_seeds("10")["dev loss (nats per utterance)"]
+    assert min(dev["peak 3.23e-04"]) > 20 and max(dev["peak 2.50e-03"]) < 8
+    assert all(
+        a < min(b, c) for a, b, c in zip(dev["everything"], dev["SpecAugment"], dev["none"], strict=True)
+    )
+    assert sum(a < b for a, b in zip(dev["SpecAugment"], dev["none"], strict=True)) == 4
+    others = five_seeds("10")["loss on other strings (nats per label)"]
+    for none, some, much in zip(*(others[f"noise {n}"] for n in ("0.000", "0.075", "0.500")), strict=True):
+        assert none > some > much > 2.303
+    turned = five_seeds("10")["dev loss without augmentation (nats per utterance)"]
+    assert all(lowest < last for lowest, last in zip(turned["lowest"], turned["last"], strict=True))
+
+
+def test_a_voice_is_learned_and_others_forgotten_with_every_seed():
+    mine = five_seeds("13")["WER on this reader (%)"]
+    others = five_seeds("13")["WER on other voices (%)"]
+    assert max(mine["mine alone"]) < 2 and max(mine["mixed"]) < 8 and min(mine["base model"]) > 15
+    assert min(others["mine alone"]) > 4.5 and max(others["mixed"]) < 2.5
