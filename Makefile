@@ -26,7 +26,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 STUDENT := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter/student:$$JUPYTER_CONFIG_PATH"
 JUPYTER = PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. $(LABFLAGS)
 
-.PHONY: lab instruct handout test test-slow test-xla test-export unit integration lessons lint notebooks \
+.PHONY: lab instruct handout test test-slow test-class test-xla test-export unit integration lessons lint notebooks \
 	exercises grade bench bench-gpu lock clean
 
 lab: $(READY)
@@ -55,6 +55,10 @@ lessons: $(READY)
 # What takes too long for every change: the official solutions graded with ten other seeds, Triton's interpreter.
 test-slow: $(READY)
 	$(PYTEST) tests -m slow
+
+# A class of 200, honest and hostile, graded in one run; says time and memory.
+test-class: $(READY)
+	CLASS_SIZE=200 $(BIN)/python -m pytest -q -s -m slow tests/grading/test_class.py
 
 # The TPU's path, on the CPU: torch_xla wants a torch of its own, hence an environment of its own.
 test-xla: $(READY_XLA)

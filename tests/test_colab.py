@@ -78,7 +78,7 @@ def repository(tmp_path):
     clone, tag = tmp_path / "repository", colab.project()[1]
     subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{ROOT}", clone], check=True)
     subprocess.run(["git", "tag", tag], cwd=clone, check=True)
-    return colab.first_cell(f"file://{clone}", tag)
+    return colab.first_cell(f"file://localhost{clone}", tag)  # pip 23 wants a host
 
 
 def test_cell_installs_the_library_on_colab_and_leaves_colabs_own_packages(empty, repository, tmp_path):

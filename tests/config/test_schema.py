@@ -80,7 +80,7 @@ def test_loading_is_quick_and_draws_no_random_numbers():
         ("joint: {mode: concat}", "key joint.mode is 'concat'; use one of add, mul"),
         (
             "joint: {encoder_linear: false, dim: 512}",
-            "joint: the encoder's side is 640 wide and .* 512: make",
+            "joint: the joint's encoder side is 640 wide and .* 512: make",
         ),
         ("tokenizer: {max_piece_length: 0}", "key tokenizer.max_piece_length is 0; it must be positive"),
         ("training: {clip_norm: 0}", "key training.clip_norm is 0.0; it must be positive"),

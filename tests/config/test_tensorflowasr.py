@@ -122,7 +122,7 @@ def test_one_of_their_files_trains_and_transcribes(tiny_corpus, tmp_path):
         ("model_config.prediction_rnn_units", -1, "key model_config.prediction_rnn_units is -1; it must be"),
         ("model_config.joint_activation", "gelu", "key model_config.joint_activation is 'gelu'; use one of"),
         ("model_config.joint_mode", "concat", "key model_config.joint_mode is 'concat'; use one of add, mul"),
-        ("model_config.prejoint_encoder_linear", False, "joint: the encoder's side is 4 wide and the"),
+        ("model_config.prejoint_encoder_linear", False, "joint: the joint's encoder side is 4 wide and its"),
         (
             "learning_config.optimizer_config.beta_2",
             "x",

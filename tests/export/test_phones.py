@@ -3,10 +3,10 @@
 import warnings
 
 import pytest
+from exports import export
 
 from asrlib.data.corpora import clips
 from asrlib.export.comparison import compare
-from asrlib.export.convert import export
 from asrlib.recognizer import Recognizer
 
 pytest.importorskip("onnxscript")

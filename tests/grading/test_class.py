@@ -1,6 +1,6 @@
-"""A class of 200: honest, half done, renamed, from Colab, and every attack, in one run.
+"""A class: honest, half done, renamed, from Colab, and every attack, in one run.
 
-CLASS_SIZE makes another number of it. What it prints stands in docs/instructors.md.
+CLASS_SIZE is the number of students; `make test-class` takes 200 and prints time and memory.
 """
 
 import collections
@@ -20,7 +20,7 @@ import nbformat
 import pytest
 from handed_in import ALL, NAME, ROOT, TASKS, exercise, stripped
 
-SIZE = int(os.environ.get("CLASS_SIZE", "200"))
+SIZE = int(os.environ.get("CLASS_SIZE", "60"))
 GIGABYTE = 1 << 30
 LIMITS = ["--call-seconds", "3", "--task-seconds", "6", "--cell-seconds", "3", "--added-seconds", "5"]
 HALF = TASKS[: len(TASKS) // 2]

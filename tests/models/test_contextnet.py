@@ -308,5 +308,7 @@ def test_no_frame_depends_on_features_further_away_than_its_reach(variant, paddi
         return
     x = torch.randn(1, 500, 10, requires_grad=True)
     encoder(x)[0][0, 60].sum().backward()
-    seen = x.grad.abs().sum((0, 2)).nonzero().flatten() - 60 * encoder.reduction
+    influence = x.grad.abs().sum((0, 2))
+    # a window's mean is a difference of two running sums, whose gradients before it cancel to rounding errors
+    seen = (influence > 1e-6 * influence.max()).nonzero().flatten() - 60 * encoder.reduction
     assert -encoder.reach <= int(seen.min()) < -encoder.reach // 4 and int(seen.max()) <= encoder.reach

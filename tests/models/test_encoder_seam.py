@@ -26,6 +26,8 @@ from asrlib.models.registry import ENCODERS, register_encoder
 from asrlib.recognizer import Recognizer
 from asrlib.training.loop import train
 
+KINDS = "contextnet, conformer, conv_lstm"
+
 
 class Stack(Encoder):
     """Stacks ``reduction`` feature frames, and knows nothing of their neighbors."""
@@ -93,7 +95,8 @@ def test_an_override_may_choose_another_kind_and_then_its_keys():
     config = override(Config(), ["encoder.kind=stack", "encoder.width=12"])
     assert config.encoder == StackConfig(width=12)
     with pytest.raises(
-        InputError, match="--set: key encoder.kind is 'lstm'; use one of contextnet, conformer, stack"
+        InputError,
+        match="--set: key encoder.kind is 'lstm'; use one of contextnet, conformer, conv_lstm, stack",
     ):
         override(Config(), ["encoder.kind=lstm"])
 
@@ -101,10 +104,13 @@ def test_an_override_may_choose_another_kind_and_then_its_keys():
 @pytest.mark.parametrize(
     "section, message",
     [
-        ({"kind": "lstm"}, "f.yml: key encoder.kind is 'lstm'; use one of contextnet, conformer, stack"),
+        (
+            {"kind": "lstm"},
+            f"f.yml: key encoder.kind is 'lstm'; use one of {KINDS}, stack",
+        ),
         (
             {"kind": ["stack"]},
-            "f.yml: key encoder.kind is .'stack'.; use one of contextnet, conformer, stack",
+            f"f.yml: key encoder.kind is .'stack'.; use one of {KINDS}, stack",
         ),
         ({"kind": "stack", "width": 0}, "f.yml: key encoder.width is 0; it must be positive"),
         ({"kind": "stack", "width": "x"}, "f.yml: key encoder.width is 'x'; expected int"),
@@ -186,11 +192,11 @@ def test_what_cannot_be_registered_is_refused(unchecked_shapes):
     for config, message in (
         (Bare, "is not a @dataclass"),
         (Unbuilt, r"must define build\(mels\)"),
-        (Taken, "kind is 'contextnet'; use a name other than contextnet, conformer"),
+        (Taken, "kind is 'contextnet'; use a name other than contextnet, conformer, conv_lstm"),
         (Nameless, "kind is ''"),
         (StackConfig(), "takes a subclass of EncoderConfig"),
         (Stack, "takes a subclass of EncoderConfig"),
     ):
         with pytest.raises(InputError, match=message):
             register_encoder(config)
-    assert set(ENCODERS) == {"contextnet", "conformer", "stack"}
+    assert set(ENCODERS) == {"contextnet", "conformer", "conv_lstm", "stack"}

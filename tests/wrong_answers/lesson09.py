@@ -46,7 +46,7 @@ WRONG = [
     ("09.rates", "schedules.one_cycle_schedule(n, 20, steps, 0.4)", "schedules.inverse_sqrt_schedule(n, 20, 0.4)", "come down further"),
     ("09.rates", "schedules.one_cycle_schedule(n, 20, steps, 0.4)", "schedules.one_cycle_schedule(n, 20, steps, 4.0)", "is infinite above"),
     ("09.rates", "for n in range(steps)", "for n in range(300)", "a rate a step: there are 300"),
-    ("09.plan", "lengths[n] * draw.uniform(0.96, 1.04)", "lengths[n]", "\\*who\\* is together"),
+    ("09.plan", "lengths[n] * draw.uniform(0.96, 1.04)", "lengths[n]", "shuffle \\*which\\* utterances share a batch"),
     ("09.plan", "lengths[n] * draw.uniform(0.96, 1.04)", "draw.random()", "which utterances should meet"),
     ("09.plan", "    draw.shuffle(batches)\n", "", "in the order of their lengths"),
     ("09.plan", "random.Random(seed)", "random.Random()", "the same seed"),
