@@ -76,8 +76,13 @@ def repository(tmp_path):
     if subprocess.run(["git", "rev-parse"], cwd=ROOT, capture_output=True).returncode:
         pytest.skip("not a git checkout")
     clone, tag = tmp_path / "repository", colab.project()[1]
-    subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{ROOT}", clone], check=True)
-    subprocess.run(["git", "tag", tag], cwd=clone, check=True)
+    clone.mkdir()
+    # a repository of one commit: from a shallow clone pip would fetch the files one by one
+    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+    subprocess.run(["tar", "-x"], cwd=clone, input=archive, check=True)
+    me = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], [*me, "commit", "-q", "-m", "All"], ["tag", tag]):
+        subprocess.run(["git", *command], cwd=clone, check=True)
     return colab.first_cell(f"file://localhost{clone}", tag)  # pip 23 wants a host
 
 
