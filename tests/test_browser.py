@@ -346,7 +346,7 @@ def notebook_of_widgets():
     cells = [v4.new_markdown_cell("# The lessons' widgets"), v4.new_code_cell(RUN_IN)]
     for lesson in dict.fromkeys(WIDGETS.values()):
         read = nbformat.read(ROOT / "notebooks" / f"{lesson}.ipynb", as_version=4)
-        code = [cell for cell in read.cells if cell.cell_type == "code"]
+        code = [c for c in read.cells if c.cell_type == "code" and "colab" not in c.metadata.get("tags", [])]
         facts = [global_names(cell.source) for cell in code]
         shows = [n for n, cell in enumerate(code) if any(WIDGET in o.get("data", {}) for o in cell.outputs)]
         assert len(shows) == list(WIDGETS.values()).count(lesson), lesson

@@ -310,7 +310,10 @@ def test_a_run_that_is_broken_off_leaves_a_row_for_everyone(tmp_path):
         "--out",
         tmp_path / "graded",
     ]
-    with subprocess.Popen([*command, "--jobs", "1", "--trust"], stdout=subprocess.PIPE, text=True) as run:
+    # the interrupt arrives even if these tests run in the background of a shell, where it is ignored
+    options = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    command += ["--jobs", "1", "--trust"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as run:
         for line in run.stdout:
             if line.startswith("s0:"):
                 run.send_signal(signal.SIGINT)

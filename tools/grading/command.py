@@ -19,7 +19,7 @@ from .converters import GRADEBOOK, export, prepare
 from .course import alone, snapshot
 from .errors import CannotGrade
 from .one import grading_work
-from .reports import write_points
+from .reports import write_page, write_points
 from .submissions import Submission, choose_among_copies, collect
 from .workers import Failure, Workers
 
@@ -57,6 +57,9 @@ def grade(submitted: Path, out: Path, choices: Choices | None = None) -> list[Su
                     submissions += collect(submitted)
                     _run(workers, submissions, "read", choices.reading_seconds)
                     choose_among_copies(submissions)
+                    for submission in submissions:
+                        if submission.status == "second file":
+                            write_page(submission, out)
                     _run(workers, submissions, "grade", choices.submission_seconds)
                 finally:
                     # also if the instructor stops the run: a row for each file
