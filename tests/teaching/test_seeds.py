@@ -91,3 +91,8 @@ def test_a_voice_is_learned_and_others_forgotten_with_every_seed():
     others = five_seeds("13")["WER on other voices (%)"]
     assert max(mine["mine alone"]) < 2 and max(mine["mixed"]) < 8 and min(mine["base model"]) > 15
     assert min(others["mine alone"]) > 4.5 and max(others["mixed"]) < 2.5
+
+
+def test_the_transducer_head_of_a_short_run_is_behind_the_ctc_head_with_every_seed():
+    rates = five_seeds("09")["test WER (%)"]
+    assert max(rates["ctc"]) < 2 and 15 < min(rates["transducer"]) and max(rates["transducer"]) < 18
