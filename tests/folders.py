@@ -26,6 +26,16 @@ def make_folder(folder: Path, rows, header="path\tspeaker\ttext", encoding="utf-
     return folder
 
 
+def noise_folder(folder: Path, utterances, seconds, rate=16_000):
+    """Write a corpus folder of noise for (speaker, text) pairs; ``seconds(text)`` long."""
+    folder.mkdir(parents=True)
+    draw, lines = np.random.default_rng(0), ["path\tspeaker\ttext"]
+    for number, (speaker, text) in enumerate(utterances):
+        soundfile.write(folder / f"{number}.wav", 0.1 * draw.standard_normal(int(rate * seconds(text))), rate)
+        lines.append(f"{number}.wav\t{speaker}\t{text}")
+    (folder / "manifest.tsv").write_text("\n".join(lines) + "\n")
+
+
 def fails(message, call, *arguments, **keywords):
     """Check that the call raises InputError with a single line that matches the message."""
     with pytest.raises(InputError, match=message) as caught:

@@ -2,9 +2,8 @@
 
 import json
 
-import numpy as np
 import pytest
-import soundfile
+from folders import noise_folder
 
 from asrlib.config.parse import load_config
 from asrlib.data.corpora import load_corpus
@@ -23,16 +22,9 @@ FAST = [
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
-    draw = np.random.default_rng(0)
 
     def write(name, utterances):
-        (folder / name).mkdir()
-        lines = ["path\tspeaker\ttext"]
-        for number, (speaker, text) in enumerate(utterances):
-            samples = draw.standard_normal(8000 + 4000 * len(text.split())) * 0.1
-            soundfile.write(folder / name / f"{number}.wav", samples, 16000)
-            lines.append(f"{number}.wav\t{speaker}\t{text}")
-        (folder / name / "manifest.tsv").write_text("\n".join(lines) + "\n")
+        noise_folder(folder / name, utterances, lambda text: 0.5 + 0.25 * len(text.split()))
 
     people = [f"p{n}" for n in range(20)]
     write("commands", [(p, word) for p in people for word in ("yes", "no", "yes", "zero", "no", "dog")])

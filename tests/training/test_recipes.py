@@ -4,10 +4,9 @@ import json
 import shutil
 from collections import Counter
 
-import numpy as np
 import pytest
-import soundfile
 import torch
+from folders import noise_folder
 
 from asrlib.config.parse import load_config, override
 from asrlib.data.corpora import load_corpus
@@ -24,16 +23,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
-    draw = np.random.default_rng(0)
 
     def write(name, utterances):
-        (folder / name).mkdir()
-        lines = ["path\tspeaker\ttext"]
-        for number, (speaker, text) in enumerate(utterances):
-            samples = draw.standard_normal(800 * len(text.split())) * 0.1
-            soundfile.write(folder / name / f"{number}.wav", samples, 8000)
-            lines.append(f"{number}.wav\t{speaker}\t{text}")
-        (folder / name / "manifest.tsv").write_text("\n".join(lines) + "\n")
+        noise_folder(folder / name, utterances, lambda text: 0.1 * len(text.split()), 8000)
 
     write("fsdd", [(speaker, digit) for speaker in ("ann", "bob", "cid") for digit in DIGITS])
     strings = [(f"s{n}", "ONE TWO NINE") for n in range(7)]

@@ -18,7 +18,6 @@ from .matching import defined_functions
 # data and pictures, which are nobody's task
 _FREE = (
     "asrlib.clips",
-    "asrlib.human_clips",
     "asrlib.teaching.viz",
     "asrlib.teaching.check.check",
     "asrlib.errors",
