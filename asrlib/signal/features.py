@@ -51,6 +51,8 @@ class FeatureConfig:
     def check(self, where: str) -> None:
         """Raise ``InputError``, naming the file ``where`` and the key, for settings that cannot be used."""
         validate.positive(where, "features", self, "sample_rate", "mels", "log_floor")
+        validate.at_most(where, "features", self, 1_000_000, "sample_rate")
+        validate.at_most(where, "features", self, 10_000, "mels", "window_ms", "hop_ms")
         with validate.named(where, "features"):
             FrontEnd(**vars(self))
 
