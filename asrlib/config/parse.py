@@ -57,18 +57,20 @@ def load_config(name_or_path: str | Path) -> Config:
         hint = f"; shipped configurations are {', '.join(shipped_configs())}"
         raise InputError(f"there is no configuration file {path}{hint}")
     try:
-        return parse_config(path.read_text(encoding="utf-8"), str(path))
+        return parse_config(path.read_text(encoding="utf-8"), str(path), path.parent)
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a UTF-8 text file") from None
 
 
-def parse_config(text: str, where: str) -> Config:
+def parse_config(text: str, where: str, folder: Path | None = None) -> Config:
     """Parse a configuration from text; ``where`` names its origin in messages.
+
+    ``folder`` is the folder of the file, if it is one: a template may import files from there.
 
     The text is YAML or a Jinja template of YAML. The format (asrlib's, or one of TensorFlowASR's two) is
     recognized by the content. Warns and raises as ``load_config`` does.
     """
-    content = _read_yaml(render(text, where) if is_template(text) else text, where)
+    content = _read_yaml(render(text, where, folder) if is_template(text) else text, where)
     if not tensorflowasr.recognize(content):
         return _checked(content, where)
     translation = tensorflowasr.translate(content, where)
