@@ -95,6 +95,10 @@ class TrainingConfig:
     A batch holds up to ``batch_seconds`` seconds of speech, or exactly ``batch_utterances`` utterances if
     that is given. A step averages the gradients of ``accumulate`` batches.
 
+    ``chunk_seconds`` trains on chunks of that length of long recordings with word times, null on whole
+    utterances. Chunks begin with ``chunk_warmup_seconds``, if that is given, and double in length every
+    ``chunk_double_every`` recordings (``asrlib.data.chunks``). Lesson 15.
+
     ``checkpoint_blocks`` stores only the input of each encoder block and recomputes the block in the
     backward pass, which saves memory and costs time. ``capture`` is "auto" (use CUDA graphs where
     possible) or "off". ``workers`` threads read and decode the next batches during a step; with 0, each
@@ -110,6 +114,9 @@ class TrainingConfig:
     max_steps: int | None = None
     batch_seconds: float = 120.0
     batch_utterances: int | None = None
+    chunk_seconds: float | None = None
+    chunk_warmup_seconds: float | None = None
+    chunk_double_every: int = 5000
     accumulate: int = 1
     schedule: str = "transformer"
     max_lr: float = 2.5e-3
@@ -144,6 +151,9 @@ class TrainingConfig:
             self,
             "batch_seconds",
             "batch_utterances",
+            "chunk_seconds",
+            "chunk_warmup_seconds",
+            "chunk_double_every",
             "epochs",
             "max_steps",
             "accumulate",
@@ -170,9 +180,26 @@ class TrainingConfig:
         validate.choice(where, "training", self, "schedule", SCHEDULES)
         validate.choice(where, "training", self, "precision", ("no", "bf16", "fp16"))
         validate.choice(where, "training", self, "capture", ("auto", "off"))
+        self._check_chunks(where)
         if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
             raise InputError(
                 f"{where}: key training.betas is {self.betas}; expected two numbers from 0 to below 1"
+            )
+
+    def _check_chunks(self, where: str) -> None:
+        longest, first = self.chunk_seconds, self.chunk_warmup_seconds
+        if longest is None:
+            if first is not None:
+                raise InputError(f"{where}: key training.chunk_warmup_seconds needs training.chunk_seconds")
+        elif first is not None and first > longest:
+            raise InputError(
+                f"{where}: key training.chunk_warmup_seconds is {first}; it must not be above"
+                f" training.chunk_seconds, {longest}"
+            )
+        elif self.batch_utterances is not None:
+            raise InputError(
+                f"{where}: key training.batch_utterances does not go with training.chunk_seconds, for batches"
+                " halve as chunks double: set training.batch_seconds"
             )
 
 
