@@ -60,16 +60,18 @@ def load_config(name_or_path: str | Path) -> Config:
     if not path.is_file():
         hint = f"; shipped configurations are {', '.join(shipped_configs())}"
         raise InputError(f"there is no configuration file {path}{hint}")
-    return parse_config(read_text(path), str(path))
+    return parse_config(read_text(path), str(path), path.parent)
 
 
-def parse_config(text: str, where: str) -> Config:
+def parse_config(text: str, where: str, folder: Path | None = None) -> Config:
     """Parse a configuration from text; ``where`` names its origin in messages.
+
+    ``folder`` is the folder of the file, if it is one: a template may import files from there.
 
     The text is YAML or a Jinja template of YAML. The format (asrlib's, or one of TensorFlowASR's two) is
     recognized by the content. Warns and raises as ``load_config`` does.
     """
-    content = parse_yaml(render(text, where) if is_template(text) else text, where)
+    content = parse_yaml(render(text, where, folder) if is_template(text) else text, where)
     if not isinstance(content, dict):
         raise InputError(
             f"{where}: expected sections such as features and encoder, found {type(content).__name__}"
