@@ -37,6 +37,7 @@ class AugmentConfig(AugmentPolicy):
         validate.not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
         validate.fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
         validate.fractions(where, "augment", self, "gate_probability", "babble_probability")
+        validate.fractions(where, "augment", self, "time_probability", "freq_probability")
         validate.not_negative(where, "augment", self, "shift_ms")
         for key in ("noise_snr_db", "babble_snr_db"):
             snr = getattr(self, key)
