@@ -174,7 +174,7 @@ NO_EFFECT = {
     "model_config.bias_regularizer": "training.l2 is for all weights",
     "learning_config.augmentations.before": _AUGMENT,
     "learning_config.augmentations.include_original": _AUGMENT,
-    "learning_config.augmentations.after.gauss_noise": _AUGMENT,
+    "learning_config.augmentations.after.gauss_noise": "noise is added to sound, not to features",
     f"{TIME}.mask_value": "masks are filled with 0",
     f"{FREQ}.mask_value": "masks are filled with 0",
     **{
