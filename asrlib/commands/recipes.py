@@ -97,7 +97,7 @@ def long_context(
     ] = None,
     context: Annotated[
         list[float] | None,
-        typer.Option(min=2.0, max=128.0, help="Seconds of a chunk in training; repeat. Default: 2, 16, 128."),
+        typer.Option(min=2.0, max=128.0, help="Seconds of a chunk in training; repeat. Default: 2, 128."),
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="A seed; repeat. Default: 0, 1, 2.")] = None,
     set_: SetOption = None,

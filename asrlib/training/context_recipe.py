@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 MODELS = ("conformer-whistles", "contextnet-whistles")
-CONTEXTS = (128.0, 2.0, 16.0)  # seconds, of chunks in training
+CONTEXTS = (128.0, 2.0)  # seconds, of chunks in training
 SEEDS = (0, 1, 2)
 WINDOWS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)  # seconds, of windows in recognition
 RECORDING = 128.0  # seconds
