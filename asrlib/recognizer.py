@@ -214,6 +214,8 @@ class Recognizer:
             found.append(f"features.normalize is {features.normalize} (use none or running)")
         if features.centered:
             found.append("features.centered is true (use false)")
+        if features.top_db is not None:
+            found.append(f"features.top_db is {features.top_db} (use null)")
         found += self.model.encoder.streaming_obstacles()
         if decoding.warps is not None:
             found.append("decoding.warps is set (use null)")

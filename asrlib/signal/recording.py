@@ -1,7 +1,8 @@
 """Features of a recording of any length, block by block, equal to those of the whole recording.
 
 A block's last samples are kept for the windows that the next block completes. ``FrontEnd`` normalizes by the
-whole recording's peak and by the mean and deviation of its features. These are measured in earlier passes.
+whole recording's peak, limits by its highest feature, and normalizes by the mean and deviation of its
+features. These are measured in earlier passes.
 Memory therefore holds only a block, however long the recording.
 """
 
@@ -15,7 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from asrlib.signal.features import FrontEnd, deviation, frame, mirrored, preemphasize, running_mean
+from asrlib.signal.features import FrontEnd, running_mean
+from asrlib.signal.framing import frame, mirrored, preemphasize
 from asrlib.signal.streaming import StreamingResampler
 
 # yields samples block by block, from the start at every call
@@ -75,12 +77,14 @@ class Whole(NamedTuple):
     """The statistics of a whole recording that a front end normalizes by.
 
     Samples are divided by ``peak``. ``mean`` and ``deviation`` of the features have an entry per mel bin, or
-    a single one. The values are 1, 0 and 1 if the front end does not normalize.
+    a single one. Features below ``lowest`` are raised to it first. The values are 1, 0, 1 and -inf if the
+    front end does not normalize.
     """
 
     peak: Float[Tensor, ""]
     mean: Float[Tensor, "bins"]
     deviation: Float[Tensor, "bins"]
+    lowest: Float[Tensor, ""]
 
 
 class RecordingFeatures:
@@ -118,6 +122,7 @@ class RecordingFeatures:
             self.buffer = mirrored(self.buffer[None], lengths, self.front_end.margin)[0]
         elif self.front_end.margin:
             self.buffer = torch.cat([self.buffer, self.tail[:-1].flip(0)])
+        self.buffer = self.front_end.padded(self.buffer) if len(self.buffer) else self.buffer
         if not self.sums and len(self.buffer) < self.front_end.window:
             return self._frames(self.buffer)
         return self._take()
@@ -134,6 +139,7 @@ class RecordingFeatures:
         if not len(samples):
             return front_end.filters.new_zeros(0, front_end.filters.shape[1])
         features = front_end.log_mels(frame(samples[None], front_end.window, front_end.hop), self.warp)
+        features = torch.maximum(features, self.whole.lowest)
         if front_end.normalize == "running":
             mean, *self.sums = running_mean(features, *self.sums)
             return (features - mean)[0]
@@ -144,24 +150,41 @@ class RecordingFeatures:
 def measure(front_end: FrontEnd, blocks: Blocks, warps: Sequence[float] = (1.0,)) -> list[Whole]:
     """Return, for each warp, the statistics of the whole recording that the front end normalizes by.
 
-    This takes one pass over ``blocks`` if the front end normalizes the signal, and one if it normalizes
-    features.
+    This takes one pass over ``blocks`` if the front end normalizes the signal, one if it has a ``top_db``,
+    and one if it normalizes features.
     """
     taper = front_end.taper
     peak, zero, one = taper.new_ones(()), taper.new_zeros(1), taper.new_ones(1)
     if front_end.normalize_signal:
         peak = max((block.abs().max() for block in blocks() if len(block)), default=peak).clamp(min=1e-9)
-    plain = Whole(peak, zero, one)
+    wholes = [Whole(peak, zero, one, taper.new_full((), -torch.inf))] * len(warps)
+    if front_end.range is not None:
+        tops = [-torch.inf] * len(warps)
+        for number, features in _all_features(front_end, blocks, wholes, warps):
+            tops[number] = max(tops[number], float(features.max()))
+        wholes = [
+            whole._replace(lowest=taper.new_tensor(top - front_end.range))
+            for whole, top in zip(wholes, tops, strict=True)
+        ]
     if front_end.normalize in ("none", "running"):
-        return [plain] * len(warps)
-    features = [RecordingFeatures(front_end, plain, warp) for warp in warps]
+        return wholes
     moments = [_Moments() for _ in warps]
+    for number, features in _all_features(front_end, blocks, wholes, warps):
+        moments[number].add(features)
+    return [
+        Whole(peak, *moment.normalization(front_end), whole.lowest)
+        for moment, whole in zip(moments, wholes, strict=True)
+    ]
+
+
+def _all_features(
+    front_end: FrontEnd, blocks: Blocks, wholes: Sequence[Whole], warps: Sequence[float]
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield (index of the warp, some frames) until every frame of the recording was there."""
+    every = [RecordingFeatures(front_end, *pair) for pair in zip(wholes, warps, strict=True)]
     for block in blocks():
-        for each, moment in zip(features, moments, strict=True):
-            moment.add(each.feed(block))
-    for each, moment in zip(features, moments, strict=True):
-        moment.add(each.finish())
-    return [Whole(peak, *moment.normalization(front_end.normalize)) for moment in moments]
+        yield from ((number, found) for number, one in enumerate(every) if len(found := one.feed(block)))
+    yield from ((number, found) for number, one in enumerate(every) if len(found := one.finish()))
 
 
 class _Moments:
@@ -181,12 +204,12 @@ class _Moments:
         self.mean = mean - apart * (self.count / total)
         self.count = total
 
-    def normalization(self, normalize: str) -> tuple[Tensor, Tensor]:
-        """Return the mean and the deviation as ``FrontEnd`` defines them."""
+    def normalization(self, front_end: FrontEnd) -> tuple[Tensor, Tensor]:
+        """Return the mean and the deviation as ``front_end`` defines them."""
         mean, squares, count = self.mean, self.squares, self.count
-        if normalize == "utterance":
+        if front_end.normalize == "utterance":
             together = mean.mean(0, keepdim=True)
             squares = (squares + count * (mean - together).square()).sum(0, keepdim=True)
             mean, count = together, count * len(mean)
         number = torch.tensor(float(count), dtype=squares.dtype, device=squares.device)
-        return mean.float(), deviation(squares / number, number, normalize).float()
+        return mean.float(), front_end.deviation(squares / number, number).float()

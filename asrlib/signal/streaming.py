@@ -17,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from asrlib.errors import InputError
-from asrlib.signal.features import FrontEnd, preemphasize, running_mean
+from asrlib.signal.features import FrontEnd, running_mean
+from asrlib.signal.framing import preemphasize
 from asrlib.signal.resample import filter_reach, resample
 
 
@@ -99,7 +100,12 @@ class StreamingFrontEnd:
         return self._features(self.buffer)
 
     def finish(self) -> Float[Tensor, "frames mels"]:
-        """Return the only frame of an utterance shorter than a window; otherwise return no frames."""
+        """Return the only frame of an utterance shorter than a window; otherwise return no frames.
+
+        With ``pad_end``, return the frames of the windows that zeros complete.
+        """
+        if self.front_end.pad_end and len(self.buffer):
+            return self._features(self.front_end.padded(self.buffer))
         if self.frames or not len(self.buffer):
             return self._features(self.buffer[:0])
         return self._features(F.pad(self.buffer, (0, self.front_end.window - len(self.buffer))))

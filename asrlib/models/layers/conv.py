@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +18,11 @@ from torch import Tensor, nn
 
 from asrlib import backend
 from asrlib.errors import InputError
+from asrlib.models.layers.mask import FrameMask
 
-PADDINGS = ("same", "causal")
+# an integer or a tensor of integers
+Frames = TypeVar("Frames", int, Tensor)
+PADDINGS = ("same", "causal", "keras-same")
 
 
 def output_length(frames: int | Tensor, stride: int) -> int | Tensor:
@@ -30,12 +34,25 @@ def pad_amounts(kernel: int, padding: str) -> tuple[int, int]:
     """Return the numbers of zeros to add before and after the frames.
 
     With them, output frame n reads input frames around (``same``) or up to (``causal``) frame n · stride.
-    Unlike in Keras's ``same``, the amounts do not depend on the length: more padding after an utterance
-    changes none of its frames.
+    The amounts do not depend on the length; see ``keras_shift`` for Keras's ``same``.
     """
     if padding == "causal":
         return kernel - 1, 0
     return (kernel - 1) // 2, kernel // 2
+
+
+def keras_shift(frames: Frames, kernel: int, stride: int) -> Frames:
+    """Return by how many frames Keras's ``same`` reads later than ``same`` in an input of ``frames`` frames.
+
+    Keras adds the fewest zeros with which ceil(frames / stride) outputs fit, and half of them, rounded down,
+    before the frames. With a stride, that depends on the length. A kernel of 5 at stride 2 has 2 zeros on
+    either side of an odd number of frames, and for an even number 1 before and 2 after: output n is centered
+    on frame 2n + 1 instead of 2n, a shift of 1.
+    """
+    total = kernel - stride + -frames % stride
+    if isinstance(frames, Tensor):
+        return (kernel - 1) // 2 - total.clamp(min=0) // 2
+    return (kernel - 1) // 2 - max(total, 0) // 2
 
 
 def depthwise_conv(
@@ -68,8 +85,9 @@ class SeparableConv(nn.Module):
     """A depthwise convolution without bias, then a pointwise one with bias. Lesson 02.
 
     It has cin·k + cin·cout + cout parameters. Input frames past an utterance's length must be zero, as
-    ``MaskedBatchNorm`` leaves them; then padding changes no valid output. Raises ``InputError`` for an
-    unknown padding and for channels, a kernel or a stride below 1.
+    ``MaskedBatchNorm`` leaves them; then padding changes no valid output. ``padding`` is ``same``, ``causal``
+    or ``keras-same``: Keras's ``same``, from each utterance's own length (``keras_shift``). Raises
+    ``InputError`` for an unknown padding and for channels, a kernel or a stride below 1.
     """
 
     def __init__(
@@ -92,10 +110,29 @@ class SeparableConv(nn.Module):
         nn.init.xavier_uniform_(self.pointwise.weight)
         nn.init.zeros_(self.pointwise.bias)
 
-    def forward(self, x: Float[Tensor, "batch frames cin"]) -> Float[Tensor, "batch frames_out cout"]:
-        """Return the convolution's output, ceil(frames / stride) frames."""
+    def forward(
+        self, x: Float[Tensor, "batch frames cin"], mask: FrameMask | None = None
+    ) -> Float[Tensor, "batch frames_out cout"]:
+        """Return the convolution's output, ceil(frames / stride) frames.
+
+        ``mask`` is True at the valid frames of ``x``; None if all are valid.
+        """
+        if self.padding == "keras-same" and self.stride > 1:
+            x = self._shifted(x, mask)
         x = depthwise_conv(x, self.depthwise, self.stride, self.padding)
         return pointwise_conv(x, self.pointwise.weight, self.pointwise.bias)
+
+    def _shifted(self, x: Tensor, mask: FrameMask | None) -> Tensor:
+        """Return ``x`` with each utterance earlier by its ``keras_shift``, and zeros after it."""
+        kernel, frames = self.depthwise.shape[1], x.shape[1]
+        if mask is None and not backend.is_traced():
+            shift = keras_shift(frames, kernel, self.stride)
+            return F.pad(x[:, shift:], (0, 0, 0, shift)) if shift else x
+        lengths = torch.full((x.shape[0],), frames, device=x.device) if mask is None else mask.lengths
+        shift = keras_shift(lengths, kernel, self.stride)
+        position = torch.arange(frames, device=x.device) + shift[:, None]
+        longer = F.pad(x, (0, 0, 0, (kernel - 1) // 2))
+        return longer.gather(1, position[..., None].expand_as(x))
 
     def initial_state(self, batch: int = 1) -> Float[Tensor, "batch context cin"]:
         """Return the state of ``step`` before the first frame: ``kernel`` - 1 frames of zeros. Lesson 12."""
@@ -128,8 +165,10 @@ class PointwiseConv(nn.Module):
         self.stride = stride
         self.linear = nn.Linear(channels_in, channels_out)
 
-    def forward(self, x: Float[Tensor, "batch frames cin"]) -> Float[Tensor, "batch frames_out cout"]:
-        """Return the convolution's output, ceil(frames / stride) frames."""
+    def forward(
+        self, x: Float[Tensor, "batch frames cin"], mask: FrameMask | None = None
+    ) -> Float[Tensor, "batch frames_out cout"]:
+        """Return the convolution's output, ceil(frames / stride) frames. ``mask`` has no effect."""
         return pointwise_conv(x[:, :: self.stride], self.linear.weight, self.linear.bias)
 
     def step(
