@@ -39,9 +39,9 @@ def resampled(blocks: Blocks, rate: int, new_rate: int, device: torch.device | s
 def pieces(blocks: Blocks, cuts: Sequence[int]) -> Iterator[Blocks]:
     """Yield the pieces of a recording between the ``cuts``, which are samples in rising order.
 
-    A piece may be read several times, but only before the next one is asked for, and one time after the
-    other. Readings of consecutive pieces share a pass over ``blocks``, which is therefore read as often as a
-    piece, however many pieces there are.
+    A piece may be read several times, but only before the next piece is requested. The first reading of each
+    piece continues a pass over ``blocks``, the second reading another one, and so on. There are thus as many
+    passes as readings of a piece, and only one block per pass is in memory.
     """
     passes: list[Iterator[tuple[int, Iterator[tuple[int, Tensor]]]]] = []
     for number in range(len(cuts) + 1):
