@@ -23,6 +23,7 @@ from asrlib.config.tensorflowasr_readers import (
     read_training,
 )
 from asrlib.errors import InputError
+from asrlib.reading import shown
 
 SECTIONS = ("speech_config", "decoder_config", "model_config", "learning_config", "data_config")
 
@@ -94,7 +95,7 @@ def _check_kind(theirs: dict[str, Leaf], where: str) -> None:
     leaf = theirs.get("model_config.class_name")
     if leaf is not None and str(leaf.value).rpartition(">")[2] != "ContextNet":
         raise InputError(
-            f"{where}: key {leaf.name} is {leaf.value!r}; only ContextNet transducers are supported"
+            f"{where}: key {leaf.name} is {shown(leaf.value)}; only ContextNet transducers are supported"
         )
 
 
@@ -109,8 +110,8 @@ def _copy(result: Translation, key: str, leaf: Leaf, where: str) -> None:
         value = None
     if ours in result.origins and result.value(ours) != value:
         raise InputError(
-            f"{where}: key {leaf.name} is {leaf.value!r}, but key {result.origins[ours]} is"
-            f" {result.value(ours)!r}; both set {ours}: make them agree"
+            f"{where}: key {leaf.name} is {shown(leaf.value)}, but key {result.origins[ours]} is"
+            f" {shown(result.value(ours))}; both set {ours}: make them agree"
         )
     result.set(ours, leaf.name, value)
     if key == "model_config.prejoint_linear":

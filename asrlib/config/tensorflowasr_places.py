@@ -12,6 +12,7 @@ from typing import Any
 
 from asrlib.config.tensorflowasr_keys import HONORED, MASKS, NO_EFFECT
 from asrlib.errors import InputError
+from asrlib.reading import shown
 
 # where later files have a key or section, and where it is looked up; applied in this order
 PLACES = {
@@ -76,8 +77,8 @@ def leaves(content: dict[str, Any], where: str) -> dict[str, Leaf]:
         other = found.setdefault(key, leaf)
         if other.value != leaf.value:
             raise InputError(
-                f"{where}: key {leaf.name} is {leaf.value!r}, but key {other.name} is {other.value!r}; both"
-                " mean the same: remove one"
+                f"{where}: key {leaf.name} is {shown(leaf.value)}, but key {other.name} is"
+                f" {shown(other.value)}; both mean the same: remove one"
             )
     return found
 
@@ -124,4 +125,4 @@ def _leaves(node: dict[str, Any], where: str, prefix: str) -> Iterator[tuple[str
         elif not section or key in NO_EFFECT:
             yield key, Leaf(name, value)
         elif value is not None:
-            raise InputError(f"{where}: key {name} is {value!r}; expected a section")
+            raise InputError(f"{where}: key {name} is {shown(value)}; expected a section")

@@ -14,6 +14,7 @@ from asrlib.config.tensorflowasr_keys import BLOCK_KEYS, BLOCKS, ONLY
 from asrlib.config.tensorflowasr_places import Leaf
 from asrlib.errors import InputError
 from asrlib.models.contextnet import DOWNSAMPLING, BlockConfig, standard_blocks
+from asrlib.reading import shown
 from asrlib.signal.features import FeatureConfig
 from asrlib.text.tokenizers import read_tokenizer as load_tokenizer
 
@@ -89,12 +90,14 @@ def read_features(result: Translation, theirs: dict[str, Leaf], where: str) -> N
     for key, possible in ONLY.items():
         if key in theirs and theirs[key].value not in possible:
             leaf = theirs[key]
-            raise InputError(f"{where}: key {leaf.name} is {leaf.value!r}; only {possible[0]} is supported")
+            raise InputError(
+                f"{where}: key {leaf.name} is {shown(leaf.value)}; only {possible[0]} is supported"
+            )
 
     def switch(name: str) -> bool | None:
         leaf = theirs.get(f"speech_config.{name}")
         if leaf is not None and not isinstance(leaf.value, bool):
-            raise InputError(f"{where}: key {leaf.name} is {leaf.value!r}; expected bool")
+            raise InputError(f"{where}: key {leaf.name} is {shown(leaf.value)}; expected bool")
         return None if leaf is None else leaf.value
 
     features, newest = result.content["features"], result.generation == "2.1"
@@ -113,7 +116,7 @@ def read_features(result: Translation, theirs: dict[str, Leaf], where: str) -> N
     if "speech_config.log_base" in theirs:
         leaf = theirs["speech_config.log_base"]
         if str(leaf.value) not in _LOG_UNITS:
-            raise InputError(f"{where}: key {leaf.name} is {leaf.value!r}; use one of e, 10")
+            raise InputError(f"{where}: key {leaf.name} is {shown(leaf.value)}; use one of e, 10")
         features["log_unit"] = _LOG_UNITS[str(leaf.value)]
     if "features.fft_size" not in result.origins or features["fft_size"] is None:
         _size_fft(features, result.generation, switch("fft_overdrive"))
@@ -141,8 +144,10 @@ def read_tokenizer(result: Translation, theirs: dict[str, Leaf], where: str) -> 
 
     sized = "vocabulary" in result.content["tokenizer"]
     named = value("type", "wordpiece" if sized else "characters")
-    if str(named) not in _KINDS:
-        raise InputError(f"{where}: key decoder_config.type is {named!r}; use one of {', '.join(_KINDS)}")
+    if not isinstance(named, str) or named not in _KINDS:
+        raise InputError(
+            f"{where}: key decoder_config.type is {shown(named)}; use one of {', '.join(_KINDS)}"
+        )
     kind = _KINDS[named]
     result.set("tokenizer.kind", "decoder_config.type", kind)
     reserved = value("reserved_tokens")
@@ -171,7 +176,7 @@ def read_blocks(result: Translation, theirs: dict[str, Leaf], where: str) -> Non
     if leaf is None or not leaf.value:
         raise InputError(f"{where}: key {BLOCKS} is missing; only ContextNet transducers are supported")
     if not isinstance(leaf.value, list) or not all(isinstance(row, dict) for row in leaf.value):
-        raise InputError(f"{where}: key {leaf.name} is {str(leaf.value)[:40]!r}; expected a list of sections")
+        raise InputError(f"{where}: key {leaf.name} is {shown(leaf.value)}; expected a list of sections")
     blocks = []
     for number, row in enumerate(leaf.value):
         block = {"padding": result.content["encoder"]["padding"]}
@@ -236,7 +241,7 @@ def read_training(result: Translation, theirs: dict[str, Leaf], where: str) -> N
         return  # an error, which is reported with all others
     if numerator is not None:
         if not isinstance(numerator.value, (int, float)):
-            raise InputError(f"{where}: key {numerator.name} is {numerator.value!r}; expected a number")
+            raise InputError(f"{where}: key {numerator.name} is {shown(numerator.value)}; expected a number")
         result.set("training.max_lr", numerator.name, numerator.value / math.sqrt(width))
     elif result.generation not in ("2023", "2.1"):  # set by its code, not by its files
         training["max_lr"] = 0.05 / math.sqrt(width)
