@@ -66,7 +66,7 @@ GENERATIONS = {
             "low_hz": 125.0,
         },
         encoder={"variant": "tensorflowasr", "padding": "causal"},
-        decoding={"max_symbols": 10},
+        decoding={"max_symbols": 16},
     ),
     "2.1": Generation(
         features=_SHARED
