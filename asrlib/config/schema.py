@@ -23,7 +23,7 @@ from asrlib.models.joint import JointConfig
 from asrlib.models.prediction import PredictionConfig
 from asrlib.signal.augment_policy import AugmentPolicy
 from asrlib.signal.features import FeatureConfig
-from asrlib.text.tokenizers import KINDS
+from asrlib.text.labels import KINDS
 
 SCHEDULES = ("inverse_sqrt", "transformer", "one_cycle")
 

@@ -20,7 +20,7 @@ from asrlib.errors import InputError
 from asrlib.evaluate import WordTable, evaluate_words
 from asrlib.extras import extra
 from asrlib.recognizer import Recognizer
-from asrlib.text.tokenizers import normalize_text
+from asrlib.text.labels import normalize_text
 from asrlib.training.loop import train
 
 if TYPE_CHECKING:
