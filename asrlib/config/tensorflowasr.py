@@ -19,6 +19,7 @@ from typing import Any
 from asrlib.config.tensorflowasr_keys import BLOCK_KEYS, BLOCKS, HONORED, NO_EFFECT, OLD, SAME
 from asrlib.errors import InputError
 from asrlib.models.contextnet import DOWNSAMPLING, BlockConfig, standard_blocks
+from asrlib.reading import shown
 from asrlib.text.tokenizers import read_tokenizer
 
 SECTIONS = ("speech_config", "decoder_config", "model_config", "learning_config")
@@ -130,7 +131,7 @@ def _flat(node: dict[str, Any], where: str, prefix: str = "") -> Iterator[tuple[
         name = f"{prefix}{key}"
         section = any(known.startswith(f"{name}.") for known in (*HONORED, *NO_EFFECT))
         if section and value is not None and not isinstance(value, dict):
-            raise InputError(f"{where}: key {name} is {value!r}; expected a section")
+            raise InputError(f"{where}: key {name} is {shown(value)}; expected a section")
         if isinstance(value, dict) and name not in HONORED and name not in NO_EFFECT:
             yield from _flat(value, where, f"{name}.")
         elif not section:
@@ -141,13 +142,13 @@ def _read_features(result: Translation, theirs: dict[str, Any], where: str) -> N
     kind = theirs.get("speech_config.feature_type", "log_mel_spectrogram")
     if kind != "log_mel_spectrogram":
         raise InputError(
-            f"{where}: key speech_config.feature_type is {kind!r}; only log_mel_spectrogram is supported"
+            f"{where}: key speech_config.feature_type is {shown(kind)}; only log_mel_spectrogram is supported"
         )
     switches = []
     for key, usual in (("normalize_feature", True), ("normalize_per_feature", False)):
         switches.append(theirs.get(f"speech_config.{key}", usual))
         if not isinstance(switches[-1], bool):
-            raise InputError(f"{where}: key speech_config.{key} is {switches[-1]!r}; expected bool")
+            raise InputError(f"{where}: key speech_config.{key} is {shown(switches[-1])}; expected bool")
     on, each_bin = switches
     result.content["features"]["normalize"] = ("bin" if each_bin else "utterance") if on else "none"
 
@@ -155,8 +156,10 @@ def _read_features(result: Translation, theirs: dict[str, Any], where: str) -> N
 def _read_tokenizer(result: Translation, theirs: dict[str, Any], where: str) -> None:
     sized = "vocabulary" in result.content["tokenizer"]
     named = theirs.get("decoder_config.type", "wordpiece" if sized else "characters")
-    if str(named) not in _KINDS:
-        raise InputError(f"{where}: key decoder_config.type is {named!r}; use one of {', '.join(_KINDS)}")
+    if not isinstance(named, str) or named not in _KINDS:
+        raise InputError(
+            f"{where}: key decoder_config.type is {shown(named)}; use one of {', '.join(_KINDS)}"
+        )
     kind = _KINDS[named]
     result.set("tokenizer.kind", "decoder_config.type", kind)
     key = "decoder_config.reserved_tokens"
@@ -187,7 +190,7 @@ def _read_blocks(result: Translation, theirs: dict[str, Any], where: str, year: 
     if not rows:
         raise InputError(f"{where}: key {BLOCKS} is missing; only ContextNet transducers are supported")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{where}: key {BLOCKS} is {str(rows)[:40]!r}; expected a list of sections")
+        raise InputError(f"{where}: key {BLOCKS} is {shown(rows)}; expected a list of sections")
     blocks = []
     for number, row in enumerate(rows):
         block = {"padding": result.content["encoder"]["padding"]}

@@ -258,6 +258,8 @@ class ContextNetConfig(EncoderConfig):
     def check(self, where: str) -> None:
         """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""
         validate.positive(where, "encoder", self, "alpha", "kernel")
+        validate.at_most(where, "encoder", self, 100, "alpha")
+        validate.at_most(where, "encoder", self, 10_000, "kernel")
         validate.choice(where, "encoder", self, "variant", VARIANTS)
         validate.choice(where, "encoder", self, "downsampling", DOWNSAMPLING)
         blocks = self.blocks or []
@@ -266,3 +268,5 @@ class ContextNetConfig(EncoderConfig):
             validate.choice(where, name, row, "padding", PADDINGS)
             if isinstance(row, BlockConfig):
                 validate.positive(where, name, row, "filters", "layers", "kernel", "stride")
+                validate.at_most(where, name, row, 100, "layers", "stride")
+                validate.at_most(where, name, row, 10_000, "filters", "kernel")

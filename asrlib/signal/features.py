@@ -9,7 +9,7 @@ Lesson 01 derives every step. These are the defaults:
   ``x + log_floor``.
 
 Every system has its own conventions, and a network works with the features that it was trained on. Theirs are
-options (``FeatureConfig``). `asrlib.signal.generations` has those of TensorFlowASR's versions.
+options (``FeatureConfig``). `asrlib.config.tensorflowasr_generations` has those of TensorFlowASR's versions.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ class FeatureConfig:
         validate.choice(where, "features", self, "floor", FLOORS)
         validate.choice(where, "features", self, "log_unit", LOG_UNITS)
         validate.choice(where, "features", self, "epsilon_in", EPSILON_PLACES)
+        validate.at_most(where, "features", self, 1_000_000, "sample_rate")
+        validate.at_most(where, "features", self, 10_000, "mels", "window_ms", "hop_ms")
         with validate.named(where, "features"):
             FrontEnd(**vars(self))
 

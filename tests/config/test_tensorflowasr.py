@@ -115,7 +115,7 @@ def test_one_of_their_files_trains_and_transcribes(tiny_corpus, tmp_path):
         ("decoder_config.reserved_tokens", 3, "key decoder_config.reserved_tokens is 3; expected list"),
         ("decoder_config.beam_width", -2, "key decoder_config.beam_width is -2; use 0 for greedy search"),
         ("model_config.encoder_alpha", -0.5, "key model_config.encoder_alpha is -0.5; it must be positive"),
-        ("model_config.encoder_blocks", 5, "key model_config.encoder_blocks is '5'; expected a list"),
+        ("model_config.encoder_blocks", 5, "key model_config.encoder_blocks is 5; expected a list"),
         ("model_config.encoder_blocks", [], "key model_config.encoder_blocks is missing; only ContextNet"),
         ("model_config.encoder_blocks", [{}], r"key model_config.encoder_blocks\[0\].filters is missing"),
         ("model_config.prediction_rnn_type", "rnn", "key model_config.prediction_rnn_type is 'rnn'; use one"),
