@@ -24,7 +24,7 @@ from asrlib.models.prediction import PredictionConfig
 from asrlib.reading import shown
 from asrlib.signal.augment_policy import AugmentPolicy
 from asrlib.signal.features import FeatureConfig
-from asrlib.text.tokenizers import KINDS
+from asrlib.text.labels import KINDS
 
 # far more than a network of the kit needs; its weights alone would take 400 GB
 MAX_PARAMETERS = 100_000_000_000

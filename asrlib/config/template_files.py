@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from jinja2 import nodes
 
 from asrlib.errors import InputError
+from asrlib.reading import read_text
 
 SUFFIXES = (".j2", ".jinja2", ".yaml", ".yml")
 
@@ -40,12 +41,7 @@ class Folder:
                 f"{self.start}: the template imports {name[:200]!r}, which is no {' or '.join(SUFFIXES)} file"
                 " in this folder or one above: place the template as in its repository"
             )
-        try:
-            return path.read_text(encoding="utf-8-sig"), str(path)
-        except UnicodeDecodeError:
-            raise InputError(f"{path} is not a UTF-8 text file") from None
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        return read_text(path), str(path)
 
 
 def _inside(root: Path, name: str) -> Path | None:

@@ -144,7 +144,7 @@ def read_tokenizer(result: Translation, theirs: dict[str, Leaf], where: str) -> 
 
     sized = "vocabulary" in result.content["tokenizer"]
     named = value("type", "wordpiece" if sized else "characters")
-    if str(named) not in _KINDS:
+    if not isinstance(named, str) or named not in _KINDS:
         raise InputError(
             f"{where}: key decoder_config.type is {shown(named)}; use one of {', '.join(_KINDS)}"
         )

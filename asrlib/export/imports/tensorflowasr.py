@@ -24,6 +24,7 @@ from asrlib.extras import extra
 from asrlib.models.build import build_model
 from asrlib.models.contextnet import ContextNetConfig
 from asrlib.models.transducer import Transducer
+from asrlib.text.listed_pieces import TokenList
 from asrlib.text.tokenizers import Tokenizer, read_tokenizer
 
 # the labels of its characters if a configuration names no file
@@ -129,7 +130,13 @@ def _shape(sizes: Iterable[int]) -> str:
 def _tokenizer(config: Config, given: Path | None, config_file: Path) -> Tokenizer:
     kind, file = config.tokenizer.kind, given or config.tokenizer.file
     if file is not None:
-        return read_tokenizer(kind, file, config.tokenizer.normalize)
+        tokenizer = read_tokenizer(kind, file, config.tokenizer.normalize)
+        unused = config.tokenizer.vocabulary - tokenizer.vocabulary
+        if isinstance(tokenizer, TokenList) and unused > 0:
+            # its network has the number of labels that the trainer was asked for, found or not
+            labels = [*tokenizer.labels, *(f"<unused {number}>" for number in range(unused))]
+            return TokenList(labels, tokenizer.normalize)
+        return tokenizer
     if kind == "characters" and config.tokenizer.vocabulary == len(_ENGLISH) + 1:
         return Tokenizer(kind, list(_ENGLISH), config.tokenizer.normalize)
     raise InputError(

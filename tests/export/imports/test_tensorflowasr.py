@@ -248,6 +248,17 @@ def test_files_that_are_no_checkpoint_are_refused(changed, tmp_path, labels):
         changed(path=tensorflowasr.checkpoint("2.1.0-causal"), labels=tmp_path / "few.txt")
 
 
+def test_a_list_of_tokens_is_the_vocabulary_even_if_it_is_shorter(changed, tmp_path):
+    """The code of 2023 gives its network as many labels as the trainer was asked for, found or not."""
+    config = tmp_path / "2.1.0-causal.yml"
+    config.write_text(config.read_text().replace("kind: characters", "kind: wordpieces"))
+    (tmp_path / "v.tokens").write_text("\n".join(["<pad>", "<unk>", "a", "be", "##d"]))
+    changed(path=tensorflowasr.checkpoint("2.1.0-causal"), labels=tmp_path / "v.tokens")
+    recognizer = Recognizer.load(tmp_path / "model")
+    assert recognizer.tokenizer.vocabulary == 12
+    assert recognizer.tokenizer.encode("bed a bad") == [3, 4, 2, 1]
+
+
 def test_names_that_keras_split_into_several_attributes_are_read(changed, tmp_path):
     def split(file):
         names = list(file["encoder"].attrs["weight_names"])
