@@ -48,7 +48,7 @@ def translate(content: dict[str, Any], where: str, generation: str | None = None
     the wrong type, and settings that contradict each other or that asrlib does not have.
     """
     if generation is not None and generation not in GENERATIONS:
-        raise InputError(f"there is no generation {generation!r}; use one of {', '.join(GENERATIONS)}")
+        raise InputError(f"there is no generation {shown(generation)}; use one of {', '.join(GENERATIONS)}")
     theirs = leaves(content, where)
     _check_kind(theirs, where)
     result = Translation(generation or generation_of(content))
