@@ -16,14 +16,15 @@ class Folder:
     """The folder that the names of imported files are relative to, and the files in it.
 
     TensorFlowASR names files from the root of its repository, wherever the template is. The root is the
-    nearest folder, from the template's own upward, that has a file which the template ``tree`` imports.
+    nearest folder, from the template's own (``start``) upward, that has a file which the template ``tree``
+    imports. ``where`` names the template in messages.
     """
 
-    def __init__(self, start: Path, tree: nodes.Template):
-        self.start = start.resolve()
-        self.root = self.start
+    def __init__(self, start: Path, tree: nodes.Template, where: str):
+        self.where = where
+        self.root = start.resolve()
         for name in _names(tree):
-            for root in (self.start, *self.start.parents):
+            for root in (self.root, *self.root.parents):
                 if _inside(root, name) is not None:
                     self.root = root
                     return
@@ -38,8 +39,8 @@ class Folder:
         path = _inside(self.root, relative)
         if path is None:
             raise InputError(
-                f"{self.start}: the template imports {name[:200]!r}, which is no {' or '.join(SUFFIXES)} file"
-                " in this folder or one above: place the template as in its repository"
+                f"{self.where}: the template imports {name[:200]!r}, which is no {' or '.join(SUFFIXES)} file"
+                " in its folder or one above: place the template as in its repository"
             )
         return read_text(path), str(path)
 

@@ -16,6 +16,7 @@ from asrlib.errors import InputError
 from asrlib.models.contextnet import DOWNSAMPLING, BlockConfig, standard_blocks
 from asrlib.reading import shown
 from asrlib.signal.features import FeatureConfig
+from asrlib.text.listed_pieces import LISTS
 from asrlib.text.tokenizers import read_tokenizer as load_tokenizer
 
 _KINDS = {
@@ -25,6 +26,7 @@ _KINDS = {
     "characters": "characters",
     "char": "characters",
 }
+_PIECES = (".model", *LISTS)
 _LOG_UNITS = {"e": "ln", "10": "log10"}
 
 
@@ -162,8 +164,8 @@ def read_tokenizer(result: Translation, theirs: dict[str, Leaf], where: str) -> 
         return
     if not Path(str(path)).is_file():
         result.unused[key] = f"there is no file {path}: the tokenizer is trained on the corpus"
-    elif kind == "wordpieces" and Path(str(path)).suffix != ".model":
-        result.unused[key] = "word pieces can be read only from a sentencepiece model (.model)"
+    elif kind == "wordpieces" and Path(str(path)).suffix not in _PIECES:
+        result.unused[key] = f"word pieces are read from files {', '.join(_PIECES)}"
     else:
         result.set("tokenizer.file", key, path)
         if not sized:

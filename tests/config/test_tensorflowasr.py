@@ -50,7 +50,7 @@ def test_a_vocabulary_file_is_read_where_there_is_one(tmp_path):
     "values, reason",
     [
         ({"vocabulary": "/nowhere/a.tokens"}, "there is no file /nowhere/a.tokens: the tokenizer is trained"),
-        ({"vocabulary": __file__, "vocab_size": 9}, "read only from a sentencepiece model (.model)"),
+        ({"vocabulary": __file__, "vocab_size": 9}, "word pieces are read from files .model, .tokens"),
         ({"normalization_form": "NFD"}, "text is always normalized to NFKC"),
         ({"colour": "blue"}, "the key is unknown"),
         ({"lm_config": {"model_path": "x", "alpha": 2}}, "a language model is given when decoding"),
