@@ -20,7 +20,8 @@ from asrlib.errors import InputError
 from asrlib.files import assets
 from asrlib.models.build import build_model
 from asrlib.models.transducer import Transducer
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer
+from asrlib.text.tokenizers import Tokenizer
 
 
 def shipped_model(name: str = "digits-model") -> Path:

@@ -20,7 +20,7 @@ from asrlib.config.tensorflowasr_keys import BLOCK_KEYS, BLOCKS, HONORED, NO_EFF
 from asrlib.errors import InputError
 from asrlib.models.contextnet import DOWNSAMPLING, BlockConfig, standard_blocks
 from asrlib.reading import shown
-from asrlib.text.tokenizers import read_tokenizer
+from asrlib.text.tokenizer_files import read_tokenizer
 
 SECTIONS = ("speech_config", "decoder_config", "model_config", "learning_config")
 

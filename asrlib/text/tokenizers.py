@@ -13,27 +13,39 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asrlib.errors import InputError
+from asrlib.reading import shown
 from asrlib.text.lexicon import ARPABET, STRESSED, Lexicon, cmu_lexicon, load_lexicon
 
 BLANK = 0
 KINDS = ("characters", "words", "phones", "wordpieces")
 LEXICON = "lexicon.tsv"  # a file of a model directory, beside tokenizer.json
 
+# kept between letters: apostrophe, Catalan l·l, Hebrew geresh and gershayim
+_INSIDE_WORDS = "'·׳״"
+# one of them without a letter or mark on both sides, or, but for the apostrophe, beside a digit
+_WORD = rf"[^\s{_INSIDE_WORDS}]"
+_AT_EDGES = re.compile(
+    rf"(?<!{_WORD})[{_INSIDE_WORDS}]|[{_INSIDE_WORDS}](?!{_WORD})|(?<=\d)[·׳״]|[·׳״](?=\d)"
+)
+
 
 def normalize_text(text: str) -> str:
     """Return ``text`` in the form used for training and scoring.
 
-    The form is lower case and Unicode NFKC. It keeps letters with their marks, digits, apostrophes inside
-    words, and single spaces. Corpora have conventions of their own: LibriSpeech is upper case, LJSpeech has
-    punctuation.
+    The form is lower case and Unicode NFKC. It keeps letters with their marks, digits, single spaces, and
+    inside words the apostrophe, the Catalan middle dot, and the Hebrew geresh and gershayim. Characters that
+    only format, such as joiners and soft hyphens, are dropped. Corpora have conventions of their own:
+    LibriSpeech is upper case, LJSpeech has punctuation.
     """
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
     kept: list[str] = []
     for c in text:
-        mark = unicodedata.category(c).startswith("M") and kept and kept[-1] not in " '"  # e.g. Hindi vowels
-        kept.append(c if c.isalnum() or c == "'" or mark else " ")
-    text = "".join(kept)
-    return " ".join(re.sub(r"(?<!\w)'+|'+(?!\w)", " ", text).split())
+        category = unicodedata.category(c)
+        if category == "Cf":
+            continue
+        mark = category.startswith("M") and kept and kept[-1] not in " " + _INSIDE_WORDS  # e.g. Hindi vowels
+        kept.append(c if c.isalnum() or c in _INSIDE_WORDS or mark else " ")
+    return " ".join(_AT_EDGES.sub(" ", "".join(kept)).split())
 
 
 class Tokenizer:
@@ -47,7 +59,7 @@ class Tokenizer:
 
     def __init__(self, kind: str, labels: Sequence[str], normalize: bool = True):
         if kind not in KINDS:
-            raise InputError(f"tokenizer kind is {kind!r}; use one of {', '.join(KINDS)}")
+            raise InputError(f"tokenizer kind is {shown(kind)}; use one of {', '.join(KINDS)}")
         if len(set(labels)) != len(labels):
             raise InputError("the tokenizer's labels are not all different: list each label once")
         self.kind, self.labels, self.normalize = kind, list(labels), normalize
@@ -131,10 +143,10 @@ class WordPieceTokenizer(Tokenizer):
             unk = self._pieces.unk_id()  # the characters of "<unk>" itself do not count as known
             known = set("".join(self.labels[:unk] + self.labels[unk + 1 :])) | {" "}
             unknown = next((c for c in self.prepare(text) if c not in known), "?")
-            raise InputError(
-                f"the tokenizer does not know the character {unknown!r} of {text!r}:"
-                " correct the transcript, or train a tokenizer on texts that have it"
-            )
+            remedy = "correct the transcript, or train a tokenizer on texts that have it"
+            if self.normalize and unknown not in known and unknown.upper() in known:
+                remedy = "its pieces are upper case, so set tokenizer.normalize: false"
+            raise InputError(f"the tokenizer does not know the character {unknown!r} of {text!r}: {remedy}")
         return [number + 1 for number in numbers]
 
     def decode(self, numbers: Iterable[int]) -> str:
@@ -272,56 +284,17 @@ def _train_wordpieces(
                 minloglevel=2,
             )
         except RuntimeError as error:
-            reason = (
-                str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1]
-            )  # drop sentencepiece's source line
             raise InputError(
-                f"sentencepiece cannot make {vocabulary} word pieces from these texts: {reason}"
+                f"sentencepiece cannot make {vocabulary} word pieces of these texts: {_piece_trouble(error)}"
             ) from None
         return WordPieceTokenizer(Path(prefix + ".model").read_bytes(), normalize)
 
 
-def read_tokenizer(kind: str, file: str | Path, normalize: bool = True) -> Tokenizer:
-    """Read a tokenizer made by another program.
-
-    For word pieces the file is a sentencepiece model. For the other kinds it is a UTF-8 text file with one
-    label per line; lines that start with # are skipped. Raises ``InputError`` if the file cannot be read or
-    has another form.
-    """
-    path = Path(file)
-    try:
-        if kind == "wordpieces":
-            return WordPieceTokenizer(path.read_bytes(), normalize)
-        lines = path.read_text(encoding="utf-8").split("\n")
-        labels = [line for line in lines if line and not line.startswith("#")]
-        if kind == "characters" and any(len(label) != 1 for label in labels):
-            raise InputError("a line has more than one character")
-        return Tokenizer(kind, labels, normalize)
-    except OSError as error:
-        raise InputError(f"tokenizer file {path} cannot be read: {error.strerror}") from None
-    except (InputError, UnicodeDecodeError) as error:
-        what = "a sentencepiece model" if kind == "wordpieces" else f"a list of {kind}: {error}"
-        raise InputError(f"tokenizer file {path} is not {what}") from None
-
-
-def load_tokenizer(folder: str | Path) -> Tokenizer:
-    """Load the tokenizer of a model directory. Raises ``InputError`` if it is missing or damaged."""
-    path = Path(folder, "tokenizer.json")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["kind"] == "wordpieces":
-            path = Path(folder, "tokenizer.model")
-            try:
-                return WordPieceTokenizer(path.read_bytes(), content["normalize"])
-            except InputError:
-                raise InputError(f"{path} is not a sentencepiece model") from None
-        if content["kind"] == "phones" and Path(folder, LEXICON).is_file():
-            lexicon = load_lexicon(Path(folder, LEXICON))
-            return PhoneTokenizer(content["labels"], lexicon, content["normalize"])
-        return Tokenizer(content["kind"], content["labels"], content["normalize"])
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: this is not a complete model directory") from None
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not a tokenizer file: {error}") from None
+def _piece_trouble(error: RuntimeError) -> str:
+    """Return sentencepiece's reason, with vocabularies counted as here: including blank."""
+    reason = str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1]  # drop its source line
+    if found := re.search(r"too high.*<= (\d+)", reason):
+        return f"they have only {int(found[1]) + 1}; set tokenizer.vocabulary to at most that"
+    if found := re.search(r"smaller than required_chars.*?\d+ vs (\d+)", reason):
+        return f"their characters alone are {int(found[1]) + 1}; set tokenizer.vocabulary to at least that"
+    return reason

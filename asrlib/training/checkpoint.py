@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from asrlib.config.parse import load_config
 from asrlib.config.schema import Config
 from asrlib.errors import InputError
+from asrlib.reading import damaged, read_json, shown
 from asrlib.training.average import WeightAverage
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Progress:
     """The progress of a run, saved with every checkpoint.
 
     ``step`` counts updates, and ``batch`` the batches within ``epoch``. ``best_wer`` is in percent and
-    ``seconds`` is the training time so far. ``history`` has the points that the run has reported.
+    ``seconds`` is the training time so far. ``history`` has the points that the run has reported. ``data`` is
+    the fingerprint of the utterances (see ``fingerprint``); it is empty in checkpoints of earlier versions.
     """
 
     step: int = 0
@@ -49,6 +51,7 @@ class Progress:
     best_wer: float = math.inf
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    data: str = ""
 
 
 def last_checkpoint(out: Path) -> Path | None:
@@ -140,7 +143,7 @@ def load_checkpoint(accelerator: Accelerator, folder: Path, average: WeightAvera
         if average is not None:
             saved = safetensors.torch.load_file(folder / "average.safetensors")
             average.weights = {name: value.to(accelerator.device) for name, value in saved.items()}
-        return Progress(**json.loads((folder / "progress.json").read_text()))
+        return read_progress(folder / "progress.json")
     except (
         OSError,
         EOFError,
@@ -152,6 +155,23 @@ def load_checkpoint(accelerator: Accelerator, folder: Path, average: WeightAvera
         pickle.UnpicklingError,
     ) as error:
         raise InputError(f"checkpoint {folder} cannot be read: {_reason(error)}") from None
+
+
+def read_progress(path: Path) -> Progress:
+    """Return the progress that a checkpoint stores. Raises ``InputError`` if it is missing or damaged."""
+    content = read_json(path, remedy="remove this checkpoint", infinite=True)
+    with damaged(path, "is not the progress of a run", "remove this checkpoint"):
+        progress = Progress(**content)
+        counts = progress.step, progress.epoch, progress.batch
+        numbers = progress.best_wer, progress.seconds
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise ValueError(f"step, epoch and batch are {shown(counts)}")
+        if not all(type(number) in (int, float) and number >= 0 for number in numbers):
+            raise ValueError(f"best_wer and seconds are {shown(numbers)}")
+        points = isinstance(progress.history, list) and all(isinstance(p, dict) for p in progress.history)
+        if not points or not isinstance(progress.data, str):
+            raise ValueError("history is not a list of points, or data no text")
+    return progress
 
 
 def check_same_run(config: Config, out: Path) -> None:

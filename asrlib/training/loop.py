@@ -33,7 +33,8 @@ from asrlib.models.build import build_model
 from asrlib.models.transducer import Transducer
 from asrlib.recognizer import Recognizer
 from asrlib.signal.augment_policy import draw_speed
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer
+from asrlib.text.tokenizers import Tokenizer
 from asrlib.training import xla
 from asrlib.training.average import WeightAverage
 from asrlib.training.capture import CapturedOutcome, CapturedStep, captures

@@ -19,7 +19,8 @@ from asrlib.data.batches import encode_corpus
 from asrlib.data.samplers import BatchSampler, StaticBatchSampler
 from asrlib.data.shard_sampler import ShardBatchSampler
 from asrlib.errors import InputError
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer, read_tokenizer, train_phones, train_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer, read_tokenizer
+from asrlib.text.tokenizers import Tokenizer, train_phones, train_tokenizer
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

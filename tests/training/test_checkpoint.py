@@ -19,7 +19,7 @@ from runs import Killed, last_checkpoint, run, settings, train_command, weights
 from asrlib.config.parse import parse_config
 from asrlib.errors import InputError
 from asrlib.recognizer import Recognizer
-from asrlib.text.tokenizers import load_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer
 from asrlib.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 
 # everything that must come back from a checkpoint: accumulation, noise, dropout, averages, several epochs

@@ -43,7 +43,7 @@ def test_start_from_a_model_of_another_vocabulary(tiny_model, cuts, tmp_path):
     [
         (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
         (lambda f: (f / "model.safetensors").write_bytes(b"x" * 100), "model.safetensors is damaged"),
-        (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json is not a tokenizer file"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json is not valid JSON"),
         (
             lambda f: safetensors.torch.save_file({"x": torch.zeros(1)}, f / "model.safetensors"),
             "model.safetensors has no encoder weights",
