@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import pickle
 import shutil
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +19,14 @@ from torch import Tensor, nn
 
 from asrlib.config.parse import load_config
 from asrlib.config.schema import Config
+from asrlib.data import shar
 from asrlib.errors import InputError
 from asrlib.reading import damaged, read_json, shown
 from asrlib.training.average import WeightAverage
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from lhotse import CutSet
 
 # keys that may change when a run is resumed: its length, its reports, and what does not affect results
 FREE_KEYS = (
@@ -175,7 +179,10 @@ def read_progress(path: Path) -> Progress:
 
 
 def check_same_run(config: Config, out: Path) -> None:
-    """Raise ``InputError`` if ``config`` differs from that of the run in ``out`` outside ``FREE_KEYS``."""
+    """Raise ``InputError`` if ``config`` differs from that of the run in ``out`` outside ``FREE_KEYS``.
+
+    Warns about another length of a run with the one-cycle schedule, whose learning rates depend on it.
+    """
     old, new = _flat(load_config(out / "config.yml").to_dict()), _flat(config.to_dict())
     changed = [key for key in new | old if key not in FREE_KEYS and old.get(key) != new.get(key)]
     if changed:
@@ -183,6 +190,37 @@ def check_same_run(config: Config, out: Path) -> None:
         raise InputError(
             f"{out} was started with {changed[0]} = {before!r}, but now it is {now!r}:"
             " resume with the original configuration"
+        )
+    for key in ("training.max_steps", "training.epochs"):
+        if config.training.schedule == "one_cycle" and old[key] != new[key]:
+            warnings.warn(
+                f"{key} was {old[key]} and is now {new[key]}: the learning rate of one_cycle jumps to its"
+                " curve over the new length",
+                stacklevel=3,
+            )
+
+
+def fingerprint(*splits: CutSet | None) -> str:
+    """Return a hash of the splits' texts and lengths, so that a run resumes on the same utterances only.
+
+    Names are left out: a corpus may have been moved.
+    """
+    digest = hashlib.sha256()
+    for cuts in splits:
+        for cut in () if cuts is None else shar.without_audio(cuts):
+            digest.update(
+                f"{cut.duration:.4f}\t{cut.supervisions[0].text}\n".encode("utf-8", "surrogatepass")
+            )
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def check_same_data(saved: str, data: str, out: Path) -> None:
+    """Raise ``InputError`` if the fingerprint ``saved`` with the run in ``out`` is another than ``data``."""
+    if saved and saved != data:
+        raise InputError(
+            f"{out} was started with other utterances or transcripts than those of this --corpus: resume with"
+            " the corpora of the run, or choose another --out"
         )
 
 

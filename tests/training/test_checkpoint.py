@@ -127,7 +127,7 @@ def test_a_damaged_checkpoint_is_named(cuts, tmp_path, name, damage):
     if damage == "cut":
         (folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=f"checkpoint {folder} cannot be read"):
-        run(settings(max_steps=4), cuts, tmp_path, resume=True)
+        run(settings(max_steps=2), cuts, tmp_path, resume=True)
 
 
 @pytest.mark.processes
