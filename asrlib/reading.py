@@ -47,14 +47,15 @@ def shown(value: Any) -> str:
 def damaged(where: str | os.PathLike, problem: str, remedy: str) -> Iterator[None]:
     """Turn what data of the wrong form raise within the block into an ``InputError``.
 
-    Its message is ``where``, ``problem``, the reason, and ``remedy``. An ``InputError`` passes unchanged.
+    Its message is ``where``, ``problem`` (such as "is damaged"), the reason, and ``remedy``. An
+    ``InputError`` passes unchanged.
     """
     try:
         yield
     except InputError:
         raise
     except _WRONG_FORM as error:
-        raise InputError(f"{where}: {problem} ({reason(error)}); {remedy}") from None
+        raise InputError(f"{where} {problem} ({reason(error)}); {remedy}") from None
 
 
 def reason(error: BaseException) -> str:
@@ -68,16 +69,16 @@ def reason(error: BaseException) -> str:
     return first_line(error)[:200]
 
 
-def read_text(path: str | os.PathLike, missing: str = "there is no such file") -> str:
+def read_text(path: str | os.PathLike, missing: str = "does not exist") -> str:
     """Return the content of a UTF-8 file, without a byte order mark; lines end with ``\\n``.
 
-    ``missing`` is the message for a file that does not exist. Raises ``InputError`` for that, for a folder, a
-    file that cannot be read, one that is not UTF-8, and a name that no file can have.
+    ``missing`` follows the name of a file that does not exist in the message. Raises ``InputError`` for that,
+    for a folder, a file that cannot be read, one that is not UTF-8, and a name that no file can have.
     """
     try:
         content = Path(path).read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: {missing}") from None
+        raise InputError(f"{path} {missing}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL character
@@ -93,7 +94,7 @@ def read_text(path: str | os.PathLike, missing: str = "there is no such file") -
 
 def read_json(
     path: str | os.PathLike,
-    missing: str = "there is no such file",
+    missing: str = "does not exist",
     remedy: str = "copy it again",
     infinite: bool = False,
 ) -> Any:
@@ -109,7 +110,7 @@ def parse_json(
     Raises ``InputError``, which ends with ``remedy``, for text that is not JSON, for a key that an object has
     twice, and, unless ``infinite``, for NaN and infinity.
     """
-    with damaged(where, "not valid JSON", remedy):
+    with damaged(where, "is not valid JSON", remedy):
         return json.loads(
             text,
             object_pairs_hook=_without_repetition,

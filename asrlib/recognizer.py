@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from asrlib import backend
 from asrlib.config.schema import Config
 from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
@@ -80,9 +81,10 @@ class Recognizer:
         """Load a recognizer from a model directory, or a shipped model by its name.
 
         None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the model that the
-        lessons examine. Raises ``InputError`` if a file is missing or damaged, or if the members of an
-        ensemble do not fit together.
+        lessons examine. Raises ``InputError`` if a file is missing or damaged, if a weight is not finite, if
+        the members of an ensemble do not fit together, and for a ``device`` that cannot be used here.
         """
+        device = backend.usable_device(device)
         folder = find_model(model_dir)
         recognizer = cls(*read_model(folder), device)
         for member in member_folders(folder):

@@ -35,6 +35,8 @@ def print_error(error: object) -> None:
 
 
 def check_output(path: Path) -> None:
-    """Raise ``InputError`` if the folder of the --output file ``path`` does not exist."""
+    """Raise ``InputError`` if the --output file ``path`` is a folder, or its folder does not exist."""
+    if path.is_dir():
+        raise InputError(f"--output {path} is a folder: give a file")
     if not path.absolute().parent.is_dir():
         raise InputError(f"--output {path}: there is no folder {path.parent}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +80,11 @@ def configure_search(
     given = {"beam_width": beam, "lm_weight": lm_weight, "label_bonus": bonus}
     for key, value in given.items():
         if value is not None:
+            if not math.isfinite(value):
+                option = {"beam_width": "beam"}.get(key, key.replace("_", "-"))
+                raise InputError(f"--{option} is {value}: give a finite number")
             setattr(decoding, key, value)
+    decoding.check("--beam, --lm-weight and --label-bonus")
     if lm is not None and not decoding.beam_width:
         raise InputError("--lm needs beam search: add, for instance, --beam 5")
     recognizer.lm = load_arpa(lm, recognizer.tokenizer.labels) if lm is not None else None

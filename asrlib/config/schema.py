@@ -244,7 +244,11 @@ class DecodingConfig:
                 f"{where}: key decoding.beam_width is {self.beam_width}; use 0 for greedy search"
             )
         validate.not_negative(where, "decoding", self, "lm_weight")
-        validate.at_most(where, "decoding", self, 10_000, "max_symbols", "beam_width")
+        validate.at_most(where, "decoding", self, 10_000, "max_symbols", "beam_width", "lm_weight")
+        if not -10_000 <= self.label_bonus <= 10_000:
+            raise InputError(
+                f"{where}: key decoding.label_bonus is {self.label_bonus}; it must be from -10,000 to 10,000"
+            )
         if self.warps is not None and not (
             0 < len(self.warps) <= 100 and all(0.1 <= w <= 10 for w in self.warps)
         ):

@@ -17,7 +17,7 @@ from asrlib.models.contextnet import DOWNSAMPLING, BlockConfig, standard_blocks
 from asrlib.reading import shown
 from asrlib.signal.features import FeatureConfig
 from asrlib.text.listed_pieces import LISTS
-from asrlib.text.tokenizers import read_tokenizer as load_tokenizer
+from asrlib.text.tokenizer_files import read_tokenizer as load_tokenizer
 
 _KINDS = {
     "wordpiece": "wordpieces",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from asrlib.errors import InputError
 from asrlib.extras import extra
+from asrlib.reading import damaged, read_json, shown
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -150,12 +151,16 @@ def _index(folder: Path) -> dict[str, dict[str, int]]:
 
     Empty if lhotse wrote the shards itself.
     """
-    try:
-        return json.loads((folder / INDEX).read_bytes())
-    except OSError:
+    path = folder / INDEX
+    if not path.is_file():
         return {}
-    except ValueError:
-        raise InputError(f"{folder / INDEX} is damaged: copy it again") from None
+    index = read_json(path)
+    with damaged(path, "is damaged", "copy it again"):
+        for split, files in index.items():
+            for name, size in files.items():
+                if {split, name} & {"", ".", ".."} or "/" in split + name or not isinstance(size, int):
+                    raise ValueError(f"{shown(split)}: {shown(name)} is not a file with its size")
+    return index
 
 
 class _Shards:

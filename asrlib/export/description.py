@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from asrlib.recognizer import Recognizer
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer
+from asrlib.text.tokenizers import Tokenizer
 
 
 def describe(recognizer: Recognizer, stream: bool) -> dict[str, Any]:

@@ -119,8 +119,22 @@ def log_mel(
     mirrors the signal at its ends, which gives samples // hop + 1 frames. ``conventions`` are further keys of
     ``FeatureConfig``.
 
-    Raises ``InputError`` for an empty waveform, an unknown ``normalize``, and a window shorter than the hop.
+    Raises ``InputError`` for a waveform that is not a tensor of floats with one dimension or is empty, an
+    unknown ``normalize``, and a window shorter than the hop.
     """
+    if not isinstance(waveform, Tensor):
+        raise InputError(
+            f"waveform is a {type(waveform).__name__}; give a tensor, such as torch.from_numpy(samples)"
+        )
+    if not waveform.is_floating_point():
+        raise InputError(
+            f"waveform holds {str(waveform.dtype).removeprefix('torch.')}; give floats in [-1, 1]: those"
+            " of 16 bits are waveform.float() / 32768"
+        )
+    if waveform.dim() != 1:
+        raise InputError(
+            f"waveform has shape {tuple(waveform.shape)}; give one channel of one utterance, (samples,)"
+        )
     if waveform.numel() == 0:
         raise InputError("waveform is empty: give at least one sample")
     front_end = FrontEnd(

@@ -9,25 +9,38 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asrlib.errors import InputError
+from asrlib.reading import shown
 
 BLANK = 0
 KINDS = ("characters", "words", "phones", "wordpieces")
 
 
+# kept between letters: apostrophe, Catalan l·l, Hebrew geresh and gershayim
+_INSIDE_WORDS = "'·׳״"
+# one of them without a letter or mark on both sides, or, but for the apostrophe, beside a digit
+_WORD = rf"[^\s{_INSIDE_WORDS}]"
+_AT_EDGES = re.compile(
+    rf"(?<!{_WORD})[{_INSIDE_WORDS}]|[{_INSIDE_WORDS}](?!{_WORD})|(?<=\d)[·׳״]|[·׳״](?=\d)"
+)
+
+
 def normalize_text(text: str) -> str:
     """Return ``text`` in the form used for training and scoring.
 
-    The form is lower case and Unicode NFKC. It keeps letters with their marks, digits, apostrophes inside
-    words, and single spaces. Corpora have conventions of their own: LibriSpeech is upper case, LJSpeech has
-    punctuation.
+    The form is lower case and Unicode NFKC. It keeps letters with their marks, digits, single spaces, and
+    inside words the apostrophe, the Catalan middle dot, and the Hebrew geresh and gershayim. Characters that
+    only format, such as joiners and soft hyphens, are dropped. Corpora have conventions of their own:
+    LibriSpeech is upper case, LJSpeech has punctuation.
     """
     text = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
     kept: list[str] = []
     for c in text:
-        mark = unicodedata.category(c).startswith("M") and kept and kept[-1] not in " '"  # e.g. Hindi vowels
-        kept.append(c if c.isalnum() or c == "'" or mark else " ")
-    text = "".join(kept)
-    return " ".join(re.sub(r"(?<!\w)'+|'+(?!\w)", " ", text).split())
+        category = unicodedata.category(c)
+        if category == "Cf":
+            continue
+        mark = category.startswith("M") and kept and kept[-1] not in " " + _INSIDE_WORDS  # e.g. Hindi vowels
+        kept.append(c if c.isalnum() or c in _INSIDE_WORDS or mark else " ")
+    return " ".join(_AT_EDGES.sub(" ", "".join(kept)).split())
 
 
 class Tokenizer:
@@ -41,7 +54,7 @@ class Tokenizer:
 
     def __init__(self, kind: str, labels: Sequence[str], normalize: bool = True):
         if kind not in KINDS:
-            raise InputError(f"tokenizer kind is {kind!r}; use one of {', '.join(KINDS)}")
+            raise InputError(f"tokenizer kind is {shown(kind)}; use one of {', '.join(KINDS)}")
         if len(set(labels)) != len(labels):
             raise InputError("the tokenizer's labels are not all different: list each label once")
         self.kind, self.labels, self.normalize = kind, list(labels), normalize

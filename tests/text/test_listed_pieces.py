@@ -4,7 +4,7 @@ import pytest
 
 from asrlib.errors import InputError
 from asrlib.text.listed_pieces import SubwordList, TokenList
-from asrlib.text.tokenizers import load_tokenizer, read_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer, read_tokenizer
 
 TOKENS = ["<pad>", "<unk>", "'", "a", "the", "ten", "##t", "##n", "##ta", "##tive", "te"]
 SUBWORDS = ["the_", "te", "ten_", "nt_", "n", "a_"]

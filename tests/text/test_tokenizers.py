@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from asrlib.errors import InputError
 from asrlib.text.labels import BLANK, normalize_text
 from asrlib.text.lexicon import ARPABET, Lexicon
+from asrlib.text.tokenizer_files import load_tokenizer, read_tokenizer
 from asrlib.text.tokenizers import (
     PhoneTokenizer,
     Tokenizer,
     WordPieceTokenizer,
-    load_tokenizer,
-    read_tokenizer,
     train_phones,
     train_tokenizer,
 )
@@ -205,9 +204,9 @@ def test_the_letters_of_unk_are_not_known_by_that():
         tokenizer.encode("back")
 
 
-@pytest.mark.parametrize("vocabulary, size", [(5, "smaller"), (9999, "too high")])
+@pytest.mark.parametrize("vocabulary, size", [(5, "characters alone are 3"), (9999, "they have only ")])
 def test_a_vocabulary_that_does_not_fit_the_texts_is_refused(vocabulary, size):
-    message = f"make {vocabulary} word pieces from these texts: Vocabulary size (is )?{size}"
+    message = f"make {vocabulary} word pieces of these texts: .*{size}.*tokenizer.vocabulary to at"
     with pytest.raises(InputError, match=message):
         train_tokenizer("wordpieces", TEXTS, vocabulary)
 
@@ -260,8 +259,8 @@ def test_a_sentencepiece_model_is_read(tmp_path, pieces):
         ("wordpieces", b"the\n##re\n", "is not a sentencepiece model"),
         ("characters", b"a\nbc\n", "is not a list of characters: a line has more than one character"),
         ("words", b"one\none\n", "is not a list of words: the tokenizer's labels are not all different"),
-        ("words", b"\xff\xfe", "is not a list of words: 'utf-8' codec"),
-        ("words", None, "cannot be read: No such file or directory"),
+        ("words", b"\xff\xfe", "is not a list of words: .*UTF-8"),
+        ("words", None, "is not a list of words: .*labels.txt does not exist"),
     ],
 )
 def test_a_file_of_another_form_is_named(tmp_path, kind, content, message):
@@ -289,7 +288,7 @@ def test_a_missing_file_is_named(tmp_path, pieces):
 def test_a_damaged_tokenizer_file_is_named(tmp_path, content):
     path = tmp_path / "tokenizer.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(InputError, match=f"{path} is not a tokenizer file"):
+    with pytest.raises(InputError, match=f"{path} is not (a tokenizer file|valid JSON|a UTF-8 text file)"):
         load_tokenizer(tmp_path)
 
 

@@ -24,8 +24,9 @@ from asrlib.extras import extra
 from asrlib.models.build import build_model
 from asrlib.models.contextnet import ContextNetConfig
 from asrlib.models.transducer import Transducer
+from asrlib.text.labels import Tokenizer
 from asrlib.text.listed_pieces import TokenList
-from asrlib.text.tokenizers import Tokenizer, read_tokenizer
+from asrlib.text.tokenizer_files import read_tokenizer
 
 # the labels of its characters if a configuration names no file
 _ENGLISH = " abcdefghijklmnopqrstuvwxyz'"
