@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +29,8 @@ from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
 from asrlib.signal.frame_times import FrameTimes
 from asrlib.signal.recording import Blocks, resampled
-from asrlib.signal.resample import resample
+from asrlib.signal.resample import check_rate, resample
+from asrlib.signal.streaming import mono_chunk
 from asrlib.text.lexicon import Lexicon
 from asrlib.text.ngram import NGram
 from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer
@@ -124,8 +124,8 @@ class Recognizer:
         """Transcribe one utterance and return its hypothesis.
 
         ``audio`` is a path to an audio file, or mono samples in [-1, 1] with their ``sample_rate`` in Hz.
-        Raises ``InputError`` for samples without a rate, empty audio, more than one channel of samples, and
-        a file that cannot be read as audio.
+        Raises ``InputError`` for samples without a rate, empty audio, more than one channel of samples,
+        samples that are NaN or infinite, and a file that cannot be read as audio.
         """
         return self.transcribe_batch([mono_samples(audio, sample_rate)])[0]
 
@@ -254,7 +254,8 @@ class Recognizer:
     def _padded(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
         """Return padded waveforms at the model's sample rate, (batch, samples), and lengths in samples."""
         rate = self.config.features.sample_rate
-        waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
+        checked = [mono_samples(samples, own) for samples, own in utterances]
+        waveforms = [resample(samples, own, rate).to(self.device) for samples, own in checked]
         lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
         return torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True), lengths
 
@@ -314,19 +315,17 @@ def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:
     """Return mono float32 samples in [-1, 1] and their rate in Hz.
 
     ``audio`` is a path to an audio file, or mono samples with their ``sample_rate``. Raises ``InputError``
-    for samples without a rate, empty audio, more than one channel of samples, and a file that cannot be
-    read as audio.
+    for samples without a rate or with a rate that is none, empty audio, more than one channel of samples,
+    samples that are NaN or infinite, and a file that cannot be read as audio.
     """
     if isinstance(audio, (str, Path)):
         audio, sample_rate = read_audio(audio)
     if sample_rate is None:
         raise InputError("sample_rate is missing: give the rate of the samples in Hz")
-    samples = torch.as_tensor(np.asarray(audio, dtype=np.float32))
-    if samples.dim() != 1 or samples.numel() == 0:
-        raise InputError(
-            f"audio has shape {tuple(samples.shape)}; expected a non-empty 1-D array of mono samples"
-        )
-    return samples, sample_rate
+    samples = mono_chunk(audio)
+    if not len(samples):
+        raise InputError("audio has shape (0,); expected a non-empty 1-D array of mono samples")
+    return samples, check_rate(sample_rate)
 
 
 def recording_blocks(audio: Any, sample_rate: int | None) -> tuple[int, Blocks]:

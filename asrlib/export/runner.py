@@ -18,7 +18,7 @@ from asrlib.export.onnx_file import open_onnx
 from asrlib.export.tflite_file import open_tflite
 from asrlib.recognizer import mono_samples
 from asrlib.signal.frame_times import FrameTimes
-from asrlib.signal.resample import resample
+from asrlib.signal.resample import check_rate, resample
 from asrlib.signal.streaming import StreamingResampler, mono_chunk
 
 
@@ -80,7 +80,7 @@ class Runner:
         """
         if not self.about["stream"]:
             raise InputError("this file takes whole utterances: export the model with --stream")
-        return RunnerStream(self, sample_rate or self.sample_rate)
+        return RunnerStream(self, self.sample_rate if sample_rate is None else check_rate(sample_rate))
 
     def _search(self, samples: np.ndarray) -> dict[str, np.ndarray]:
         if not self._lengths:
