@@ -1,8 +1,10 @@
 """Files in TensorFlowASR's form: blocks, tokenizers, training, and what is wrong with its own key."""
 
+import contextlib
 import json
 import math
 import re
+import warnings
 
 import pytest
 import tiny
@@ -11,6 +13,8 @@ from dialects import BLOCK, FILES, nested, read
 
 from asrlib.config.parse import load_config, parse_config
 from asrlib.config.tensorflowasr import SECTIONS
+from asrlib.config.tensorflowasr_keys import HONORED, MASKS
+from asrlib.config.tensorflowasr_places import PLACES
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.recognizer import Recognizer
@@ -176,6 +180,17 @@ def test_a_wrong_value_of_a_block_is_named_with_its_number(key, value, message):
     where = f"f.yml: key model_config.encoder_blocks[1].{key}"
     with pytest.raises(InputError, match=f"^{re.escape(where)} {message}"):
         parse_config(yaml.safe_dump(content), "f.yml")
+
+
+@pytest.mark.parametrize("value", [[{1: 2}], {"a": {"b": []}}, "x", 1e300], ids=str)
+def test_no_value_of_any_key_is_a_traceback(value):
+    known = (*HONORED, *MASKS, *PLACES)
+    for key in dict.fromkeys(key for key in known if "." in key and "[]" not in key):
+        content = nested(key, value)
+        content.setdefault("model_config", {}).setdefault("encoder_blocks", [BLOCK])
+        with warnings.catch_warnings(), contextlib.suppress(InputError):  # anything else fails
+            warnings.simplefilter("ignore")
+            parse_config(yaml.safe_dump(content), "f.yml")
 
 
 def test_a_wrong_value_of_all_blocks_is_named_too():
