@@ -6,8 +6,10 @@ code 2. A traceback means a defect of asrlib. Lesson 09.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
+import io
 import os
 import sys
 import threading
@@ -17,7 +19,17 @@ from pathlib import Path
 
 import typer
 
-from asrlib.commands import benchmarks, corpus, exporting, importing, recipes, recognition, training
+from asrlib.commands import (
+    benchmarks,
+    corpus,
+    exporting,
+    importing,
+    recipes,
+    recognition,
+    training,
+    transcription,
+)
+from asrlib.commands.options import print_error
 from asrlib.errors import InputError
 
 app = typer.Typer(
@@ -26,7 +38,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (corpus.data, training.train, recognition.test, recognition.transcribe, exporting.export):
+for command in (corpus.data, training.train, recognition.test, transcription.transcribe, exporting.export):
     app.command()(command)
 app.command("lm")(training.language_model)
 app.command("import")(importing.import_)
@@ -34,6 +46,7 @@ app.command("import")(importing.import_)
 recipe_app = typer.Typer(help="Run the trainings behind the figures in the README.", no_args_is_help=True)
 for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.commands):
     recipe_app.command()(command)
+recipe_app.command("long-context")(recipes.long_context)
 app.add_typer(recipe_app, name="recipe")
 
 bench_app = typer.Typer(help="Compare speed, memory and long recordings in one run.", no_args_is_help=True)
@@ -44,6 +57,7 @@ app.add_typer(bench_app, name="bench")
 
 def main() -> None:
     """Run the command line; the entry point of the ``asrlib`` program."""
+    _take_any_character()
     warnings.showwarning = _show_warning
     threading.excepthook = _show_thread_error
     # deprecations in other packages do not concern users, even if asrlib's code causes them
@@ -63,11 +77,32 @@ def main() -> None:
         if error.filename is None:
             raise
         _fail(f"{error.filename}: {error.strerror}")
+    except MemoryError:
+        _fail("there is not enough memory: give less at once (shorter recordings, smaller batches or beams)")
 
 
 def _fail(message: str) -> None:
-    print(f"asrlib: error: {' '.join(message.split())}", file=sys.stderr)
+    print_error(message)
     raise SystemExit(2)
+
+
+def _take_any_character() -> None:
+    """Let standard output take file names that are no UTF-8, and characters that its encoding lacks.
+
+    The bytes of such names are written as they are, other characters as escapes such as ``\\u4f60``.
+    """
+    codecs.register_error("asrlib", _as_it_can_be_written)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="asrlib")
+
+
+def _as_it_can_be_written(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    if "\udc80" <= character <= "\udcff":  # how Python stands for a byte that is no UTF-8
+        return bytes([ord(character) - 0xDC00]), error.start + 1
+    return character.encode("ascii", "backslashreplace").decode(), error.start + 1
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

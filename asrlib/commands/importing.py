@@ -19,12 +19,18 @@ def import_(
     config: Annotated[
         Path | None, typer.Option(help="Configuration, if the checkpoint has none (tensorflowasr).")
     ] = None,
+    generation: Annotated[
+        str | None,
+        typer.Option(
+            help="TensorFlowASR's code behind it: 2020, 2021, 1.0, 2023 or 2.1; else its keys tell."
+        ),
+    ] = None,
 ) -> None:
     """Convert a checkpoint of another system to a model directory."""
     from asrlib.export.imports.table import import_checkpoint
     from asrlib.models.parameters import count_parameters
 
-    recognizer = import_checkpoint(checkpoint, system, out, tokenizer, config)
+    recognizer = import_checkpoint(checkpoint, system, out, tokenizer, config, generation)
     trainable, _ = count_parameters(recognizer.model)
     print(
         f"{out}: {recognizer.config.name}, {trainable:,} parameters, {recognizer.tokenizer.vocabulary} labels"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,11 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key, e.g. training.max_steps=4000; repeatable.")
 ]
 SplitOption = Annotated[str, typer.Option(help="train, dev, test, or all.")]
+
+
+def print_error(error: object) -> None:
+    """Print an error as one line on standard error."""
+    print(f"asrlib: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
 
 
 def check_output(path: Path) -> None:

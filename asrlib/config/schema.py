@@ -40,6 +40,7 @@ class AugmentConfig(AugmentPolicy):
         validate.not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
         validate.fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
         validate.fractions(where, "augment", self, "gate_probability", "babble_probability")
+        validate.fractions(where, "augment", self, "time_probability", "freq_probability")
         validate.not_negative(where, "augment", self, "shift_ms")
         validate.at_most(where, "augment", self, 10_000, "time_masks", "freq_masks", "shift_ms", "channel_db")
         validate.intervals(where, "augment", self, -1000, 1000, "noise_snr_db", "babble_snr_db")

@@ -87,9 +87,10 @@ def cut_audio(cut: "lhotse.cut.Cut") -> Float[np.ndarray, " samples"]:
         simple = cut.channel == recording.channel_ids  # the cut has all channels of the recording
     if not simple or recording.sources[0].type not in ("file", "memory"):
         try:
-            return cut.load_audio().mean(axis=0, dtype=np.float32)
+            samples = cut.load_audio()
         except Exception as error:
             raise InputError(f"{cut.id}: its audio cannot be read ({first_line(error)})") from error
+        return _mono(cut.id, samples.T, None)
     source = recording.sources[0].source
     name = recording.id if isinstance(source, bytes) else source
     first = round(cut.start * recording.sampling_rate)

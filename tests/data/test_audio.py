@@ -2,6 +2,7 @@
 
 import io
 import os
+import random
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from asrlib.data import audio
 from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
 from asrlib.data.containers.mpeg import mpeg_pieces
 from asrlib.data.manifest import load_folder
+from asrlib.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -215,3 +217,29 @@ def test_a_name_that_is_no_utf8(tmp_path):
     with open(path, "wb") as file:
         file.write(encoded(speechlike(0.5), format="WAV"))
     assert len(read_audio(path)[0]) == 8_000
+
+
+def test_damaged_files_give_samples_or_one_line(tmp_path):
+    """Bytes changed, cut out, put in, set to zero, cut off, in every format."""
+    draw, wave = random.Random(3), speechlike(1.0)
+    whole = {
+        "wav": encoded(wave, format="WAV"), "adpcm": encoded(wave, format="WAV", subtype="IMA_ADPCM"),
+        "flac": encoded(wave, format="FLAC") * 2, "opus": encoded(wave, format="OGG", subtype="OPUS") * 2,
+        "mp3": mp3(wave), "joined": id3v2() + without_xing(mp3(wave)) + id3v1() + mp3(wave),
+    }  # fmt: skip
+    refused = 0
+    for turn in range(240):
+        data = bytearray(whole[list(whole)[turn % 6]])
+        start = draw.randrange(len(data) if turn % 4 else 100)
+        end = start + draw.choice([1, 4, 30, 500, 5000])
+        changes = [b"", draw.randbytes(end - start), bytes(end - start), data[start : start + 9] * 2]
+        data[start:end] = draw.choice(changes)
+        (tmp_path / "a").write_bytes(data if turn % 10 else data[:start])
+        try:
+            samples, _ = read_audio(tmp_path / "a")
+            blocks = np.concatenate(list(audio_blocks(tmp_path / "a", 0.2)))
+            np.testing.assert_allclose(blocks, samples, atol=1e-6)
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert 60 < refused < 240

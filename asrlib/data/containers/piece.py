@@ -8,6 +8,7 @@ through a file themselves, count its samples, and return a `Piece` for each stre
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import mmap
 import os
@@ -68,10 +69,18 @@ class Piece:
 
 
 def open_sound(source: Any) -> Any:
-    """Return a `soundfile.SoundFile` of a path or a file object. A path may be no UTF-8.
+    """Return a `soundfile.SoundFile` of a path or a file object. A path may be no UTF-8."""
+    # soundfile encodes a path strictly, but not one of bytes
+    source = os.fsencode(source) if isinstance(source, str) and os.name != "nt" else source
+    return _forward_reader()(source)
 
-    It reads forward without seeking. soundfile seeks to where it is after each read, whereupon the MP3
-    decoder forgets what the next frame refers to, and garbles some frames.
+
+@functools.cache
+def _forward_reader() -> Any:
+    """Return a class of `soundfile.SoundFile` that reads without seeking.
+
+    soundfile seeks to where it is after each read. The MP3 decoder then forgets what the next frame refers
+    to, and garbles some frames.
     """
     import soundfile
 
@@ -79,8 +88,7 @@ def open_sound(source: Any) -> Any:
         def seekable(self) -> bool:
             return False
 
-    # soundfile encodes a path strictly, but not one of bytes
-    return Forward(os.fsencode(source) if isinstance(source, str) and os.name != "nt" else source)
+    return Forward
 
 
 def go_to(audio: Any, sample: int) -> None:

@@ -22,8 +22,9 @@ IMPORTERS: dict[str, Importer] = {
     "lcasr": lcasr.read,
     "csr": csr.read,
 }
-# of systems whose checkpoints have no configuration: its path comes third
-CONFIGURED: dict[str, Callable[[Path, Path | None, Path], tuple[Config, nn.Module, Tokenizer]]] = {
+# of systems whose checkpoints have no configuration: its path comes third, then the generation of the system
+Configured = Callable[[Path, Path | None, Path, str | None], tuple[Config, nn.Module, Tokenizer]]
+CONFIGURED: dict[str, Configured] = {
     "tensorflowasr": tensorflowasr.read,
 }
 
@@ -34,12 +35,14 @@ def import_checkpoint(
     folder: str | Path,
     tokenizer: str | Path | None = None,
     config: str | Path | None = None,
+    generation: str | None = None,
 ) -> Recognizer:
     """Convert a checkpoint of ``system`` to the model directory ``folder``; return its recognizer.
 
     ``tokenizer`` is a file with the labels, for systems whose checkpoints have none, and ``config`` one with
-    the configuration. Raises ``InputError`` for an unknown system, and for a checkpoint that is missing,
-    damaged, or has an unsupported network.
+    the configuration. ``generation`` says which code of the system it is for, if its keys do not tell.
+    Raises ``InputError`` for an unknown system, and for a checkpoint that is missing, damaged, or has an
+    unsupported network.
     """
     if system not in (*IMPORTERS, *CONFIGURED):
         raise InputError(f"--from {system}: use one of {', '.join((*IMPORTERS, *CONFIGURED))}")
@@ -51,9 +54,10 @@ def import_checkpoint(
             raise InputError(
                 f"--from {system}: {path} has no configuration: give its file with --config FILE"
             )
-        recognizer = Recognizer(*CONFIGURED[system](path, labels, Path(config)))
-    elif config is not None:
-        raise InputError(f"--config {config}: a checkpoint of {system} needs none")
+        recognizer = Recognizer(*CONFIGURED[system](path, labels, Path(config), generation))
+    elif config is not None or generation is not None:
+        option = f"--generation {generation}" if config is None else f"--config {config}"
+        raise InputError(f"{option}: a checkpoint of {system} needs none")
     else:
         recognizer = Recognizer(*IMPORTERS[system](path, labels))
     recognizer.save(folder, {"imported_from": {"system": system, "checkpoint": path.name}})

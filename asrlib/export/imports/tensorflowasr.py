@@ -33,14 +33,16 @@ _ENGLISH = " abcdefghijklmnopqrstuvwxyz'"
 _LAST = "joint/vocab/bias"
 
 
-def read(path: Path, tokenizer_file: Path | None, config_file: Path) -> tuple[Config, Transducer, Tokenizer]:
+def read(
+    path: Path, tokenizer_file: Path | None, config_file: Path, generation: str | None = None
+) -> tuple[Config, Transducer, Tokenizer]:
     """Return configuration, network and tokenizer of a checkpoint.
 
     ``config_file`` is its configuration, TensorFlowASR's or asrlib's own; ``tokenizer_file``, if given, has
-    its vocabulary. Raises ``InputError`` if ``path`` is not a Keras checkpoint, and for a weight that is
-    missing, unknown, or has another shape than the configuration says.
+    its vocabulary. ``generation`` is as for ``load_config``. Raises ``InputError`` if ``path`` is not a Keras
+    checkpoint, and for a weight that is missing, unknown, or has another shape than the configuration says.
     """
-    config = load_config(config_file)
+    config = load_config(config_file, generation)
     _check(config, str(config_file))
     weights = _load(path)
     config.tokenizer.vocabulary = len(weights[_LAST]) if _LAST in weights else config.tokenizer.vocabulary

@@ -41,15 +41,15 @@ def configured(name, folder):
     """The network's configuration, as a file in asrlib's format with what its generation supplies."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        config = load_config(tensorflowasr.configuration(name))
+        config = load_config(tensorflowasr.configuration(name), tensorflowasr.generation(name))
     generation = GENERATIONS[tensorflowasr.generation(name)]
     said = {"preemphasis": 0.97} if name.startswith("2021") else {}
-    config.features = dataclasses.replace(config.features, **(generation.features | said))
-    config.decoding = dataclasses.replace(config.decoding, **generation.decoding, beam_width=0)
+    for key, value in (generation.features | said).items():
+        assert getattr(config.features, key) == value
+    padding = "keras-same" if name.endswith("same") else "causal"
+    assert {block.padding for block in config.encoder.blocks} == {padding}
+    config.decoding = dataclasses.replace(config.decoding, beam_width=0)
     config.tokenizer = dataclasses.replace(config.tokenizer, kind="characters")
-    if name.endswith("same"):
-        for block in config.encoder.blocks:
-            block.padding = "keras-same"
     path = folder / f"{name}.yml"
     config.save(path)
     return path
