@@ -255,7 +255,7 @@ class FrontEnd(torch.nn.Module):
     def frame_count(self, samples: Count) -> Count:
         """Return the number of frames in ``samples`` samples."""
         if self.pad_end:
-            return -(-samples // self.hop)
+            return (samples + self.hop - 1) // self.hop  # positive: ONNX rounds toward zero
         return frame_count(samples + 2 * self.margin, self.window, self.hop)
 
     def padded(self, signal: Float[Tensor, "*batch samples"]) -> Float[Tensor, "*batch padded"]:

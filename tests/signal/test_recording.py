@@ -47,10 +47,22 @@ def test_blocks_of_any_size_give_the_features_of_the_whole(normalize, centered, 
         torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("normalize", ["none", "utterance", "running"])
+@pytest.mark.parametrize("options", [{"top_db": 40.0}, {"pad_end": True}])
+def test_conventions_of_other_systems(normalize, options):
+    options = options | dict(normalize=normalize, normalize_signal=True, epsilon_in="variance")
+    front_end, signal = FrontEnd(RATE, mels=12, **options), sound(9003)
+    expected = front_end(signal[None], torch.tensor([len(signal)]))[0][0]
+    assert len(expected) == (113 if "pad_end" in options else 111)
+    for sizes in ([9003], [1, 7, 0, 90, 3000]):
+        found = in_blocks(front_end, cut(signal, sizes))
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("samples", [1, 2, 50, 99, 100, 101, 199, 200, 201, 279, 280, 281, 400])
-@pytest.mark.parametrize("centered", [True, False])
-def test_recordings_about_as_short_as_a_window(samples, centered):
-    front_end, signal = FrontEnd(RATE, mels=12, centered=centered), sound(samples)  # windows of 200
+@pytest.mark.parametrize("options", [{}, {"centered": True}, {"pad_end": True}, {"top_db": 9.0}])
+def test_recordings_about_as_short_as_a_window(samples, options):
+    front_end, signal = FrontEnd(RATE, mels=12, **options), sound(samples)  # windows of 200
     expected = front_end(signal[None], torch.tensor([samples]))[0][0]
     for sizes in ([samples], [1], [60]):
         torch.testing.assert_close(in_blocks(front_end, cut(signal, sizes)), expected, atol=1e-5, rtol=1e-5)

@@ -49,7 +49,7 @@ def keras_shift(frames: Frames, kernel: int, stride: int) -> Frames:
     either side of an odd number of frames, and for an even number 1 before and 2 after: output n is centered
     on frame 2n + 1 instead of 2n, a shift of 1.
     """
-    total = kernel - stride + -frames % stride
+    total = kernel - stride + (stride - frames % stride) % stride
     if isinstance(frames, Tensor):
         return (kernel - 1) // 2 - total.clamp(min=0) // 2
     return (kernel - 1) // 2 - max(total, 0) // 2

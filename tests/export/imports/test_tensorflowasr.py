@@ -1,21 +1,29 @@
 """TensorFlowASR's checkpoints become model directories with its outputs; what does not fit is named."""
 
 import dataclasses
+import importlib.util
 import shutil
 import warnings
 
 import numpy as np
 import pytest
 import tensorflowasr
+import tiny
 import torch
+from exports import export
 
-from asrlib.config.parse import load_config
+from asrlib.config.parse import load_config, override
 from asrlib.config.tensorflowasr_generations import GENERATIONS
+from asrlib.data.corpora import load_corpus
 from asrlib.decoding.greedy import greedy_rnnt
 from asrlib.errors import InputError
+from asrlib.evaluate import evaluate
+from asrlib.export.imports.keras_names import expected_weights, plain_name
 from asrlib.export.imports.table import import_checkpoint
+from asrlib.export.runner import Runner
 from asrlib.losses.rnnt import rnnt_loss
 from asrlib.recognizer import Recognizer
+from asrlib.training.loop import train
 
 h5py = pytest.importorskip("h5py")
 pytestmark = tensorflowasr.needs_tensorflowasr
@@ -161,6 +169,73 @@ def test_waveforms_become_their_labels(network):
             theirs = [LABELS[label - 1] for label in outputs[f"greedy_wave_{name}"].tolist() if label]
             found = recognizer.transcribe(waveforms[f"waveform/{name}"], 16000).tokens
             assert found == theirs and len(theirs) > 5
+
+
+def test_a_training_step_is_theirs(folders):
+    """Output, loss and gradients with the batch's own statistics, and the running statistics afterward."""
+    recognizer, outputs = Recognizer.load(folders / "2.1.0-causal"), tensorflowasr.arrays("2.1.0-training")
+    model, labels = recognizer.model.train(), tensorflowasr.arrays("2.1.0-causal")
+    targets, counts = (torch.from_numpy(labels[key]).long() for key in ("labels", "label_lengths"))
+    encoded, lengths = model.encoder(
+        torch.from_numpy(outputs["features"]), torch.from_numpy(outputs["lengths"]).long()
+    )
+    assert off(encoded.detach(), outputs["encoder"]) < 1e-5
+    logits = model.joint(encoded[:, :, None], model.prediction(targets)[:, None])
+    loss = rnnt_loss(logits, targets, lengths, counts, blank=0)  # the mean over utterances
+    assert loss.item() == pytest.approx(float(outputs["loss"]), rel=1e-5)
+    loss.backward()
+    weights, ours = expected_weights(model), dict(model.named_parameters()) | dict(model.named_buffers())
+    compared = 0
+    for key in outputs.files:
+        place, _, name = key.partition("/")
+        if place not in ("grad", "after"):
+            continue
+        for own, expected in weights[plain_name(name)].convert(torch.from_numpy(outputs[key])).items():
+            if own.endswith("bias_hh_l0"):  # PyTorch's second bias, which Keras does not have
+                continue
+            found = ours[own].grad if place == "grad" else ours[own]
+            compared += 1
+            if own.endswith("pointwise.bias"):  # subtracted by the norm after it: zero but for rounding
+                assert max(found.abs().max(), expected.abs().max()) < 1e-5
+            else:
+                assert off(found, expected) < 1e-3, own
+    # Keras's running variance is biased, ours is not: n / (n - 1) apart, times one step's share of 0.01
+    assert compared == sum(key.startswith(("grad/", "after/")) for key in outputs.files) > 150
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="needs onnxscript")
+@pytest.mark.parametrize("name", ["2.1.0-same", "2021-same"])
+def test_an_imported_network_is_exported(folders, tmp_path, name):
+    """Padding from the length, zeros at the end, dB below the top: all of it is in the graph."""
+    recognizer = Recognizer.load(folders / name)
+    export(recognizer, tmp_path / "m.onnx", "onnx", seconds=[1])
+    runner, waveforms = Runner.load(tmp_path / "m.onnx"), tensorflowasr.arrays("features")
+    signals = [waveforms["waveform/noise"], waveforms["waveform/noise"][:100]]
+    signals += [waveforms["waveform/tone"][:length] for length in (7999, 8161, 12345)]
+    for signal in signals:
+        found, expected = runner.transcribe(signal, 16000), recognizer.transcribe(signal, 16000)
+        assert found.tokens == expected.tokens
+        assert found.score == pytest.approx(expected.score, abs=1e-2)
+
+
+def test_an_imported_network_is_tested_and_trained_further(folders, tmp_path):
+    tiny.write_corpus(tmp_path / "corpus")
+    letters = tmp_path / "letters.txt"
+    letters.write_text("\n".join(" lowhigmdab") + "\n")
+    config = configured("2.1.0-same", tmp_path)
+    import_checkpoint(
+        tensorflowasr.checkpoint("2.1.0-same"), "tensorflowasr", tmp_path / "model", letters, config
+    )
+    imported = Recognizer.load(tmp_path / "model")
+    cuts = load_corpus(tmp_path / "corpus", "test")
+    assert len(evaluate(imported, cuts).rows) == 4
+    settings = override(imported.config, ["training.max_steps=3", "training.max_lr=0.001"])
+    trained = train(settings, cuts, tmp_path / "run", init=tmp_path / "model", show_progress=False)
+    before, after = (one.model.state_dict() for one in (imported, trained))
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    assert len(moved) > 50 and trained.tokenizer.labels == imported.tokenizer.labels
+    apart = max(float((before[name] - after[name]).abs().max()) for name in moved if "tracked" not in name)
+    assert apart < 0.5  # it began with the imported weights
 
 
 # ---- what does not fit ------------------------------------------------------------------------------------
