@@ -55,3 +55,29 @@ def test_measured_rates_are_read_for_each_seed_and_part(tmp_path, monkeypatch):
             measured("m", past="masked")
     finally:
         contexts._rows.cache_clear()
+
+
+# What lesson 15 says of the shipped table, true of every seed.
+
+MODELS = "conformer-whistles", "contextnet-whistles"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_minutes_are_better_than_two_seconds_beyond_the_scatter_of_seeds(model):
+    curve = measured(model)
+    assert list(curve) == [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]
+    assert {len(rates) for rates in curve.values()} == {3}
+    assert max(curve[128.0]) < 0.8 * min(curve[2.0])
+    assert clearly_better(curve[2.0], curve[128.0])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_whistlers_range_is_what_the_past_is_used_for(model):
+    intact, *others = (
+        measured(model, "words", past=f"tail, {past}")[128.0]
+        for past in ("intact", "shuffled", "names", "whistler", "masked")
+    )
+    shuffled, names, whistler, masked = others
+    for seed in range(3):
+        assert abs(shuffled[seed] - intact[seed]) < 5 and abs(names[seed] - intact[seed]) < 5
+        assert min(whistler[seed], masked[seed]) > intact[seed] + 20

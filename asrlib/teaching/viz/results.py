@@ -129,6 +129,6 @@ _COLORS = (BLUE, ORANGE, GREY, "#1b7837", "#762a83", "#000000")
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 60:
+    if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.0f} h"
