@@ -15,8 +15,9 @@ from asrlib.decoding.words import choose_words
 from asrlib.errors import InputError
 from asrlib.metrics import ErrorRate, char_error_rate, phone_error_rate, word_error_rate
 from asrlib.recognizer import Hypothesis, Recognizer
+from asrlib.text.labels import normalize_text
 from asrlib.text.lexicon import Lexicon
-from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer, normalize_text
+from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from lhotse import CutSet

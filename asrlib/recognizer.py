@@ -19,7 +19,7 @@ from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
-from asrlib.decoding.long_form import Listener, LongForm, scan, search
+from asrlib.decoding.long_form import Listener, LongForm, cut_recording, scan, search
 from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
 from asrlib.decoding.words import search_words
 from asrlib.errors import InputError
@@ -137,22 +137,26 @@ class Recognizer:
         window: float = LongForm.window,
         overlap: float = LongForm.overlap,
         join: str | None = None,
+        cut: str | None = None,
     ) -> Hypothesis:
-        """Transcribe a recording of any length in windows; a file is read in blocks.
+        """Transcribe a recording of any length piece by piece; a file is read in blocks.
 
-        ``window`` is in seconds; consecutive windows share the fraction ``overlap``. ``join`` is one of
-        `decoding.long_form.JOINS`; None is the default of the model's head. Raises ``InputError`` as
-        ``transcribe`` does, and for values of the three options that are not valid.
+        The options are those of `decoding.long_form.LongForm`: pieces last at most ``window`` seconds.
+        Raises ``InputError`` as ``transcribe`` does, and for values of the options that are not valid.
         """
-        settings, ctc = LongForm(window, overlap, join), self.uses_ctc
+        settings, ctc = LongForm(window, overlap, join, cut), self.uses_ctc
         rate, blocks = recording_blocks(audio, sample_rate)
         ensemble = self.ensemble if ctc else [self]
         warps = self.warps if ctc else [1.0]
         listeners = [Listener(member.front_end, member.model, warps) for member in ensemble]
         sound = resampled(blocks, rate, self.config.features.sample_rate, self.device)
         options = self._beam_options() if self.config.decoding.beam_width else None
-        frames = scan(listeners, sound, settings, ctc)
-        return self.hypothesis(search(frames, self.model, ctc, self.config.decoding.max_symbols, options))
+        found = []
+        for start, piece in cut_recording(listeners, sound, settings):
+            frames = scan(listeners, piece, settings, ctc)
+            result = search(frames, self.model, ctc, self.config.decoding.max_symbols, options)
+            found.append((start, self.hypothesis(result)))
+        return Hypothesis.joined(found)
 
     @torch.no_grad()
     def transcribe_batch(self, utterances: Sequence[tuple[Tensor, int]]) -> list[Hypothesis]:

@@ -22,3 +22,8 @@ def checkpoint(name):
 
 def configuration(name):
     return FIXTURES / f"tensorflowasr-{name}.yml"
+
+
+def generation(name):
+    """The generation of a network, as ``GENERATIONS`` calls it."""
+    return name.split("-")[0].removesuffix(".0")

@@ -24,7 +24,7 @@ from asrlib.models.prediction import PredictionConfig
 from asrlib.reading import shown
 from asrlib.signal.augment_policy import AugmentPolicy
 from asrlib.signal.features import FeatureConfig
-from asrlib.text.tokenizers import KINDS
+from asrlib.text.labels import KINDS
 
 # far more than a network of the kit needs; its weights alone would take 400 GB
 MAX_PARAMETERS = 100_000_000_000
@@ -40,6 +40,7 @@ class AugmentConfig(AugmentPolicy):
         validate.not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
         validate.fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
         validate.fractions(where, "augment", self, "gate_probability", "babble_probability")
+        validate.fractions(where, "augment", self, "time_probability", "freq_probability")
         validate.not_negative(where, "augment", self, "shift_ms")
         validate.at_most(where, "augment", self, 10_000, "time_masks", "freq_masks", "shift_ms", "channel_db")
         validate.intervals(where, "augment", self, -1000, 1000, "noise_snr_db", "babble_snr_db")

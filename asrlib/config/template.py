@@ -51,7 +51,7 @@ def render(text: str, where: str, folder: str | Path | None = None) -> str:
         check(tree, where)
         environment.charge(len(text))
         if folder is not None:
-            environment.loader = _Loader(Folder(Path(folder), tree))
+            environment.loader = _Loader(Folder(Path(folder), tree, where))
             paths = {"repodir": str(environment.loader.folder.root), "datadir": "datadir"}
             environment.globals |= paths | {"modeldir": "modeldir"}
         elif tree.find(nodes.Import):

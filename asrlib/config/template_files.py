@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from jinja2 import nodes
 
 from asrlib.errors import InputError
+from asrlib.reading import read_text
 
 SUFFIXES = (".j2", ".jinja2", ".yaml", ".yml")
 
@@ -15,14 +16,15 @@ class Folder:
     """The folder that the names of imported files are relative to, and the files in it.
 
     TensorFlowASR names files from the root of its repository, wherever the template is. The root is the
-    nearest folder, from the template's own upward, that has a file which the template ``tree`` imports.
+    nearest folder, from the template's own (``start``) upward, that has a file which the template ``tree``
+    imports. ``where`` names the template in messages.
     """
 
-    def __init__(self, start: Path, tree: nodes.Template):
-        self.start = start.resolve()
-        self.root = self.start
+    def __init__(self, start: Path, tree: nodes.Template, where: str):
+        self.where = where
+        self.root = start.resolve()
         for name in _names(tree):
-            for root in (self.start, *self.start.parents):
+            for root in (self.root, *self.root.parents):
                 if _inside(root, name) is not None:
                     self.root = root
                     return
@@ -37,15 +39,10 @@ class Folder:
         path = _inside(self.root, relative)
         if path is None:
             raise InputError(
-                f"{self.start}: the template imports {name[:200]!r}, which is no {' or '.join(SUFFIXES)} file"
-                " in this folder or one above: place the template as in its repository"
+                f"{self.where}: the template imports {name[:200]!r}, which is no {' or '.join(SUFFIXES)} file"
+                " in its folder or one above: place the template as in its repository"
             )
-        try:
-            return path.read_text(encoding="utf-8-sig"), str(path)
-        except UnicodeDecodeError:
-            raise InputError(f"{path} is not a UTF-8 text file") from None
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        return read_text(path), str(path)
 
 
 def _inside(root: Path, name: str) -> Path | None:

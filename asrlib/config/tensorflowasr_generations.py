@@ -1,12 +1,13 @@
 """What TensorFlowASR's code does where its configurations say nothing, by generation.
 
-The code was rewritten twice, and each time its features, padding and search changed. A network works only
+The code was rewritten often, and its features, padding and search changed. A network works only
 with those that it was trained with. docs/configuration.md has the same as a table. Lesson 01 shows what the
 wrong features do to a trained network.
 
 =======  ==========================================================================================
-2020     until January 2021 (v0.1 to v0.6)
-2021     until the rewrite of 2022 (v0.7 to v1.0), which pads the end of a signal
+2020     until January 2021
+2021     the first months of 2021 (v0.7): zeros after the end of a signal
+1.0      until the rewrite of 2022 (v1.0): centered windows, the signal mirrored at its ends
 2023     the rewrite, until 2023
 2.1      v2.0 and later
 =======  ==========================================================================================
@@ -48,6 +49,11 @@ GENERATIONS = {
         encoder={"variant": "tensorflowasr-2021", "padding": "keras-same"},
         decoding={"max_symbols": 1},
     ),
+    "1.0": Generation(
+        features=_2020 | {"centered": True, "epsilon_in": "variance"},
+        encoder={"variant": "tensorflowasr-2021", "padding": "keras-same"},
+        decoding={"max_symbols": 1},
+    ),
     "2023": Generation(
         features=_SHARED
         | {
@@ -60,7 +66,7 @@ GENERATIONS = {
             "low_hz": 125.0,
         },
         encoder={"variant": "tensorflowasr", "padding": "causal"},
-        decoding={"max_symbols": 10},
+        decoding={"max_symbols": 16},
     ),
     "2.1": Generation(
         features=_SHARED

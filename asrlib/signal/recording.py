@@ -8,6 +8,7 @@ Memory therefore holds only a block, however long the recording.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -33,6 +34,43 @@ def resampled(blocks: Blocks, rate: int, new_rate: int, device: torch.device | s
         yield resampler.finish().to(device)
 
     return converted
+
+
+def pieces(blocks: Blocks, cuts: Sequence[int]) -> Iterator[Blocks]:
+    """Yield the pieces of a recording between the ``cuts``, which are samples in rising order.
+
+    A piece may be read several times, but only before the next piece is requested. The first reading of each
+    piece continues a pass over ``blocks``, the second reading another one, and so on. There are thus as many
+    passes as readings of a piece, and only one block per pass is in memory.
+    """
+    passes: list[Iterator[tuple[int, Iterator[tuple[int, Tensor]]]]] = []
+    for number in range(len(cuts) + 1):
+        readings = itertools.count()
+
+        def piece(number: int = number, readings: Iterator[int] = readings) -> Iterable[Tensor]:
+            reading = next(readings)
+            if reading == len(passes):
+                passes.append(itertools.groupby(_numbered(blocks(), cuts), key=lambda part: part[0]))
+            for found, parts in passes[reading]:
+                if found == number:
+                    return (part for _, part in parts)
+            return ()
+
+        yield piece
+
+
+def _numbered(blocks: Iterable[Tensor], cuts: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    """Yield the blocks, divided at ``cuts``, with the numbers of their pieces."""
+    position = number = 0
+    for block in blocks:
+        while number < len(cuts) and cuts[number] <= position + len(block):
+            yield number, block[: cuts[number] - position]
+            block = block[cuts[number] - position :]
+            position = cuts[number]
+            number += 1
+        if len(block):
+            yield number, block
+        position += len(block)
 
 
 class Whole(NamedTuple):

@@ -78,7 +78,7 @@ def encode_transcripts(
 ) -> dict[str, list[int]] | None:
     """Return the labels of every utterance by its id; None if ``cuts`` come from shards or are ``chunked``.
 
-    Shards have too many transcripts to keep, and chunks are cut anew in every epoch; both are encoded again
+    Shards have too many transcripts to keep, and chunks are cut again in every epoch; both are encoded again
     batch by batch. Raises ``InputError`` for a transcript that cannot be encoded, in these too.
     """
     if shar.shards_of(cuts) is None:

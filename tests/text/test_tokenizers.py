@@ -7,14 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrlib.errors import InputError
+from asrlib.text.labels import BLANK, normalize_text
 from asrlib.text.lexicon import ARPABET, Lexicon
 from asrlib.text.tokenizers import (
-    BLANK,
     PhoneTokenizer,
     Tokenizer,
     WordPieceTokenizer,
     load_tokenizer,
-    normalize_text,
     read_tokenizer,
     train_phones,
     train_tokenizer,
@@ -349,3 +348,30 @@ def test_a_lexicon_of_ones_own(tmp_path):
     Lexicon({"ja": [["j", "aː"]], "nein": [["n", "aɪ", "n"]]}).save(tmp_path / "de.tsv")
     tokenizer = train_phones(["Ja!"], str(tmp_path / "de.tsv"), stress=False)
     assert tokenizer.labels == ["aɪ", "aː", "j", "n"] and tokenizer.decode(tokenizer.encode("ja")) == "j aː"
+
+
+def test_a_sentencepiece_model_whose_first_piece_is_padding_has_it_as_blank(tmp_path):
+    """TensorFlowASR trains its models so: its labels are sentencepiece's numbers."""
+    import sentencepiece
+
+    numbers = dict(pad_id=0, unk_id=1, bos_id=2, eos_id=3)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS),
+        model_prefix=str(tmp_path / "m"),
+        vocab_size=45,
+        num_threads=1,
+        minloglevel=2,
+        **numbers,
+    )
+    tokenizer = read_tokenizer("wordpieces", tmp_path / "m.model")
+    theirs = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "m.model"))
+    assert tokenizer.vocabulary == 45 and tokenizer.labels[0] == "<unk>"
+    assert tokenizer.encode("the lazy dog") == theirs.encode("the lazy dog")
+    assert tokenizer.decode([0, *theirs.encode("the lazy dog"), 0]) == "the lazy dog"
+    with pytest.raises(InputError, match="does not know the character 'é'"):
+        tokenizer.encode("the café")
+
+
+def test_the_name_of_blank_in_a_list_of_characters_is_no_label(tmp_path):
+    (tmp_path / "c.txt").write_text("<blank>\n \na\nb\n")
+    assert read_tokenizer("characters", tmp_path / "c.txt").labels == [" ", "a", "b"]

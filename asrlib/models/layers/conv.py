@@ -62,13 +62,16 @@ def depthwise_conv(
     padding: str = "same",
 ) -> Float[Tensor, "batch frames_out channels"]:
     """Convolve each channel with its own filter along time. Lesson 02."""
-    channels, kernel = weight.shape
-    before, after = pad_amounts(kernel, padding)
+    return _depthwise(x, weight, stride, *pad_amounts(weight.shape[1], padding))
+
+
+def _depthwise(x: Tensor, weight: Tensor, stride: int, before: int, after: int) -> Tensor:
     if before != after:
         x, before = F.pad(x, (0, 0, before, after)), 0
     # view (B, T, C) as an image of height 1 in channels-last memory, without a copy
     image = x.unsqueeze(1).permute(0, 3, 1, 2)
-    out = F.conv2d(image, weight[:, None, None, :], stride=(1, stride), padding=(0, before), groups=channels)
+    weight = weight[:, None, None, :]
+    out = F.conv2d(image, weight, stride=(1, stride), padding=(0, before), groups=len(weight))
     return out.permute(0, 2, 3, 1).squeeze(1)
 
 
@@ -119,20 +122,23 @@ class SeparableConv(nn.Module):
         """
         if self.padding == "keras-same" and self.stride > 1:
             x = self._shifted(x, mask)
-        x = depthwise_conv(x, self.depthwise, self.stride, self.padding)
+        else:
+            x = depthwise_conv(x, self.depthwise, self.stride, self.padding)
         return pointwise_conv(x, self.pointwise.weight, self.pointwise.bias)
 
     def _shifted(self, x: Tensor, mask: FrameMask | None) -> Tensor:
-        """Return ``x`` with each utterance earlier by its ``keras_shift``, and zeros after it."""
+        """Return the depthwise convolution of each utterance with its own ``keras_shift``."""
         kernel, frames = self.depthwise.shape[1], x.shape[1]
+        before, after = pad_amounts(kernel, self.padding)
         if mask is None and not backend.is_traced():
             shift = keras_shift(frames, kernel, self.stride)
-            return F.pad(x[:, shift:], (0, 0, 0, shift)) if shift else x
+            return _depthwise(x, self.depthwise, self.stride, before - shift, after + shift)
         lengths = torch.full((x.shape[0],), frames, device=x.device) if mask is None else mask.lengths
         shift = keras_shift(lengths, kernel, self.stride)
-        position = torch.arange(frames, device=x.device) + shift[:, None]
-        longer = F.pad(x, (0, 0, 0, (kernel - 1) // 2))
-        return longer.gather(1, position[..., None].expand_as(x))
+        position = torch.arange(frames + kernel - 1, device=x.device) + shift[:, None]
+        padded = F.pad(x, (0, 0, before, after + before))  # no shift is longer than ``before``
+        shifted = padded.gather(1, position[..., None].expand(-1, -1, x.shape[2]))
+        return _depthwise(shifted, self.depthwise, self.stride, 0, 0)
 
     def initial_state(self, batch: int = 1) -> Float[Tensor, "batch context cin"]:
         """Return the state of ``step`` before the first frame: ``kernel`` - 1 frames of zeros. Lesson 12."""
