@@ -96,6 +96,14 @@ def test_a_message_of_several_lines_becomes_one(fails, model, monkeypatch):
     fails("transcribe", model, "a.wav", naming=["first second"])
 
 
+def test_too_little_memory_is_one_line(fails, model, monkeypatch):
+    def load(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Recognizer, "load", load)
+    fails("transcribe", model, "a.wav", naming=["not enough memory: give less at once"])
+
+
 def test_a_defect_of_asrlib_keeps_its_traceback(monkeypatch, model):
     monkeypatch.setattr(sys, "argv", ["asrlib", "transcribe", str(model), "a.wav"])
     monkeypatch.setattr(Recognizer, "load", lambda *_: 1 / 0)

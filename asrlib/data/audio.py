@@ -204,8 +204,14 @@ def _blocks(
 
 
 def _samples(source: str | bytes, name: str, info: AudioInfo, first: int, count: int) -> np.ndarray:
-    mix = _Mix()
+    mix, place = _Mix(), 0
     with _errors(name, "cannot be decoded to its end"):
+        if info.channels == 1:  # a recording may be hours long: into one array
+            samples = np.empty((count, 1), np.float32)
+            for block in _blocks(source, name, info, first, count, _BLOCK):
+                samples[place : place + len(block)] = block
+                place += len(block)
+            return _mono(name, samples, None)
         blocks = list(_blocks(source, name, info, first, count, _BLOCK))
         for block in blocks:
             mix.add(block)

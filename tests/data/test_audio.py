@@ -208,7 +208,7 @@ def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr(audio._Mix, "channel", full)
+    monkeypatch.setattr(audio, "_mono", full)
     fails("a.wav: does not fit into memory; cut it into shorter files", read_audio, tmp_path / "a.wav")
 
 
