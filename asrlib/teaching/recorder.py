@@ -27,7 +27,7 @@ from asrlib.data.audio import read_audio
 from asrlib.errors import InputError
 from asrlib.extras import extra
 from asrlib.files import write_atomically
-from asrlib.signal.features import frame
+from asrlib.signal.framing import frame
 
 if TYPE_CHECKING:
     import ipywidgets
