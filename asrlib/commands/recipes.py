@@ -73,6 +73,10 @@ def commands(
     everyone: Annotated[
         bool, typer.Option("--everyone", help="Also train on the speakers of dev and test; skip the test.")
     ] = False,
+    others: Annotated[
+        bool,
+        typer.Option("--others", help="Also train on sentences and on words of the CMU dictionary."),
+    ] = False,
     init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
     set_: SetOption = None,
 ) -> None:
@@ -80,10 +84,30 @@ def commands(
     from asrlib.training.command_recipe import train_commands
 
     words = [word for word in hold_out.split(",") if word.strip()]
-    result = train_commands(real, out, config, words, everyone, init, set_ or [])
+    result = train_commands(real, out, config, words, everyone, others, init, set_ or [])
     print(f"{result['cpu_seconds']:.0f} s of CPU time, {result['utterances']:,} training utterances")
     for name in ("frequent", "rare", "held_out"):
         if name in result:
             rates = {key: value for key, value in result[name].items() if key.endswith("error")}
             shown = ", ".join(f"{k.replace('_', ' ')} {v:.2f} %" for k, v in rates.items() if v is not None)
             print(f"{name.replace('_', ' ')} words ({result[name]['utterances']} utterances): {shown}")
+
+
+def long_context(
+    out: Annotated[Path, typer.Option(help="The experiment's directory; the table is written to it.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A configuration; repeat for several. Default: both of lesson 15."),
+    ] = None,
+    context: Annotated[
+        list[float] | None,
+        typer.Option(min=2.0, max=128.0, help="Seconds of a chunk in training; repeat. Default: 2, 128."),
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="A seed; repeat. Default: 0, 1, 2.")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Train on whistled recordings with several lengths of context, and test (lesson 15)."""
+    from asrlib.training.context_recipe import CONTEXTS, MODELS, SEEDS, train_contexts
+
+    table = train_contexts(out, model or MODELS, context or CONTEXTS, seed or SEEDS, settings=set_ or [])
+    print(f"wrote {table}")

@@ -77,7 +77,15 @@ def transcribe(
     words: Annotated[bool, typer.Option("--words", help="Also print the time of each word.")] = False,
     window: Annotated[
         float | None,
-        typer.Option(help="For recordings of any length: process the file in windows of this many seconds."),
+        typer.Option(
+            help="For recordings of any length: cut the file into pieces of at most this many seconds."
+        ),
+    ] = None,
+    cut: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to cut: pauses (the default; windows where there are none), or windows that overlap."
+        ),
     ] = None,
     overlap: Annotated[
         float | None, typer.Option(help="Fraction of a window shared with the next one (default: 0.875).")
@@ -105,11 +113,11 @@ def transcribe(
     files = arguments[1:] if folder else arguments
     if not files:
         raise InputError("no audio file is given: use asrlib transcribe [MODEL_DIR] AUDIO...")
-    long_form = {"window": window, "overlap": overlap, "join": join}
+    long_form = {"window": window, "cut": cut, "overlap": overlap, "join": join}
     given = {key: value for key, value in long_form.items() if value is not None}
     if given and (stream or window is None):
         raise InputError(
-            f"--{next(iter(given))} is for recordings heard window by window:"
+            f"--{next(iter(given))} is for recordings heard piece by piece:"
             + (" drop it or --stream" if stream else " add for instance --window 20")
         )
     if overlap is not None and join == "whole":

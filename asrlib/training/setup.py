@@ -16,6 +16,7 @@ from torch import nn
 from asrlib.config.schema import Config, check_vocabulary
 from asrlib.data import shar
 from asrlib.data.batches import encode_corpus
+from asrlib.data.chunks import ChunkLengths, ChunkSampler
 from asrlib.data.samplers import BatchSampler, StaticBatchSampler
 from asrlib.data.shard_sampler import ShardBatchSampler
 from asrlib.errors import InputError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from lhotse import CutSet
 
-Sampler = BatchSampler | StaticBatchSampler | ShardBatchSampler
+Sampler = BatchSampler | StaticBatchSampler | ShardBatchSampler | ChunkSampler
 
 
 def prepare_cpu() -> None:
@@ -76,14 +77,19 @@ def choose_tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> T
     )
 
 
-def encode_transcripts(cuts: CutSet, tokenizer: Tokenizer) -> dict[str, list[int]] | None:
-    """Return the labels of every utterance by its id, or None if ``cuts`` come from shards.
+def encode_transcripts(
+    cuts: CutSet, tokenizer: Tokenizer, chunked: bool = False
+) -> dict[str, list[int]] | None:
+    """Return the labels of every utterance by its id; None if ``cuts`` come from shards or are ``chunked``.
 
-    Shards have too many transcripts to keep; they are encoded again batch by batch. Raises ``InputError``
-    for a transcript that cannot be encoded, in shards too.
+    Shards have too many transcripts to keep, and chunks are cut again in every epoch; both are encoded again
+    batch by batch. Raises ``InputError`` for a transcript that cannot be encoded, in these too.
     """
     if shar.shards_of(cuts) is None:
-        return encode_corpus(cuts, tokenizer)
+        labels = encode_corpus(cuts, tokenizer)
+        return None if chunked else labels
+    if chunked:
+        raise InputError("training.chunk_seconds cuts recordings into chunks, and shards cannot be cut")
     for part in shar.parts(shar.without_audio(cuts)):
         encode_corpus(part, tokenizer)
     return None
@@ -143,9 +149,16 @@ def make_sampler(
 ) -> Sampler:
     """Return the sampler of this process' batches.
 
-    ``labels`` None selects a sampler for shards. ``few_shapes`` selects batches of a few fixed shapes.
+    ``labels`` None selects a sampler for shards or chunks. ``few_shapes`` selects batches of a few fixed
+    shapes.
     """
     settings = config.training
+    if settings.chunk_seconds is not None:
+        lengths = ChunkLengths(
+            settings.chunk_seconds, settings.chunk_warmup_seconds, settings.chunk_double_every
+        )
+        process = accelerator.process_index, accelerator.num_processes
+        return ChunkSampler(cuts, lengths, settings.batch_seconds, settings.seed, *process)
     sharing = (
         settings.batch_seconds,
         settings.seed,

@@ -77,6 +77,8 @@ def test_transcribe_window_by_window(asrlib, fails, model, tmp_path):
         (model, ["--window", "2", "--overlap", "0.5", "--join", "middle"]),
         (ctc, ["--window", "1.5", "--overlap", "0.875"]),
         (ctc, ["--window", "20", "--beam", "3"]),
+        (model, ["--window", "1.5", "--cut", "windows"]),
+        (ctc, ["--window", "1.5", "--cut", "pauses"]),
     ):
         assert asrlib("transcribe", folder, path, *options) == (0, f"{text}\n", "")
     lines = asrlib("transcribe", model, path, "--window", "1.5", "--words")[1].splitlines()
@@ -84,13 +86,15 @@ def test_transcribe_window_by_window(asrlib, fails, model, tmp_path):
     seconds = [float(line.split()[0]) for line in lines[1:]]
     assert seconds == sorted(seconds)
     usual = ["transcribe", model, path]
-    fails(*usual, "--overlap", "0.5", naming=["--overlap is for recordings heard window by", "--window 20"])
+    fails(*usual, "--overlap", "0.5", naming=["--overlap is for recordings heard piece by", "--window 20"])
     fails(*usual, "--window", "2", "--stream", naming=["--window is for recordings", "drop it or --stream"])
     fails(*usual, "--window", "-1", naming=["window is -1.0 s; it must be positive"])
     fails(*usual, "--window", "2", "--overlap", "1", naming=["overlap is 1.0"])
     fails(
         *usual, "--window", "2", "--join", "sum", naming=["join is 'sum'; use one of average, middle, whole"]
     )
+    fails(*usual, "--window", "2", "--cut", "words", naming=["cut is 'words'; use one of pauses, windows"])
+    fails(*usual, "--cut", "pauses", naming=["--cut is for recordings heard piece by piece"])
     fails(*usual, "--window", "2", "--join", "average", naming=["a transducer has no probabilities"])
     fails(*usual, "--window", "2", "--join", "whole", naming=["ContextNetEncoder has no attention"])
     fails(*usual, "--window", "2", "--join", "whole", "--overlap", "0.5", naming=["--overlap is set by"])

@@ -295,21 +295,13 @@ def test_entry_19_nul_in_a_path(tmp_path):
         "{% for i in range(100000) %}{% set s = ('a' * 1000000)|upper %}{% endfor %}",
         "{% for i in range(100000) %}{% set s = 'a' * 1000000 == 'a' * 1000000 %}{% endfor %}",
         "{% set a = 'a' * 999999 %}{% for i in range(100000) %}{% if a in a %}{% endif %}{% endfor %}",
-        "{% set a = 'a' * 999999 %}{% for i in range(100000) %}{% if a is upper %}{% endif %}{% endfor %}",
-        "{% for i in range(100000) %}" + "{% set a = 1 + 1 %}" * 500 + "{% endfor %}",
         "{% set a = ['a'] %}" + "{% set a = [a, a, a, a] %}" * 99 + "{{ a }}",
         "{% set a = ['a'] %}" + "{% set a = [a, a, a, a] %}" * 99 + "{{ a|string|upper }}",
         "{% set a, b = [1], [1] %}" + "{% set a, b = [a, a], [b, b] %}" * 99 + "{{ a == b }}",
-        "{% for c in 'a' * 999999 %}" + "{{ c|upper|lower }}" * 20 + "{% endfor %}",
     ],
 )
 def test_entry_20_a_template_that_takes_too_long_is_stopped(text):
-    refuses("^f.j2: the template cannot be rendered: it takes too long", render, text, "f.j2")
-
-
-def test_entry_20_a_huge_template_is_refused():
-    refuses("f.j2: the template has 100,007 characters", render, "{{ 1 }}" + "x" * 100_000, "f.j2")
-    refuses("f.j2: the template has more than 5,000 expressions", render, "{{ 1 }}" * 5000, "f.j2")
+    refuses("^f.j2: the template takes too much work", render, text, "f.j2")
 
 
 # ------------------------------------------------------------------------- unclear
