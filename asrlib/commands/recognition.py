@@ -51,7 +51,7 @@ def test(
         f"{name}\t{reference}\t{hypothesis.text}\t{hypothesis.score:.4f}"
         for name, reference, hypothesis in rows
     ]
-    write_atomically(output, ("\n".join(table) + "\n").encode())
+    write_atomically(output, ("\n".join(table) + "\n").encode(errors="surrogateescape"))
     by_phones = recognizer.tokenizer.kind == "phones" and recognizer.config.decoding.words is None
     print(f"PER {words}" if by_phones else f"WER {words}\nCER {characters}")
     print(f"{len(rows)} utterances in {output}")

@@ -98,17 +98,20 @@ def override(config: Config, assignments: list[str]) -> Config:
     """
     content = config.to_dict()
     for assignment in assignments:
+        where = f"--set {shown(assignment)[1:-1]}"
         key, separator, value = assignment.partition("=")
         if not separator:
-            raise InputError(f"--set {assignment}: expected key=value, such as training.max_lr=0.001")
+            raise InputError(
+                f"--set {shown(assignment)[1:-1]}: expected key=value, such as training.max_lr=0.001"
+            )
         *sections, last = key.strip().split(".")
         node: Any = content
         for section in sections:
             node = node.get(section) if isinstance(node, dict) else None
         if not isinstance(node, dict) or last not in node:
             hint = _nearest(last, node, ".".join(sections)) if isinstance(node, dict) else ""
-            raise InputError(f"--set {assignment}: there is no key {key.strip()!r}{hint}")
-        node[last] = parse_yaml(value, f"--set {assignment}")
+            raise InputError(f"{where}: there is no key {shown(key.strip())}{hint}")
+        node[last] = parse_yaml(value, where)
         for section, base in (("encoder", EncoderConfig), ("loss", LossConfig)):
             if key.strip() == f"{section}.kind" and node[last] != getattr(config, section).kind:
                 # each kind has keys of its own

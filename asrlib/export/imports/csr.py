@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asrlib.config.schema import Config, DecodingConfig, TokenizerConfig, TrainingConfig, check_vocabulary
+from asrlib.config.decoding import DecodingConfig
+from asrlib.config.schema import Config, TokenizerConfig, TrainingConfig, check_vocabulary
 from asrlib.errors import InputError, first_line
 from asrlib.models.build import build_model
 from asrlib.models.conv_lstm import ConvLSTMConfig
