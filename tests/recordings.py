@@ -1,11 +1,15 @@
-"""Long recordings of tones with word times, as a corpus folder."""
+"""Long recordings of tones with word times, and where the folders of recordings beside the checkout lie."""
 
 import random
+from pathlib import Path
 
 import tiny
 
 from asrlib.data.manifest import save_corpus
 
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+REAL = SHARED / "real"
+FIXTURES = SHARED / "fixtures"  # outputs of other systems
 WORD, PAUSE = 0.16, 0.12  # seconds, as in tiny.tones
 
 

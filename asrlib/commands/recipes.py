@@ -73,6 +73,10 @@ def commands(
     everyone: Annotated[
         bool, typer.Option("--everyone", help="Also train on the speakers of dev and test; skip the test.")
     ] = False,
+    others: Annotated[
+        bool,
+        typer.Option("--others", help="Also train on sentences and on words of the CMU dictionary."),
+    ] = False,
     init: Annotated[Path | None, typer.Option(help="Start from this model's weights.")] = None,
     set_: SetOption = None,
 ) -> None:
@@ -80,7 +84,7 @@ def commands(
     from asrlib.training.command_recipe import train_commands
 
     words = [word for word in hold_out.split(",") if word.strip()]
-    result = train_commands(real, out, config, words, everyone, init, set_ or [])
+    result = train_commands(real, out, config, words, everyone, others, init, set_ or [])
     print(f"{result['cpu_seconds']:.0f} s of CPU time, {result['utterances']:,} training utterances")
     for name in ("frequent", "rare", "held_out"):
         if name in result:

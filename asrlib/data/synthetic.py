@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asrlib.data.cache import cache_folder, one_process_at_a_time
+from asrlib.data.dictionary import dictionary_text
 from asrlib.data.espeak import SAMPLE_RATE, Utterance, synthesize
 from asrlib.data.grammar import command_text, digit_text, sentence_text
 from asrlib.data.manifest import MANIFEST, SPLITS, load_folder, save_corpus
@@ -149,4 +150,5 @@ SYNTHETIC = (
     SyntheticCorpus("digits", digit_text, {"train": 4000, "dev": 200, "test": 400}, foreign_accents=True),
     SyntheticCorpus("commands", command_text, {"train": 4000, "dev": 400, "test": 600}),
     SyntheticCorpus("sentences", sentence_text, {"train": 6000, "dev": 200, "test": 300}),
+    SyntheticCorpus("dictionary", dictionary_text, {"train": 8000, "dev": 200, "test": 300}),
 )

@@ -34,20 +34,28 @@ from asrlib.models.build import build_model
 from asrlib.models.transducer import Transducer
 from asrlib.recognizer import Recognizer
 from asrlib.signal.augment_policy import draw_speed
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer
+from asrlib.text.tokenizers import Tokenizer
 from asrlib.training import xla
 from asrlib.training.average import WeightAverage
 from asrlib.training.capture import CapturedOutcome, CapturedStep, captures
 from asrlib.training.checkpoint import (
     Progress,
+    check_same_data,
     check_same_run,
+    fingerprint,
     last_checkpoint,
     load_checkpoint,
     remove_partial_checkpoints,
     save_checkpoint,
 )
 from asrlib.training.log import RunLog
-from asrlib.training.processes import check_same_checkpoint, make_accelerator, reporting_lost_processes
+from asrlib.training.processes import (
+    check_same_checkpoint,
+    make_accelerator,
+    only_run_in,
+    reporting_lost_processes,
+)
 from asrlib.training.setup import (
     Sampler,
     choose_tokenizer,
@@ -55,6 +63,7 @@ from asrlib.training.setup import (
     initialize_weights,
     make_sampler,
     prepare_cpu,
+    warn_of_short_recordings,
 )
 from asrlib.training.step import Outcome, TrainingStep, adam, batch_seed
 
@@ -80,9 +89,10 @@ def train(
     last. ``resume`` continues the run in ``out`` from its last checkpoint. ``init`` is a model directory
     whose weights are the initial values wherever name and shape agree. ``config`` is not modified.
 
-    Raises ``InputError`` for a transcript that the tokenizer cannot encode, an ``out`` that already holds
-    a run without ``resume``, a checkpoint that cannot be read or written, and a loss or gradient that is
-    not finite ``MAX_BAD_STEPS`` times in a row.
+    Warns about utterances too short for CTC, and if there is no run to resume. Raises ``InputError`` for a
+    transcript that the tokenizer cannot encode, an ``out`` that already holds a run without ``resume`` or
+    that another process trains in, a run on other data, a checkpoint that cannot be read or written, and a
+    loss or gradient that is not finite ``MAX_BAD_STEPS`` times in a row.
     """
     require("train")
     prepare_cpu()
@@ -109,15 +119,19 @@ def train(
     model, optimizer = accelerator.prepare(model, adam(model, config.training))
     decay = config.training.average
     average = WeightAverage(accelerator.unwrap_model(model), decay) if decay else None
-    progress = Progress() if last is None else load_checkpoint(accelerator, last, average)
+    data = fingerprint(cuts, dev_cuts)
+    progress = Progress(data=data) if last is None else load_checkpoint(accelerator, last, average)
+    check_same_data(progress.data, data, out)
     if accelerator.is_main_process:
+        if labels is not None:
+            warn_of_short_recordings(config, accelerator.unwrap_model(model).encoder, cuts, labels)
         remove_partial_checkpoints(out)
         if last is None:
             with replacing(out) as draft:
                 tokenizer.save(draft)
                 config.save(draft / "config.yml")
 
-    with reporting_lost_processes(accelerator):
+    with only_run_in(out, accelerator.is_main_process), reporting_lost_processes(accelerator):
         kind = step_for(config, accelerator, varying=labels is None)
         sampler = make_sampler(config, cuts, labels, accelerator, kind.few_shapes)
         total_steps = _total_steps(config, sampler)
@@ -138,10 +152,14 @@ def step_for(config: Config, accelerator: Accelerator, varying: bool) -> type[Tr
 
 
 def _checkpoint_to_resume(accelerator: Accelerator, out: Path, resume: bool) -> Path | None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: give --out a folder, there or not")
     last = last_checkpoint(out)
     check_same_checkpoint(accelerator, last, out)
     if not resume and (last is not None or (out / "model.safetensors").exists()):
         raise InputError(f"{out} already holds a run: continue it with --resume, or choose another --out")
+    if resume and last is None and accelerator.is_main_process:
+        warnings.warn(f"{out} has no checkpoint to resume from: a new run starts there", stacklevel=3)
     return last
 
 

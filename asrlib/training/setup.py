@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
+import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from asrlib.config.schema import Config, check_vocabulary
@@ -20,7 +20,11 @@ from asrlib.data.chunks import ChunkLengths, ChunkSampler
 from asrlib.data.samplers import BatchSampler, StaticBatchSampler
 from asrlib.data.shard_sampler import ShardBatchSampler
 from asrlib.errors import InputError
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer, read_tokenizer, train_phones, train_tokenizer
+from asrlib.model_directory import read_weights
+from asrlib.models.encoder import Encoder
+from asrlib.signal.features import FrontEnd
+from asrlib.text.tokenizer_files import load_tokenizer, read_tokenizer
+from asrlib.text.tokenizers import Tokenizer, train_phones, train_tokenizer
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -91,18 +95,40 @@ def encode_transcripts(
     return None
 
 
+def warn_of_short_recordings(
+    config: Config, encoder: Encoder, cuts: CutSet, labels: dict[str, list[int]]
+) -> None:
+    """Warn about utterances with fewer encoder frames than labels plus repeats, from which CTC cannot learn.
+
+    Such an utterance has no path, and its loss counts as 0.
+    """
+    if config.training.ctc_weight == 0:
+        return
+    rate, slowest = config.features.sample_rate, (config.augment.speed or [1.0])[0]
+    front_end = FrontEnd(**vars(config.features))
+    short = []
+    for cut in cuts:
+        frames = math.ceil(front_end.frame_count(int(cut.duration * rate / slowest)) / encoder.reduction)
+        label = labels[cut.id]
+        if frames < len(label) + sum(a == b for a, b in itertools.pairwise(label)):
+            short.append(cut.id)
+    if short:
+        named = ", ".join(short[:3]) + (", …" if short[3:] else "")
+        warnings.warn(
+            f"{len(short):,} of {len(labels):,} utterances have fewer encoder frames than labels, so that CTC"
+            f" learns nothing from them ({named}): compare their transcripts with their recordings, or choose"
+            f" an encoder that keeps more than one of {encoder.reduction} frames",
+            stacklevel=3,
+        )
+
+
 def initialize_weights(model: nn.Module, folder: Path) -> None:
     """Copy the weights of the model directory ``folder`` into ``model`` wherever name and shape agree.
 
     Raises ``InputError`` if they cannot be read, or if no encoder weight fits.
     """
     path = folder / "model.safetensors"
-    if not path.is_file():
-        raise InputError(f"{path} is missing; initial weights need a trained model directory")
-    try:
-        weights = safetensors.torch.load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged: {error}") from None
+    weights = read_weights(path)
     own = model.state_dict()
     fitting = {
         name: weight.to(own[name].dtype)

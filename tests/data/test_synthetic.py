@@ -128,4 +128,4 @@ def test_killed_while_rendering_then_two_processes_at_once(cache):
 def test_renderings_in_the_cache_of_users_stay_valid(cache):
     """The names of the cache's folders: who changes one makes every user render the corpus again."""
     names = [corpus.folder().relative_to(cache).name for corpus in SYNTHETIC]
-    assert names == ["digits-7f7cff50", "commands-1d22f803", "sentences-e953ab97"]
+    assert names == ["digits-7f7cff50", "commands-1d22f803", "sentences-e953ab97", "dictionary-5b444db5"]

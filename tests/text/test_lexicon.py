@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from asrlib.errors import InputError
 from asrlib.text import lexicon as module
-from asrlib.text.lexicon import ARPABET, STRESSED, VOWELS, Lexicon, cmu_lexicon, edit_distance, load_lexicon
+from asrlib.text.lexicon import (
+    ARPABET,
+    STRESSED,
+    VOWELS,
+    Lexicon,
+    cmu_lexicon,
+    cmu_words,
+    edit_distance,
+    homophones,
+    load_lexicon,
+)
 
 SMALL = {"zero": [["Z", "IH", "R", "OW"], ["Z", "IY", "R", "OW"]], "Go": [["G", "OW"]], "oh": [["OW"]]}
 COMMANDS = (
@@ -62,6 +72,21 @@ def test_ways_that_differ_in_stress_alone_become_one():
 
 def test_letters_are_called_by_their_names():
     assert cmu_lexicon(["A", "b"]).flat() == [("a", ("EY",)), ("b", ("B", "IY"))]
+
+
+def test_all_words_of_the_dictionary():
+    words = cmu_words()
+    assert len(words) == len({*words}) > 100_000 and {*COMMANDS} < {*words}
+
+
+def test_words_that_sound_alike():
+    assert {"right", "write", "wright", "rite", "no", "know"} <= homophones(["right", "no"])
+    assert not {"rye", "night", "now"} & homophones(["right", "no"])
+    # one pronunciation in common is enough, and stress does not count
+    assert "red" in homophones(["read"]) and "reed" in homophones(["read"])
+    assert "insight" in homophones(["incite"])
+    with pytest.raises(InputError, match="blorptious"):
+        homophones(["blorptious"])
 
 
 def test_words_that_are_in_no_dictionary():

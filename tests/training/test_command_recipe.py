@@ -8,6 +8,7 @@ from folders import noise_folder
 from asrlib.config.parse import load_config
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
+from asrlib.models.build import build_model
 from asrlib.training import command_recipe as module
 from asrlib.training.command_recipe import train_commands, training_cuts
 
@@ -30,15 +31,22 @@ def real(tmp_path_factory):
     write("commands", [(p, word) for p in people for word in ("yes", "no", "yes", "zero", "no", "dog")])
     write("an4", [(f"a{n}", text) for n in range(10) for text in ("GO YES", "B A D")])
     write("synthetic", [(f"v{n}", text) for n in range(10) for text in ("stop", "no")])
+    write("dictionary", [(f"v{n}", text) for n in range(10) for text in ("wrote", "know nothing")])
+    write(
+        "read", [(f"r{n}", text) for n in range(10) for text in ("HE SAID YES", "SHE WROTE IT", "BLORPTIOUS")]
+    )
     return folder
 
 
 @pytest.fixture(autouse=True)
 def no_espeak(monkeypatch, real):
+    synthetic = {"commands": real / "synthetic", "dictionary": real / "dictionary"}
+
     def load(name, split=None):
-        return load_corpus(real / "synthetic" if name == "commands" else name, split)
+        return load_corpus(synthetic.get(name, name), split)
 
     monkeypatch.setattr(module, "load_corpus", load)
+    monkeypatch.setattr(module, "SENTENCES", ("read",))
     monkeypatch.setattr(module, "FREQUENT", 20)
     monkeypatch.setattr(module, "REPEATS", 3)
 
@@ -66,6 +74,22 @@ def test_rare_words_are_repeated_and_speakers_left_out(real):
 def test_words_held_out_are_nowhere(real):
     texts = said(training_cuts(real, ["yes", "stop"]))
     assert set(texts) == {"no", "zero", "dog", "b a d"}
+
+
+def test_other_words_come_with_sentences_and_the_dictionary(real):
+    texts = said(training_cuts(real, others=True))
+    assert texts.count("wrote") == texts.count("know nothing") == 8  # training voices
+    assert texts.count("he said yes") == texts.count("she wrote it") == 10  # all readers
+    assert "blorptious" not in texts
+    texts = said(training_cuts(real, ["no", "yes"], others=True))
+    assert set(texts) == {"zero", "dog", "b a d", "stop", "wrote", "she wrote it"}  # "know" sounds like "no"
+
+
+def test_all_frequent_words_may_be_held_out(real, tmp_path):
+    result = train_commands(
+        real, tmp_path / "run", hold_out=["yes", "no"], others=True, settings=FAST, show_progress=False
+    )
+    assert "frequent" not in result and result["held_out"]["utterances"] == 8
 
 
 def test_what_is_reported(real, tmp_path):
@@ -97,8 +121,13 @@ def test_a_folder_that_is_missing(tmp_path):
         train_commands(tmp_path, tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", ["phones-commands", "csr-convnet2", "csr-3x-lstm"])
+@pytest.mark.parametrize("name", ["phones-commands", "phones-open", "csr-convnet2", "csr-3x-lstm"])
 def test_the_networks_differ_in_themselves_alone(name):
     ours, config = load_config("phones-commands"), load_config(name)
     assert config.augment == ours.augment and config.tokenizer == ours.tokenizer
     assert config.decoding == ours.decoding and len(config.decoding.words) == 35
+
+
+def test_an_open_network_sees_few_phones_at_once():
+    assert build_model(load_config("phones-commands")).encoder.reach is None
+    assert build_model(load_config("phones-open")).encoder.reach <= 36
