@@ -198,25 +198,21 @@ def test_entry_05_no_utterances_at_all(model):
 # ----------------------------------------------------------------------- shards of lhotse's
 
 
-def shards(corpus, folder, fields, size):
+def test_unclear_shards_without_numbers(corpus, tmp_path):
     from lhotse.shar import SharWriter
 
-    folder.mkdir(parents=True)
-    with SharWriter(folder, fields, shard_size=size) as writer:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    with SharWriter(folder, {"recording": "wav"}, shard_size=None) as writer:
         for cut in load_corpus(corpus, "train"):
-            writer.write(cut if fields else cut.drop_recording())
-    return folder
-
-
-def test_unclear_shards_without_numbers(corpus, tmp_path):
-    folder = shards(corpus, tmp_path / "shards", {"recording": "wav"}, None)
+            writer.write(cut)
     refuses("without a number, .* shard_size=None: write these shards with a shard_size", load_corpus, folder)
 
 
 def test_unclear_shards_without_recordings(corpus, tmp_path):
-    folder = shards(corpus, tmp_path / "shards" / "train", {}, 2)
-    refuses(
-        "train has no recordings, only cuts: write shards with a field", load_corpus, folder.parent, "train"
-    )
+    folder = tmp_path / "shards" / "train"
+    folder.mkdir(parents=True)
+    load_corpus(corpus, "train").to_file(folder / "cuts.000000.jsonl.gz")
+    refuses("train has no recordings, only cuts: write", load_corpus, folder.parent, "train")
     (folder / "features.000000.tar").write_bytes(b"")
     refuses("train has no recordings, only features", load_corpus, folder.parent, "train")
