@@ -98,3 +98,14 @@ def test_samples_that_are_no_numbers_are_refused(bad):
 
 def test_tensors_with_gradients_are_samples():
     assert not mono_chunk(torch.zeros(3, requires_grad=True)).requires_grad
+
+
+@pytest.mark.parametrize("samples", [1, 79, 80, 81, 199, 200, 2001])
+def test_windows_that_zeros_complete_come_at_the_end(samples):
+    front_end = FrontEnd(8000, mels=12, pad_end=True)
+    signal = 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(0))
+    expected = front_end(signal[None], torch.tensor([samples]))[0][0]
+    streaming = StreamingFrontEnd(front_end)
+    found = torch.cat([*(streaming.feed(piece) for piece in signal.split(70)), streaming.finish()])
+    assert len(found) == -(-samples // 80)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
