@@ -34,7 +34,7 @@ from asrlib.commands import (
 from asrlib.commands.options import print_error
 from asrlib.errors import InputError, first_line
 
-NO_MEMORY = "there is not enough memory: choose a smaller model, smaller batches or shorter recordings"
+NO_MEMORY = "there is not enough memory: give less at once (shorter recordings, smaller batches or beams)"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # typer's own copy of click or the package, whichever this version of typer uses
 _UsageError = typer.BadParameter.__mro__[2]
@@ -136,10 +136,10 @@ def _write_any_character() -> None:
     def written(error: UnicodeError) -> tuple[str | bytes, int]:
         if not isinstance(error, UnicodeEncodeError):
             raise error
-        part = error.object[error.start : error.end]
-        if all("\udc80" <= c <= "\udcff" for c in part):
-            return bytes(ord(c) - 0xDC00 for c in part), error.end
-        return part.encode("ascii", "backslashreplace").decode(), error.end
+        character = error.object[error.start]
+        if "\udc80" <= character <= "\udcff":  # how Python stands for a byte that is no UTF-8
+            return bytes([ord(character) - 0xDC00]), error.start + 1
+        return character.encode("ascii", "backslashreplace").decode(), error.start + 1
 
     codecs.register_error("asrlib", written)
     for stream in (sys.stdout, sys.stderr):

@@ -34,10 +34,18 @@ def test_the_whole_corpus_is_scored_in_its_order(recognizer, tiny_corpus):
 
 
 @pytest.mark.parametrize("text", ["...", ""])
-def test_a_reference_without_words_is_named(recognizer, tiny_corpus, text):
+def test_words_where_the_reference_has_none_are_insertions(recognizer, tiny_corpus, text):
     cuts = load_corpus(tiny_corpus, "test").to_eager()
+    said = len(cuts[3].supervisions[0].text.split())
     cuts[3].supervisions[0].text = text
-    with pytest.raises(InputError, match=f"utterance {cuts[3].id}: its transcript"):
+    words, _, rows = evaluate(recognizer, cuts)
+    assert words.insertions == said and rows[3][1] == ""
+    for cut in cuts:
+        cut.supervisions[0].text = text
+    with pytest.raises(InputError, match="the transcripts, such as .* have no words to score against"):
+        evaluate(recognizer, cuts)
+    cuts[3].supervisions[0].text = None
+    with pytest.raises(InputError, match=f"utterance {cuts[3].id}: it has no transcript"):
         evaluate(recognizer, cuts)
 
 

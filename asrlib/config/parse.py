@@ -101,9 +101,7 @@ def override(config: Config, assignments: list[str]) -> Config:
         where = f"--set {shown(assignment)[1:-1]}"
         key, separator, value = assignment.partition("=")
         if not separator:
-            raise InputError(
-                f"--set {shown(assignment)[1:-1]}: expected key=value, such as training.max_lr=0.001"
-            )
+            raise InputError(f"{where}: expected key=value, such as training.max_lr=0.001")
         *sections, last = key.strip().split(".")
         node: Any = content
         for section in sections:

@@ -121,8 +121,20 @@ def _by_split(cuts: CutSet, folder: Path) -> dict[str, list[Cut]]:
 
 
 def is_shar(folder: str | Path) -> bool:
-    """Return whether a folder holds shards and no manifest.tsv."""
-    return not Path(folder, "manifest.tsv").is_file() and bool(shar_splits(folder))
+    """Return whether a folder holds shards and no manifest.tsv.
+
+    Raises ``InputError`` for shards without numbers, which lhotse writes with ``shard_size=None``.
+    """
+    if Path(folder, "manifest.tsv").is_file():
+        return False
+    found = shar_splits(folder)
+    single = [path for pattern in ("cuts.jsonl*", "*/cuts.jsonl*") for path in Path(folder).glob(pattern)]
+    if single and not found:
+        raise InputError(
+            f"{single[0]}: a shard without a number, as lhotse writes with shard_size=None: write these"
+            " shards with a shard_size"
+        )
+    return bool(found)
 
 
 def shar_splits(folder: str | Path) -> dict[str, Path]:
@@ -161,6 +173,10 @@ def load_shar(folder: str | Path, split: str | None = None) -> CutSet:
         audio = {path.name.split(".")[1]: str(path) for path in place.glob("recording.*.tar*")}
         for path in sorted(place.glob("cuts.*.jsonl*")):
             number = path.name.split(".")[1]
+            if not any(place.glob("recording.*")):
+                kinds = sorted({other.name.split(".")[0] for other in place.glob("*.tar*")})
+                held = f"only {', '.join(kinds)}" if kinds else "only cuts"
+                raise InputError(f"{place} has no recordings, {held}: write shards with a field recording")
             if number not in audio:
                 raise InputError(f"{place / f'recording.{number}.tar'} is missing: copy the folder again")
             shards.append({"cuts": str(path), "recording": audio.pop(number)})

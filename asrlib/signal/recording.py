@@ -88,13 +88,16 @@ class Whole(NamedTuple):
 
 
 class RecordingFeatures:
-    """Apply a ``FrontEnd`` block by block. ``whole`` is from ``measure``; ``warp`` stretches frequencies."""
+    """Apply a ``FrontEnd`` block by block. ``whole`` is from ``measure``; ``warp`` stretches frequencies.
 
-    def __init__(self, front_end: FrontEnd, whole: Whole, warp: float = 1.0):
+    ``raw`` features are without the running mean.
+    """
+
+    def __init__(self, front_end: FrontEnd, whole: Whole, warp: float = 1.0, raw: bool = False):
         self.front_end, self.whole = front_end, whole
         self.warp = None if warp == 1.0 else torch.tensor([warp], device=front_end.taper.device)
         self.last = self.tail = self.buffer = front_end.taper.new_zeros(0)
-        self.started = False
+        self.started, self.raw = False, raw
         self.sums: tuple[Tensor, ...] = ()
 
     def feed(self, samples: Float[Tensor, "n"]) -> Float[Tensor, "frames mels"]:
@@ -140,7 +143,7 @@ class RecordingFeatures:
             return front_end.filters.new_zeros(0, front_end.filters.shape[1])
         features = front_end.log_mels(frame(samples[None], front_end.window, front_end.hop), self.warp)
         features = torch.maximum(features, self.whole.lowest)
-        if front_end.normalize == "running":
+        if front_end.normalize == "running" and not self.raw:
             mean, *self.sums = running_mean(features, *self.sums)
             return (features - mean)[0]
         self.sums = self.sums or (samples[:0],)  # marks that there was a frame
@@ -181,7 +184,7 @@ def _all_features(
     front_end: FrontEnd, blocks: Blocks, wholes: Sequence[Whole], warps: Sequence[float]
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield (index of the warp, some frames) until every frame of the recording was there."""
-    every = [RecordingFeatures(front_end, *pair) for pair in zip(wholes, warps, strict=True)]
+    every = [RecordingFeatures(front_end, *pair, raw=True) for pair in zip(wholes, warps, strict=True)]
     for block in blocks():
         yield from ((number, found) for number, one in enumerate(every) if len(found := one.feed(block)))
     yield from ((number, found) for number, one in enumerate(every) if len(found := one.finish()))

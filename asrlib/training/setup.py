@@ -7,6 +7,7 @@ import ctypes
 import itertools
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,9 @@ from asrlib.errors import InputError
 from asrlib.model_directory import read_weights
 from asrlib.models.encoder import Encoder
 from asrlib.signal.features import FrontEnd
+from asrlib.text.lexicon import Lexicon, Phones
 from asrlib.text.tokenizer_files import load_tokenizer, read_tokenizer
-from asrlib.text.tokenizers import Tokenizer, train_phones, train_tokenizer
+from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer, train_phones, train_tokenizer
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -48,7 +50,8 @@ def choose_tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> T
     """Return the tokenizer of a new run.
 
     It is that of the model directory ``init`` if that has the configured kind, else the one in the
-    configured file, else one trained on the transcripts of ``cuts``. Raises ``InputError`` if the
+    configured file, else one trained on the transcripts of ``cuts``. With phones, the labels are those of
+    ``init``, and its lexicon is extended by the words of ``cuts``. Raises ``InputError`` if the
     vocabulary of a tokenizer that is read is not of the configured size.
     """
     settings = config.tokenizer
@@ -57,24 +60,46 @@ def choose_tokenizer(config: Config, cuts: CutSet, init: str | Path | None) -> T
         if tokenizer.kind == settings.kind:
             if tokenizer.kind == "wordpieces":  # words and characters have no configured size
                 check_vocabulary(config, tokenizer.vocabulary, f"tokenizer of {init}")
+            if isinstance(tokenizer, PhoneTokenizer):
+                return _with_words_of(tokenizer, config, cuts)
             return tokenizer
     if settings.file is not None:
         tokenizer = read_tokenizer(settings.kind, settings.file, settings.normalize)
         check_vocabulary(config, tokenizer.vocabulary, settings.file)
         return tokenizer
-    texts = (cut.supervisions[0].text for cut in shar.without_audio(cuts))
     if settings.lexicon is not None:
-        texts = itertools.chain(texts, config.decoding.words or ())
-        return train_phones(texts, settings.lexicon, settings.stress, settings.normalize)
+        return _train_phones(config, cuts)
     return train_tokenizer(
         settings.kind,
-        texts,
+        _texts(cuts),
         settings.vocabulary,
         settings.model_type,
         settings.normalize,
         settings.max_piece_length,
         settings.reserved,
     )
+
+
+def _with_words_of(tokenizer: PhoneTokenizer, config: Config, cuts: CutSet) -> PhoneTokenizer:
+    """Return ``tokenizer`` with the words of ``cuts`` added to its lexicon."""
+    if config.tokenizer.lexicon is None:
+        return tokenizer
+    ways: dict[str, list[Phones]] = {}
+    for lexicon in (tokenizer.lexicon, _train_phones(config, cuts).lexicon):
+        for word, way in lexicon.flat():
+            ways.setdefault(word, []).append(way)
+    return PhoneTokenizer(tokenizer.labels, Lexicon(ways), config.tokenizer.normalize)
+
+
+def _train_phones(config: Config, cuts: CutSet) -> PhoneTokenizer:
+    settings = config.tokenizer
+    assert settings.lexicon is not None
+    texts = itertools.chain(_texts(cuts), config.decoding.words or ())
+    return train_phones(texts, settings.lexicon, settings.stress, settings.normalize)
+
+
+def _texts(cuts: CutSet) -> Iterator[str]:
+    return (cut.supervisions[0].text for cut in shar.without_audio(cuts))
 
 
 def encode_transcripts(

@@ -193,3 +193,26 @@ def test_entry_05_no_utterances_at_all(model):
 
     with pytest.raises(InputError, match="there are no utterances"):
         evaluate(Recognizer.load(model), CutSet.from_cuts([]))
+
+
+# ----------------------------------------------------------------------- shards of lhotse's
+
+
+def test_unclear_shards_without_numbers(corpus, tmp_path):
+    from lhotse.shar import SharWriter
+
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    with SharWriter(folder, {"recording": "wav"}, shard_size=None) as writer:
+        for cut in load_corpus(corpus, "train"):
+            writer.write(cut)
+    refuses("without a number, .* shard_size=None: write these shards with a shard_size", load_corpus, folder)
+
+
+def test_unclear_shards_without_recordings(corpus, tmp_path):
+    folder = tmp_path / "shards" / "train"
+    folder.mkdir(parents=True)
+    load_corpus(corpus, "train").to_file(folder / "cuts.000000.jsonl.gz")
+    refuses("train has no recordings, only cuts: write", load_corpus, folder.parent, "train")
+    (folder / "features.000000.tar").write_bytes(b"")
+    refuses("train has no recordings, only features", load_corpus, folder.parent, "train")

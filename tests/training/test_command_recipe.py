@@ -9,6 +9,7 @@ from asrlib.config.parse import load_config
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.models.build import build_model
+from asrlib.recognizer import Recognizer
 from asrlib.training import command_recipe as module
 from asrlib.training.command_recipe import train_commands, training_cuts
 
@@ -85,11 +86,22 @@ def test_other_words_come_with_sentences_and_the_dictionary(real):
     assert set(texts) == {"zero", "dog", "b a d", "stop", "wrote", "she wrote it"}  # "know" sounds like "no"
 
 
-def test_all_frequent_words_may_be_held_out(real, tmp_path):
-    result = train_commands(
-        real, tmp_path / "run", hold_out=["yes", "no"], others=True, settings=FAST, show_progress=False
-    )
+def test_a_run_without_the_frequent_words_and_one_that_starts_from_it(real, tmp_path):
+    general = tmp_path / "general"
+    held = {"hold_out": ["yes", "no"], "others": True, "show_progress": False}
+    result = train_commands(real, general, settings=FAST, **held)
     assert "frequent" not in result and result["held_out"]["utterances"] == 8
+    assert "know" not in Recognizer.load(general).tokenizer.lexicon
+
+    held["hold_out"] = ["yes"]  # the words that come back need pronunciations, and the labels stay
+    result = train_commands(real, tmp_path / "turn", init=general, settings=FAST, **held)
+    assert result["frequent"]["utterances"] == result["held_out"]["utterances"] == 4
+    first, second = (Recognizer.load(tmp_path / name).tokenizer for name in ("general", "turn"))
+    assert {"nothing", "wrote"} <= {*second.lexicon.words} and {*first.lexicon.words} < {
+        *second.lexicon.words
+    }
+    assert second.labels == first.labels
+    assert second.lexicon.pronunciations("zero") == first.lexicon.pronunciations("zero")
 
 
 def test_what_is_reported(real, tmp_path):

@@ -25,7 +25,7 @@ from asrlib.models.build import build_model
 from asrlib.models.contextnet import ContextNetConfig
 from asrlib.models.transducer import Transducer
 from asrlib.text.labels import Tokenizer
-from asrlib.text.listed_pieces import TokenList
+from asrlib.text.listed_pieces import LISTS, TokenList
 from asrlib.text.tokenizer_files import read_tokenizer
 
 # the labels of its characters if a configuration names no file
@@ -50,6 +50,7 @@ def read(
     tokenizer = _tokenizer(config, tokenizer_file, config_file)
     origin = tokenizer_file or config.tokenizer.file or config_file
     check_vocabulary(config, tokenizer.vocabulary, str(origin))
+    config.tokenizer.kind = tokenizer.kind
     model = build_model(config)
     model.load_state_dict(_translated(weights, model, path))
     return config, model, tokenizer
@@ -132,6 +133,8 @@ def _shape(sizes: Iterable[int]) -> str:
 
 def _tokenizer(config: Config, given: Path | None, config_file: Path) -> Tokenizer:
     kind, file = config.tokenizer.kind, given or config.tokenizer.file
+    if given is not None and kind == "wordpieces" and given.suffix not in (".model", *LISTS):
+        kind = "characters"  # until 2021, configurations do not say which kind it is
     if file is not None:
         tokenizer = read_tokenizer(kind, file, config.tokenizer.normalize)
         unused = config.tokenizer.vocabulary - tokenizer.vocabulary
