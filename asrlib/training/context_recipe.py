@@ -25,6 +25,7 @@ from asrlib.data.whistles import NAMES, PASTS, SAMPLE_RATE, past_and_tail, write
 from asrlib.extras import extra
 from asrlib.files import replacing
 from asrlib.recognizer import Recognizer
+from asrlib.training.checkpoint import last_checkpoint
 from asrlib.training.loop import train
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def train_contexts(
                     chunks = [f"training.chunk_seconds={context}", f"training.seed={seed}"]
                     config = override(load_config(model), [*chunks, *settings])
                     started = time.process_time()
-                    recognizer = train(config, cuts, folder, resume=True, show_progress=show_progress)
+                    resume = last_checkpoint(folder) is not None
+                    recognizer = train(config, cuts, folder, resume=resume, show_progress=show_progress)
                     spent = time.process_time() - started
                     if context == RECORDING:
                         rows = window_rows(recognizer, test, WINDOWS) + past_rows(recognizer, len(test))
