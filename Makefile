@@ -27,7 +27,7 @@ STUDENT := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter/student:$$JUPYTER_CONFIG
 JUPYTER = PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. $(LABFLAGS)
 
 .PHONY: lab instruct handout test test-slow test-class test-xla test-export unit integration lessons lint notebooks \
-	exercises grade bench bench-gpu lock clean
+	exercises grade bench bench-gpu fuzz lock clean
 
 lab: $(READY)
 	$(STUDENT) $(JUPYTER) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
@@ -59,6 +59,11 @@ test-slow: $(READY)
 # A class of 200, honest and hostile, graded in one run; says time and memory.
 test-class: $(READY)
 	CLASS_SIZE=200 $(BIN)/python -m pytest -q -s -m slow tests/grading/test_class.py
+
+# Many more damaged manifests, configurations, tokenizers and language models than `test` tries: make fuzz [FUZZ=20000]
+export FUZZ ?= 5000
+fuzz: $(READY)
+	FUZZ_EXAMPLES="$$FUZZ" $(BIN)/python -m pytest -q tests/inputs/test_fuzz.py
 
 # The TPU's path, on the CPU: torch_xla wants a torch of its own, hence an environment of its own.
 test-xla: $(READY_XLA)

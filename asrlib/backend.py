@@ -6,6 +6,7 @@
     asking_nothing, asks_nothing     whether code may read values from the device
     in_processes, over_processes     whether several processes train the same weights; sums over processes
     runs_triton                      whether Triton kernels run on a device
+    usable_device                    a device by its name, if there is one here
 
 Nothing here changes a result beyond rounding.
 """
@@ -23,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from asrlib.errors import InputError, first_line
 
 # for smaller products oneDNN costs more than it saves; for smaller inputs PyTorch does not call oneDNN
 ONEDNN_PRODUCTS, ONEDNN_NUMBERS = 1 << 23, 20480
@@ -57,6 +60,18 @@ def asking_nothing() -> Iterator[None]:
         yield
     finally:
         _may_ask = before
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """Return the device of this name. Raises ``InputError`` if there is none here."""
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ImportError) as error:
+        here = "cpu or cuda" if torch.cuda.is_available() else "cpu"
+        name = repr(str(device))
+        raise InputError(f"device {name} cannot be used: {first_line(error)[:80]}; use {here}") from None
+    return found
 
 
 def asks_nothing(x: Tensor) -> bool:

@@ -6,19 +6,38 @@ code 2. A traceback means a defect of asrlib. Lesson 09.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
+import io
 import os
+import re
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from asrlib.commands import benchmarks, corpus, exporting, importing, recipes, recognition, training
-from asrlib.errors import InputError
+from asrlib.commands import (
+    benchmarks,
+    corpus,
+    exporting,
+    importing,
+    recipes,
+    recognition,
+    training,
+    transcription,
+)
+from asrlib.commands.options import print_error
+from asrlib.errors import InputError, first_line
+
+NO_MEMORY = "there is not enough memory: choose a smaller model, smaller batches or shorter recordings"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# typer's own copy of click or the package, whichever this version of typer uses
+_UsageError = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     help="Speech recognition with ContextNet: the library behind the course.",
@@ -26,7 +45,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (corpus.data, training.train, recognition.test, recognition.transcribe, exporting.export):
+for command in (corpus.data, training.train, recognition.test, transcription.transcribe, exporting.export):
     app.command()(command)
 app.command("lm")(training.language_model)
 app.command("import")(importing.import_)
@@ -34,6 +53,7 @@ app.command("import")(importing.import_)
 recipe_app = typer.Typer(help="Run the trainings behind the figures in the README.", no_args_is_help=True)
 for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.commands):
     recipe_app.command()(command)
+recipe_app.command("long-context")(recipes.long_context)
 app.add_typer(recipe_app, name="recipe")
 
 bench_app = typer.Typer(help="Compare speed, memory and long recordings in one run.", no_args_is_help=True)
@@ -46,16 +66,24 @@ def main() -> None:
     """Run the command line; the entry point of the ``asrlib`` program."""
     warnings.showwarning = _show_warning
     threading.excepthook = _show_thread_error
+    sys.unraisablehook = _show_unraisable
     # deprecations in other packages do not concern users, even if asrlib's code causes them
     for category in (DeprecationWarning, FutureWarning):
         warnings.simplefilter("ignore", category)
+    _write_any_character()
     try:
         with _standard_error_alone():
-            app()
+            _check_arguments(sys.argv[1:])
+            code = app(standalone_mode=False)
     except InputError as error:
         _fail(str(error))
+    except _UsageError as error:
+        _fail_of_usage(error)
+    except typer.Abort:
+        print("asrlib: stopped", file=sys.stderr)
+        raise SystemExit(130) from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in _FULL:
             _fail(
                 f"{error.filename or 'a file'} cannot be written, the disk is full ({error.strerror}): free"
                 " some space and run again; files that were complete before are intact"
@@ -63,11 +91,60 @@ def main() -> None:
         if error.filename is None:
             raise
         _fail(f"{error.filename}: {error.strerror}")
+    except MemoryError:
+        _fail(NO_MEMORY)
+    except RuntimeError as error:  # torch's
+        if not any(words in str(error) for words in ("out of memory", "can't allocate memory")):
+            raise
+        _fail(f"{NO_MEMORY} ({first_line(error)[:100]})")
+    else:
+        raise SystemExit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str) -> None:
-    print(f"asrlib: error: {' '.join(message.split())}", file=sys.stderr)
+    print_error(message)
     raise SystemExit(2)
+
+
+def _fail_of_usage(error: Any) -> None:
+    """Say in one line what is wrong with the words of the command, and which command explains them."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed, or is the message
+        error.show()
+        raise SystemExit(2)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "asrlib"
+    _fail(f"{error.format_message()} ({command} --help lists what there is)")
+
+
+def _check_arguments(words: list[str]) -> None:
+    """Raise ``InputError`` for an argument that is empty, which stands for no file, folder or name."""
+    for place, word in enumerate(words, start=1):
+        if not word or re.fullmatch(r"--[a-z0-9-]+=", word):
+            what = f"the value of {words[place - 2]}" if place > 1 and not word else f"argument {place}"
+            raise InputError(
+                f"{word[:-1] or what} is empty: leave it out, or give a value (is a shell variable unset?)"
+            )
+
+
+def _write_any_character() -> None:
+    """Let standard output and error write names that are no text, and text that the terminal lacks.
+
+    A file name's bytes that are not UTF-8 are written as they are; characters that the encoding of the
+    terminal does not have are written as \\u escapes. Neither may end a command half-way.
+    """
+
+    def written(error: UnicodeError) -> tuple[str | bytes, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        part = error.object[error.start : error.end]
+        if all("\udc80" <= c <= "\udcff" for c in part):
+            return bytes(ord(c) - 0xDC00 for c in part), error.end
+        return part.encode("ascii", "backslashreplace").decode(), error.end
+
+    codecs.register_error("asrlib", written)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="asrlib")
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
@@ -84,6 +161,15 @@ def _show_thread_error(args: threading.ExceptHookArgs) -> None:
     """
     if not issubclass(args.exc_type, OSError):
         threading.__excepthook__(args)
+
+
+def _show_unraisable(unraisable: Any) -> None:
+    """Print the traceback of an error in a destructor unless it is an ``OSError``.
+
+    The files of a full disk fail again when they are closed, after the error has been reported.
+    """
+    if not isinstance(unraisable.exc_value, OSError):
+        sys.__unraisablehook__(unraisable)
 
 
 @contextlib.contextmanager

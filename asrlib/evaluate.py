@@ -15,8 +15,9 @@ from asrlib.decoding.words import choose_words
 from asrlib.errors import InputError
 from asrlib.metrics import ErrorRate, char_error_rate, phone_error_rate, word_error_rate
 from asrlib.recognizer import Hypothesis, Recognizer
+from asrlib.text.labels import normalize_text
 from asrlib.text.lexicon import Lexicon
-from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer, normalize_text
+from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -47,19 +48,26 @@ def evaluate(recognizer: Recognizer, cuts: CutSet) -> Evaluation:
 
 
 def check_references(tokenizer: Tokenizer, cuts: CutSet) -> None:
-    """Raise ``InputError`` if a transcript has no words or two utterances have the same id."""
+    """Raise ``InputError`` if no transcript has words, or two utterances have the same id.
+
+    A recording whose transcript is empty is scored, too: each word recognized there is an insertion.
+    """
     ids = set()
+    text, words = None, False
     for cut in shar.without_audio(cuts):
-        text = cut.supervisions[0].text
+        text = cut.supervisions[0].text if cut.supervisions else None
+        if text is None:
+            raise InputError(f"utterance {cut.id}: it has no transcript; give it one to score against")
         try:
-            empty = not tokenizer.prepare(text)
+            words = bool(tokenizer.prepare(text)) or words
         except InputError as error:
             raise InputError(f"utterance {cut.id}: {error}") from None
-        if empty:
-            raise InputError(f"utterance {cut.id}: its transcript {text!r} has no words to score against")
         if cut.id in ids:
             raise InputError(f"two utterances have the id {cut.id}: give each its own (cut.with_id)")
         ids.add(cut.id)
+    if not words:
+        named = f"the transcripts, such as {text!r}, have" if ids else "there are no utterances, so there are"
+        raise InputError(f"{named} no words to score against")
 
 
 class WordRow(NamedTuple):

@@ -35,39 +35,47 @@ class ErrorRate:
         )
 
 
-def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+def word_error_rate(references: Sequence[str] | str, hypotheses: Sequence[str] | str) -> ErrorRate:
     """Return the word error rate (WER) of a corpus.
 
     Errors are summed over all utterances and then divided by the total reference length; this is not the mean
-    of per-utterance rates. Raises ``InputError`` for lists of different lengths or an empty reference.
+    of per-utterance rates. Two strings are one utterance. Words recognized where the reference is empty are
+    insertions. Raises ``InputError`` for lists of different lengths, and if all references are empty.
     """
     return _count(jiwer.process_words, references, hypotheses)
 
 
-def char_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+def char_error_rate(references: Sequence[str] | str, hypotheses: Sequence[str] | str) -> ErrorRate:
     """Return the character error rate (CER) of a corpus. Spaces count as characters.
 
-    Raises ``InputError`` for lists of different lengths or an empty reference.
+    Takes and raises the same as ``word_error_rate``.
     """
     return _count(jiwer.process_characters, references, hypotheses)
 
 
-def phone_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+def phone_error_rate(references: Sequence[str] | str, hypotheses: Sequence[str] | str) -> ErrorRate:
     """Return the phone error rate (PER) of a corpus whose texts are phones separated by spaces.
 
-    Raises ``InputError`` for lists of different lengths or an empty reference.
+    Takes and raises the same as ``word_error_rate``.
     """
     return word_error_rate(references, hypotheses)
 
 
-def _count(process: Callable[..., Any], references: Sequence[str], hypotheses: Sequence[str]) -> ErrorRate:
+def _count(
+    process: Callable[..., Any], references: Sequence[str] | str, hypotheses: Sequence[str] | str
+) -> ErrorRate:
+    if isinstance(references, str) and isinstance(hypotheses, str):
+        references, hypotheses = [references], [hypotheses]
+    for name, texts in (("references", references), ("hypotheses", hypotheses)):
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise InputError(f"{name} must be a list of texts, or both of them one text")
     if len(references) != len(hypotheses):
         raise InputError(
             f"{len(references)} references and {len(hypotheses)} hypotheses:"
             " give one hypothesis per reference"
         )
-    if not references or not all(reference.strip() for reference in references):
-        raise InputError("a reference transcript is empty: an error rate divides by its length")
+    if not any(reference.strip() for reference in references):
+        raise InputError("all reference transcripts are empty: an error rate divides by their length")
     result = process(list(references), list(hypotheses))
     return ErrorRate(
         result.substitutions,

@@ -12,7 +12,7 @@ from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from asrlib.config.parse import load_config
 from asrlib.config.schema import Config, check_vocabulary
@@ -20,7 +20,8 @@ from asrlib.errors import InputError
 from asrlib.files import assets
 from asrlib.models.build import build_model
 from asrlib.models.transducer import Transducer
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer
+from asrlib.text.tokenizers import Tokenizer
 
 
 def shipped_model(name: str = "digits-model") -> Path:
@@ -40,10 +41,11 @@ def shipped_models() -> list[str]:
 def find_model(model_dir: str | Path | None) -> Path:
     """Return the folder of a model, given its path or the name of a shipped model.
 
-
     None is the shipped ``digits-model``. An existing folder takes precedence over a shipped model of that
     name. Raises ``InputError`` if there is no such folder or model.
     """
+    if model_dir == "":
+        raise InputError("the name of the model directory is empty: leave it out for the digit recognizer")
     folder = shipped_model() if model_dir is None else Path(model_dir)
     if not folder.is_dir() and str(model_dir) in shipped_models():
         folder = shipped_model(str(model_dir))
@@ -70,22 +72,39 @@ def read_model(folder: Path) -> tuple[Config, Transducer, Tokenizer]:
     tokenizer = load_tokenizer(folder)
     check_vocabulary(config, tokenizer.vocabulary, str(folder / "config.yml"))
     model = build_model(config, tokenizer.vocabulary)
+    weights = read_weights(folder / "model.safetensors")
     try:
-        weights = safetensors.torch.load_file(folder / "model.safetensors")
         model.load_state_dict(
             {
                 name: weight.float() if weight.is_floating_point() else weight
                 for name, weight in weights.items()
             }
         )
-    except SafetensorError as error:
-        raise InputError(f"{folder / 'model.safetensors'} is damaged: {error}") from None
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{folder / 'model.safetensors'} does not fit {folder / 'config.yml'}: {reason}"
         ) from None
     return config, model, tokenizer
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights in a safetensors file, by name.
+
+    Raises ``InputError`` if the file is missing or damaged, or if a weight is NaN or infinite.
+    """
+    try:
+        weights = safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: give a trained model directory") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise InputError(
+                f"{path}: the weights of {name} are not all finite: the training diverged, so train again"
+            )
+    return weights
 
 
 def write_model(

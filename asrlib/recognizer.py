@@ -11,16 +11,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from asrlib import backend
 from asrlib.config.schema import Config
 from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
-from asrlib.decoding.long_form import Listener, LongForm, scan, search
+from asrlib.decoding.long_form import Listener, LongForm, cut_recording, scan, search
 from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
 from asrlib.decoding.words import search_words
 from asrlib.errors import InputError
@@ -30,7 +30,8 @@ from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
 from asrlib.signal.frame_times import FrameTimes
 from asrlib.signal.recording import Blocks, resampled
-from asrlib.signal.resample import resample
+from asrlib.signal.resample import check_rate, resample
+from asrlib.signal.streaming import mono_chunk
 from asrlib.text.lexicon import Lexicon
 from asrlib.text.ngram import NGram
 from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer
@@ -80,9 +81,10 @@ class Recognizer:
         """Load a recognizer from a model directory, or a shipped model by its name.
 
         None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the model that the
-        lessons examine. Raises ``InputError`` if a file is missing or damaged, or if the members of an
-        ensemble do not fit together.
+        lessons examine. Raises ``InputError`` if a file is missing or damaged, if a weight is not finite, if
+        the members of an ensemble do not fit together, and for a ``device`` that cannot be used here.
         """
+        device = backend.usable_device(device)
         folder = find_model(model_dir)
         recognizer = cls(*read_model(folder), device)
         for member in member_folders(folder):
@@ -124,8 +126,8 @@ class Recognizer:
         """Transcribe one utterance and return its hypothesis.
 
         ``audio`` is a path to an audio file, or mono samples in [-1, 1] with their ``sample_rate`` in Hz.
-        Raises ``InputError`` for samples without a rate, empty audio, more than one channel of samples, and
-        a file that cannot be read as audio.
+        Raises ``InputError`` for samples without a rate, empty audio, more than one channel of samples,
+        samples that are NaN or infinite, and a file that cannot be read as audio.
         """
         return self.transcribe_batch([mono_samples(audio, sample_rate)])[0]
 
@@ -137,22 +139,26 @@ class Recognizer:
         window: float = LongForm.window,
         overlap: float = LongForm.overlap,
         join: str | None = None,
+        cut: str | None = None,
     ) -> Hypothesis:
-        """Transcribe a recording of any length in windows; a file is read in blocks.
+        """Transcribe a recording of any length piece by piece; a file is read in blocks.
 
-        ``window`` is in seconds; consecutive windows share the fraction ``overlap``. ``join`` is one of
-        `decoding.long_form.JOINS`; None is the default of the model's head. Raises ``InputError`` as
-        ``transcribe`` does, and for values of the three options that are not valid.
+        The options are those of `decoding.long_form.LongForm`: pieces last at most ``window`` seconds.
+        Raises ``InputError`` as ``transcribe`` does, and for values of the options that are not valid.
         """
-        settings, ctc = LongForm(window, overlap, join), self.uses_ctc
+        settings, ctc = LongForm(window, overlap, join, cut), self.uses_ctc
         rate, blocks = recording_blocks(audio, sample_rate)
         ensemble = self.ensemble if ctc else [self]
         warps = self.warps if ctc else [1.0]
         listeners = [Listener(member.front_end, member.model, warps) for member in ensemble]
         sound = resampled(blocks, rate, self.config.features.sample_rate, self.device)
         options = self._beam_options() if self.config.decoding.beam_width else None
-        frames = scan(listeners, sound, settings, ctc)
-        return self.hypothesis(search(frames, self.model, ctc, self.config.decoding.max_symbols, options))
+        found = []
+        for start, piece in cut_recording(listeners, sound, settings):
+            frames = scan(listeners, piece, settings, ctc)
+            result = search(frames, self.model, ctc, self.config.decoding.max_symbols, options)
+            found.append((start, self.hypothesis(result)))
+        return Hypothesis.joined(found)
 
     @torch.no_grad()
     def transcribe_batch(self, utterances: Sequence[tuple[Tensor, int]]) -> list[Hypothesis]:
@@ -210,6 +216,8 @@ class Recognizer:
             found.append(f"features.normalize is {features.normalize} (use none or running)")
         if features.centered:
             found.append("features.centered is true (use false)")
+        if features.top_db is not None:
+            found.append(f"features.top_db is {features.top_db} (use null)")
         found += self.model.encoder.streaming_obstacles()
         if decoding.warps is not None:
             found.append("decoding.warps is set (use null)")
@@ -248,7 +256,8 @@ class Recognizer:
     def _padded(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
         """Return padded waveforms at the model's sample rate, (batch, samples), and lengths in samples."""
         rate = self.config.features.sample_rate
-        waveforms = [resample(w, r, rate).to(self.device) for w, r in utterances]
+        checked = [mono_samples(samples, own) for samples, own in utterances]
+        waveforms = [resample(samples, own, rate).to(self.device) for samples, own in checked]
         lengths = torch.tensor([w.shape[0] for w in waveforms], device=self.device)
         return torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True), lengths
 
@@ -308,19 +317,17 @@ def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:
     """Return mono float32 samples in [-1, 1] and their rate in Hz.
 
     ``audio`` is a path to an audio file, or mono samples with their ``sample_rate``. Raises ``InputError``
-    for samples without a rate, empty audio, more than one channel of samples, and a file that cannot be
-    read as audio.
+    for samples without a rate or with a rate that is none, empty audio, more than one channel of samples,
+    samples that are NaN or infinite, and a file that cannot be read as audio.
     """
     if isinstance(audio, (str, Path)):
         audio, sample_rate = read_audio(audio)
     if sample_rate is None:
         raise InputError("sample_rate is missing: give the rate of the samples in Hz")
-    samples = torch.as_tensor(np.asarray(audio, dtype=np.float32))
-    if samples.dim() != 1 or samples.numel() == 0:
-        raise InputError(
-            f"audio has shape {tuple(samples.shape)}; expected a non-empty 1-D array of mono samples"
-        )
-    return samples, sample_rate
+    samples = mono_chunk(audio)
+    if not len(samples):
+        raise InputError("audio has shape (0,); expected a non-empty 1-D array of mono samples")
+    return samples, check_rate(sample_rate)
 
 
 def recording_blocks(audio: Any, sample_rate: int | None) -> tuple[int, Blocks]:

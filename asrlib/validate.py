@@ -1,8 +1,8 @@
 """Checks of configuration values: an ``InputError`` names the file, the key, its value, and what to do.
 
 Every function takes ``where`` (the file's name), ``section`` (the path to ``settings`` in the file),
-``settings``, and the names of the attributes of ``settings`` to check. ``positive`` and ``not_negative``
-skip values of None, which stand for keys that were left out. Lesson 09.
+``settings``, and the names of the attributes of ``settings`` to check. ``positive``, ``not_negative``,
+``at_most`` and ``intervals`` skip values of None, which stand for keys that were left out. Lesson 09.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from asrlib.errors import InputError
+from asrlib.reading import shown
 
 
 def positive(where: str, section: str, settings: Any, *keys: str) -> None:
@@ -28,6 +29,17 @@ def not_negative(where: str, section: str, settings: Any, *keys: str) -> None:
             raise InputError(f"{where}: key {section}.{key} is {value}; it must not be negative")
 
 
+def at_most(where: str, section: str, settings: Any, limit: float, *keys: str) -> None:
+    """Raise ``InputError`` if any value is above ``limit``.
+
+    The limits are far above what a network or a search needs. They keep a slip of the pen from filling the
+    memory.
+    """
+    for key, value in _values(settings, keys):
+        if value is not None and not value <= limit:
+            raise InputError(f"{where}: key {section}.{key} is {value}; it must be at most {limit:,}")
+
+
 def fractions(where: str, section: str, settings: Any, *keys: str) -> None:
     """Raise ``InputError`` unless every value is between 0 and 1, both included."""
     for key, value in _values(settings, keys):
@@ -35,11 +47,20 @@ def fractions(where: str, section: str, settings: Any, *keys: str) -> None:
             raise InputError(f"{where}: key {section}.{key} is {value}; it must be between 0 and 1")
 
 
+def intervals(where: str, section: str, settings: Any, low: float, high: float, *keys: str) -> None:
+    """Raise ``InputError`` unless every value is a list of two numbers in order, from ``low`` to ``high``."""
+    for key, value in _values(settings, keys):
+        if value is not None and not (len(value) == 2 and low <= value[0] <= value[1] <= high):
+            raise InputError(
+                f"{where}: key {section}.{key} is {shown(value)}; expected [low, high] from {low} to {high}"
+            )
+
+
 def choice(where: str, section: str, settings: Any, key: str, allowed: Collection[str]) -> None:
     """Raise ``InputError`` unless the value of ``key`` is one of ``allowed``."""
     value = getattr(settings, key)
     if value not in allowed:
-        raise InputError(f"{where}: key {section}.{key} is {value!r}; use one of {', '.join(allowed)}")
+        raise InputError(f"{where}: key {section}.{key} is {shown(value)}; use one of {', '.join(allowed)}")
 
 
 @contextlib.contextmanager

@@ -84,7 +84,7 @@ def break_shape(folder):
         (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
         (lambda f: (f / "config.yml").unlink(), "config.yml is missing"),
         (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json is missing"),
-        (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json is not a tokenizer file"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json is not valid JSON"),
         (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors is damaged"),
         (lambda f: (f / "model.safetensors").write_bytes(b"x" * 500), "model.safetensors is damaged"),
         (

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
+import streams
 import tiny
 import torch
 
@@ -175,11 +176,35 @@ def test_a_moment_of_silence_is_no_word(recognizer, count):
         (np.zeros(0, np.float32), 8000, r"shape \(0,\)"),
         (np.zeros((2, 100), np.float32), 8000, r"shape \(2, 100\).*mono"),
         ("nowhere.wav", None, "nowhere.wav: there is no such audio file"),
+        (np.zeros(100, np.float32), 0, "sample_rate is 0; give whole Hz"),
+        (np.zeros(100, np.float32), -8000, "sample_rate is -8000"),
+        (np.zeros(100, np.float32), 400_000_000, "sample_rate is 400000000"),
+        (np.array([0.1, np.nan]), 8000, "NaN or infinite"),
+        (np.array([0.1, -np.inf]), 8000, "NaN or infinite"),
+        (["loud"], 8000, "no array of samples"),
     ],
 )
 def test_audio_that_cannot_be_used(recognizer, audio, rate, message):
-    with pytest.raises(InputError, match=message):
-        recognizer.transcribe(audio, rate)
+    for call in (recognizer.transcribe, recognizer.transcribe_long):
+        with pytest.raises(InputError, match=message):
+            call(audio, rate)
+
+
+def test_batches_and_streams_refuse_the_same():
+    recognizer = streams.recognizer(0)
+    good, bad = torch.zeros(9000), torch.full((9000,), float("nan"))
+    for call in (recognizer.transcribe_batch, recognizer.ctc_log_probs):
+        with pytest.raises(InputError, match="NaN or infinite"):
+            call([(good, 8000), (bad, 8000)])
+        with pytest.raises(InputError, match="sample_rate is 0"):
+            call([(good, 8000), (good, 0)])
+    for rate in (0, 1, -8000):
+        with pytest.raises(InputError, match="sample_rate is"):
+            recognizer.stream(rate)
+    stream = recognizer.stream(8000)
+    stream.feed(good)
+    with pytest.raises(InputError, match="NaN or infinite"):
+        stream.feed(bad)
 
 
 def test_every_cut_comes_back_once_whatever_the_batches(recognizer, tiny_corpus):

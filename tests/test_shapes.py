@@ -12,7 +12,7 @@ import asrlib
 from asrlib.decoding.greedy import greedy_ctc
 from asrlib.losses.ctc import ctc_loss
 from asrlib.models.layers.se import squeeze
-from asrlib.signal.features import frame
+from asrlib.signal.framing import frame
 
 ROW = torch.zeros(3)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 
 from asrlib.teaching.course_text import TEXT
-from asrlib.text.tokenizers import normalize_text
+from asrlib.text.labels import normalize_text
 
 ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = re.compile(r"[a-z' ]+")

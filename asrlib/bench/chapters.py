@@ -46,9 +46,10 @@ def bench_chapters(recognizer: Recognizer, cuts: CutSet, window: float = 20.0) -
     """Print a table of ways to decode chapters and return its rows.
 
     The first row decodes the utterances one by one. The others decode each chapter, the samples of its
-    utterances one after another without a pause: in windows of ``window`` seconds, and in one pass. A
-    transducer has no row for averaged windows. The hypotheses of the first row are joined too, so that every
-    row is scored against the same text. Seconds are the CPU time of features, network and search.
+    utterances one after another: in pieces of at most ``window`` seconds cut at pauses, in overlapping
+    windows of ``window`` seconds, and in one pass. A transducer has no row for averaged windows. The
+    hypotheses of the first row are joined too, so that every row is scored against the same text. Seconds
+    are the CPU time of features, network and search.
 
     Raises ``InputError`` as `find_chapters` and `evaluate.check_references` do, and for a model with a closed
     list of words.
@@ -112,13 +113,20 @@ def _ways(recognizer: Recognizer, window: float) -> dict[str, _Way]:
         texts = [recognizer.transcribe(samples, rate).text for samples in utterances]
         return " ".join(text for text in texts if text)
 
+    def pauses(utterances: Sequence[Tensor]) -> str:
+        return recognizer.transcribe_long(torch.cat(list(utterances)), rate, window, cut="pauses").text
+
     def windows(overlap: float, join: str, utterances: Sequence[Tensor]) -> str:
-        return recognizer.transcribe_long(torch.cat(list(utterances)), rate, window, overlap, join).text
+        whole = torch.cat(list(utterances))
+        return recognizer.transcribe_long(whole, rate, window, overlap, join, cut="windows").text
 
     def one_pass(utterances: Sequence[Tensor]) -> str:
         return recognizer.transcribe(torch.cat(list(utterances)), rate).text
 
-    ways: dict[str, _Way] = {"utterances, one by one": one_by_one}
+    ways: dict[str, _Way] = {
+        "utterances, one by one": one_by_one,
+        f"chapters, cut at pauses, at most {window:g} s": pauses,
+    }
     for join, overlap in JOINS:
         if recognizer.uses_ctc or join != "average":
             name = f"chapters, window {window:g} s, overlap {overlap:g}, {join}"

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asrlib import backend
 from asrlib.bench.measure import (
     PATIENCE_S,
     default_device,
@@ -89,6 +90,7 @@ def bench_losses(*, repeats: int = 5, device: str | None = None, quick: bool = F
     warprnnt_numba are left out if they are not installed.
     """
     device = device or default_device()
+    backend.usable_device(device)
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     shapes = QUICK if quick else (LOSS_SHAPES, JOINT_SHAPES, CTC_SHAPES)

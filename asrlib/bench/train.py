@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from asrlib import backend
 from asrlib.bench.measure import default_device, describe_machine, timed, torchaudio_rnnt_loss
 from asrlib.bench.turns import take_turns
 from asrlib.config.parse import load_config
@@ -90,6 +91,7 @@ def bench_train(
     Raises ``InputError`` for a configuration without a transducer or with a CTC head. Lesson 09.
     """
     device = device or default_device()
+    backend.usable_device(device)
     shape = QUICK if quick else GPU if device == "cuda" else LAPTOP
     settings = load_config(config)
     if settings.joint is None or settings.training.ctc_weight:

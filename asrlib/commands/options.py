@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,14 @@ SetOption = Annotated[
 SplitOption = Annotated[str, typer.Option(help="train, dev, test, or all.")]
 
 
+def print_error(error: object) -> None:
+    """Print an error as one line on standard error."""
+    print(f"asrlib: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+
+
 def check_output(path: Path) -> None:
-    """Raise ``InputError`` if the folder of the --output file ``path`` does not exist."""
+    """Raise ``InputError`` if the --output file ``path`` is a folder, or its folder does not exist."""
+    if path.is_dir():
+        raise InputError(f"--output {path} is a folder: give a file")
     if not path.absolute().parent.is_dir():
         raise InputError(f"--output {path}: there is no folder {path.parent}")

@@ -91,3 +91,23 @@ def commands(
             rates = {key: value for key, value in result[name].items() if key.endswith("error")}
             shown = ", ".join(f"{k.replace('_', ' ')} {v:.2f} %" for k, v in rates.items() if v is not None)
             print(f"{name.replace('_', ' ')} words ({result[name]['utterances']} utterances): {shown}")
+
+
+def long_context(
+    out: Annotated[Path, typer.Option(help="The experiment's directory; the table is written to it.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A configuration; repeat for several. Default: both of lesson 15."),
+    ] = None,
+    context: Annotated[
+        list[float] | None,
+        typer.Option(min=2.0, max=128.0, help="Seconds of a chunk in training; repeat. Default: 2, 128."),
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="A seed; repeat. Default: 0, 1, 2.")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Train on whistled recordings with several lengths of context, and test (lesson 15)."""
+    from asrlib.training.context_recipe import CONTEXTS, MODELS, SEEDS, train_contexts
+
+    table = train_contexts(out, model or MODELS, context or CONTEXTS, seed or SEEDS, settings=set_ or [])
+    print(f"wrote {table}")

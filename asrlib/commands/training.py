@@ -52,7 +52,7 @@ def language_model(
     from asrlib.data.corpora import load_corpora
     from asrlib.files import write_atomically
     from asrlib.text.ngram import train_ngram
-    from asrlib.text.tokenizers import load_tokenizer
+    from asrlib.text.tokenizer_files import load_tokenizer
 
     tokenizer = load_tokenizer(model_dir)
     splits = [load_corpora(corpus, "train"), load_corpora(corpus, "dev", optional=True)]

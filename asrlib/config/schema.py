@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from asrlib import validate
+from asrlib.config.decoding import DecodingConfig
 from asrlib.errors import InputError
 from asrlib.losses.objective import LossConfig
 from asrlib.models.contextnet import ContextNetConfig
@@ -23,8 +24,10 @@ from asrlib.models.joint import JointConfig
 from asrlib.models.prediction import PredictionConfig
 from asrlib.signal.augment_policy import AugmentPolicy
 from asrlib.signal.features import FeatureConfig
-from asrlib.text.tokenizers import KINDS
+from asrlib.text.labels import KINDS
 
+# far more than a network of the kit needs; its weights alone would take 400 GB
+MAX_PARAMETERS = 100_000_000_000
 SCHEDULES = ("inverse_sqrt", "transformer", "one_cycle")
 
 
@@ -37,17 +40,11 @@ class AugmentConfig(AugmentPolicy):
         validate.not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
         validate.fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
         validate.fractions(where, "augment", self, "gate_probability", "babble_probability")
+        validate.fractions(where, "augment", self, "time_probability", "freq_probability")
         validate.not_negative(where, "augment", self, "shift_ms")
-        for key in ("noise_snr_db", "babble_snr_db"):
-            snr = getattr(self, key)
-            if not (len(snr) == 2 and snr[0] <= snr[1]):
-                raise InputError(f"{where}: key augment.{key} is {snr}; expected [low, high]")
-        for key in ("speed", "warp"):
-            bounds = getattr(self, key)
-            if bounds is not None and not (len(bounds) == 2 and 0 < bounds[0] <= bounds[1]):
-                raise InputError(
-                    f"{where}: key augment.{key} is {bounds}; expected [low, high], both positive"
-                )
+        validate.at_most(where, "augment", self, 10_000, "time_masks", "freq_masks", "shift_ms", "channel_db")
+        validate.intervals(where, "augment", self, -1000, 1000, "noise_snr_db", "babble_snr_db")
+        validate.intervals(where, "augment", self, 0.1, 10, "speed", "warp")
 
 
 @dataclass
@@ -78,6 +75,7 @@ class TokenizerConfig:
         if self.lexicon is not None and self.kind != "phones":
             raise InputError(f"{where}: key tokenizer.lexicon needs tokenizer.kind: phones, not {self.kind}")
         validate.positive(where, "tokenizer", self, "vocabulary", "max_piece_length")
+        validate.at_most(where, "tokenizer", self, 10_000_000, "vocabulary", "max_piece_length")
         validate.choice(where, "tokenizer", self, "kind", KINDS)
         validate.choice(where, "tokenizer", self, "model_type", ("unigram", "bpe"))
 
@@ -95,6 +93,10 @@ class TrainingConfig:
     A batch holds up to ``batch_seconds`` seconds of speech, or exactly ``batch_utterances`` utterances if
     that is given. A step averages the gradients of ``accumulate`` batches.
 
+    ``chunk_seconds`` trains on chunks of that length of long recordings with word times, null on whole
+    utterances. Chunks begin with ``chunk_warmup_seconds``, if that is given, and double in length every
+    ``chunk_double_every`` recordings (``asrlib.data.chunks``). Lesson 15.
+
     ``checkpoint_blocks`` stores only the input of each encoder block and recomputes the block in the
     backward pass, which saves memory and costs time. ``capture`` is "auto" (use CUDA graphs where
     possible) or "off". ``workers`` threads read and decode the next batches during a step; with 0, each
@@ -110,6 +112,9 @@ class TrainingConfig:
     max_steps: int | None = None
     batch_seconds: float = 120.0
     batch_utterances: int | None = None
+    chunk_seconds: float | None = None
+    chunk_warmup_seconds: float | None = None
+    chunk_double_every: int = 5000
     accumulate: int = 1
     schedule: str = "transformer"
     max_lr: float = 2.5e-3
@@ -144,6 +149,9 @@ class TrainingConfig:
             self,
             "batch_seconds",
             "batch_utterances",
+            "chunk_seconds",
+            "chunk_warmup_seconds",
+            "chunk_double_every",
             "epochs",
             "max_steps",
             "accumulate",
@@ -166,54 +174,38 @@ class TrainingConfig:
             "weight_noise",
             "weight_noise_start",
             "workers",
+            "seed",
         )
+        validate.at_most(where, "training", self, 1000, "workers")
+        validate.at_most(
+            where, "training", self, 1_000_000, "batch_seconds", "batch_utterances", "accumulate"
+        )
+        validate.at_most(where, "training", self, 10**12, "epochs", "max_steps", "warmup_steps")
+        validate.at_most(where, "training", self, 2**63 - 1, "seed")
         validate.choice(where, "training", self, "schedule", SCHEDULES)
         validate.choice(where, "training", self, "precision", ("no", "bf16", "fp16"))
         validate.choice(where, "training", self, "capture", ("auto", "off"))
+        self._check_chunks(where)
         if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
             raise InputError(
                 f"{where}: key training.betas is {self.betas}; expected two numbers from 0 to below 1"
             )
 
-
-@dataclass
-class DecodingConfig:
-    """The ``decoding`` section.
-
-    ``head`` is ``transducer`` or ``ctc``; null selects the transducer if the model has one.
-    ``max_symbols`` bounds the labels that the transducer may emit at one frame. ``warps`` are factors by
-    which the frequency axis is stretched (1 leaves it unchanged). The CTC head is evaluated at each of
-    them and its log-probabilities are averaged, because a voice that is unfamiliar at one factor may be
-    familiar at another.
-
-    ``beam_width`` 0 selects greedy search. In beam search, ``norm_score`` divides the score of a
-    hypothesis by its number of labels + 1 in the final ranking. ``lm_weight`` scales the language
-    model's log-probabilities. Each label adds ``label_bonus`` nats, which counters the language model's
-    preference for short texts. Lesson 11.
-
-    ``words`` is a closed list. An utterance is recognized as the word of the list whose phones, from the
-    tokenizer's lexicon, are the most probable according to the CTC head. Lesson 14.
-    """
-
-    head: str | None = None
-    max_symbols: int = 5
-    warps: list[float] | None = None
-    beam_width: int = 0
-    norm_score: bool = True
-    lm_weight: float = 0.3
-    label_bonus: float = 0.0
-    words: list[str] | None = None
-
-    def check(self, where: str) -> None:
-        """Raise ``InputError`` for a value that is out of range; ``where`` names the configuration."""
-        validate.positive(where, "decoding", self, "max_symbols")
-        if self.beam_width < 0:
+    def _check_chunks(self, where: str) -> None:
+        longest, first = self.chunk_seconds, self.chunk_warmup_seconds
+        if longest is None:
+            if first is not None:
+                raise InputError(f"{where}: key training.chunk_warmup_seconds needs training.chunk_seconds")
+        elif first is not None and first > longest:
             raise InputError(
-                f"{where}: key decoding.beam_width is {self.beam_width}; use 0 for greedy search"
+                f"{where}: key training.chunk_warmup_seconds is {first}; it must not be above"
+                f" training.chunk_seconds, {longest}"
             )
-        validate.not_negative(where, "decoding", self, "lm_weight")
-        if self.warps is not None and not (self.warps and all(warp > 0 for warp in self.warps)):
-            raise InputError(f"{where}: key decoding.warps is {self.warps}; expected positive factors")
+        elif self.batch_utterances is not None:
+            raise InputError(
+                f"{where}: key training.batch_utterances does not go with training.chunk_seconds, for batches"
+                " halve as chunks double: set training.batch_seconds"
+            )
 
 
 @dataclass
@@ -249,11 +241,19 @@ class Config:
                 encoder = self.encoder.build(self.features.mels)
                 encoder.set_checkpointing(self.training.checkpoint_blocks)
             self._check_conditioning(where, encoder)
+            self._check_size(where, encoder)
             if self.prediction is not None and self.joint is not None:
                 with validate.named(where, "prediction"):
                     prediction = self.prediction.build(1)
                 with validate.named(where, "joint"):
                     self.joint.build(encoder.dim, prediction.dim, 1)
+
+    def _check_size(self, where: str, encoder: Encoder) -> None:
+        parameters = sum(parameter.numel() for parameter in encoder.parameters())
+        if parameters > MAX_PARAMETERS:
+            raise InputError(
+                f"{where}: encoder: it would have {parameters:,} parameters; choose fewer or smaller layers"
+            )
 
     def _check_heads(self, where: str) -> None:
         ctc_weight, decoding = self.training.ctc_weight, self.decoding

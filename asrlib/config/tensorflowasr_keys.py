@@ -1,9 +1,14 @@
 """The keys of TensorFlowASR's configurations: what each becomes in asrlib, or why it has no effect.
 
-docs/configuration.md has the same as a table; a test checks that the two agree. Lesson 10.
+A key that has several places (`asrlib.config.tensorflowasr_places`) is listed once. docs/configuration.md has
+the same as a table; a test checks that the two agree. Lesson 10.
 """
 
 BLOCKS = "model_config.encoder_blocks"
+TIME, FREQ = MASKS = (
+    "learning_config.augmentations.after.time_masking",
+    "learning_config.augmentations.after.freq_masking",
+)
 
 # TensorFlowASR keys whose value is copied unchanged to an asrlib key
 SAME = {
@@ -13,13 +18,23 @@ SAME = {
     "speech_config.num_feature_bins": "features.mels",
     "speech_config.preemphasis": "features.preemphasis",
     "speech_config.normalize_signal": "features.normalize_signal",
+    "speech_config.top_db": "features.top_db",
+    "speech_config.center": "features.centered",
+    "speech_config.pad_end": "features.pad_end",
+    "speech_config.output_floor": "features.log_floor",
+    "speech_config.lower_edge_hertz": "features.low_hz",
+    "speech_config.upper_edge_hertz": "features.high_hz",
+    "speech_config.nfft": "features.fft_size",
     "decoder_config.target_vocab_size": "tokenizer.vocabulary",
     "decoder_config.vocab_size": "tokenizer.vocabulary",
     "decoder_config.max_subword_length": "tokenizer.max_piece_length",
     "decoder_config.max_token_length": "tokenizer.max_piece_length",
+    "decoder_config.max_sentencepiece_length": "tokenizer.max_piece_length",
+    "decoder_config.model_type": "tokenizer.model_type",
     "decoder_config.beam_width": "decoding.beam_width",
     "decoder_config.norm_score": "decoding.norm_score",
     "model_config.name": "name",
+    "model_config.vocab_size": "tokenizer.vocabulary",
     "model_config.encoder_alpha": "encoder.alpha",
     "model_config.prediction_label_encode_mode": "prediction.encoding",
     "model_config.prediction_embed_dim": "prediction.embed_dim",
@@ -32,23 +47,41 @@ SAME = {
     "model_config.joint_dim": "joint.dim",
     "model_config.joint_activation": "joint.activation",
     "model_config.joint_mode": "joint.mode",
+    "model_config.prejoint_linear": "joint.encoder_linear",
     "model_config.prejoint_encoder_linear": "joint.encoder_linear",
     "model_config.prejoint_prediction_linear": "joint.prediction_linear",
     "model_config.postjoint_linear": "joint.post_linear",
-    "learning_config.augmentations.after.time_masking.num_masks": "augment.time_masks",
-    "learning_config.augmentations.after.time_masking.mask_factor": "augment.time_width",
-    "learning_config.augmentations.after.time_masking.p_upperbound": "augment.time_fraction",
-    "learning_config.augmentations.after.freq_masking.num_masks": "augment.freq_masks",
-    "learning_config.augmentations.after.freq_masking.mask_factor": "augment.freq_width",
+    f"{TIME}.num_masks": "augment.time_masks",
+    f"{TIME}.mask_factor": "augment.time_width",
+    f"{TIME}.p_upperbound": "augment.time_fraction",
+    f"{TIME}.prob": "augment.time_probability",
+    f"{FREQ}.num_masks": "augment.freq_masks",
+    f"{FREQ}.mask_factor": "augment.freq_width",
+    f"{FREQ}.prob": "augment.freq_probability",
     "learning_config.optimizer_config.warmup_steps": "training.warmup_steps",
     "learning_config.optimizer_config.epsilon": "training.eps",
     "learning_config.learning_rate_config.warmup_steps": "training.warmup_steps",
     "learning_config.learning_rate_config.max_lr": "training.max_lr",
+    "learning_config.learning_rate_config.dmodel": "training.schedule_width",
+    "learning_config.learning_rate_config.scale": "training.schedule_factor",
+    "learning_config.apply_gwn_config.predict_net_step": "training.weight_noise_start",
+    "learning_config.apply_gwn_config.predict_net_stddev": "training.weight_noise",
     "learning_config.running_config.batch_size": "training.batch_utterances",
+    "learning_config.running_config.accumulation_steps": "training.accumulate",
     "learning_config.running_config.num_epochs": "training.epochs",
     "learning_config.running_config.log_interval_steps": "training.log_every",
     "learning_config.running_config.save_interval_steps": "training.checkpoint_every",
     "learning_config.running_config.eval_interval_steps": "training.evaluate_every",
+}
+
+# what null means for keys in SAME that may be null
+NULL = {
+    "speech_config.preemphasis": 0.0,
+    "speech_config.top_db": None,
+    "speech_config.nfft": None,
+    "decoder_config.model_type": "unigram",
+    "learning_config.learning_rate_config.max_lr": float("inf"),
+    "learning_config.running_config.accumulation_steps": 1,
 }
 
 # TensorFlowASR's key of a block, and asrlib's
@@ -68,86 +101,110 @@ HONORED = {
     "speech_config.feature_type": "features",
     "speech_config.normalize_feature": "features.normalize",
     "speech_config.normalize_per_feature": "features.normalize",
+    "speech_config.normalize_zscore": "features.normalize",
+    "speech_config.compute_energy": "features.spectrum",
+    "speech_config.use_natural_log": "features.log_unit",
+    "speech_config.log_base": "features.log_unit",
+    "speech_config.fft_overdrive": "features.fft_size",
     "decoder_config.type": "tokenizer.kind",
     "decoder_config.vocabulary": "tokenizer.file",
     "decoder_config.reserved_tokens": "tokenizer.reserved",
     "decoder_config.normalization_form": "tokenizer.normalize",
+    "model_config.class_name": "encoder.kind",
+    "model_config.kernel_regularizer": "training.l2",
     **{f"{BLOCKS}[].{theirs}": f"encoder.blocks[].{ours}" for theirs, ours in BLOCK_KEYS.items()},
+    "learning_config.optimizer_config.class_name": "training",
+    "learning_config.optimizer_config.learning_rate.class_name": "training.schedule",
     "learning_config.optimizer_config.beta1": "training.betas[0]",
     "learning_config.optimizer_config.beta_1": "training.betas[0]",
     "learning_config.optimizer_config.beta2": "training.betas[1]",
     "learning_config.optimizer_config.beta_2": "training.betas[1]",
+    "learning_config.learning_rate_config.max_lr_numerator": "training.max_lr",
 }
 
-_CORPUS = "corpora are given on the command line (--corpus)"
-_OUT = "all output goes to --out"
-_LEARNER = "it controls TensorFlow's word-piece trainer; asrlib uses sentencepiece"
-_BLANK = "blank is always label 0"
-_UNKNOWN = "the unknown label is always 1; a transcript that would need it is an error"
-_KERNEL = "it selects a Keras kernel and does not change results"
-_DASHBOARD = "only loss, learning rate and speed are logged, every training.log_every steps"
+# values of keys that asrlib's models have in any case; others are errors
+ONLY = {
+    "speech_config.feature_type": ("log_mel_spectrogram",),
+    "speech_config.delta": (False, None),
+    "speech_config.delta_delta": (False, None),
+    "speech_config.pitch": (False, None),
+    "speech_config.padding": (0, None),
+    "speech_config.normalize_per_frame": (False, None),
+    "speech_config.normalize_min_max": (False, None),
+    "speech_config.use_librosa_like_stft": (False, None),
+}
+HONORED |= {key: "features" for key in ONLY}
 
-# TensorFlowASR keys without effect, and the reason
+_CORPUS = "corpora are given by --corpus"
+_OUT = "output goes to --out"
+_TRAINER = "for the training of TensorFlow's tokenizers"
+_LABELS = "blank is label 0, unknown is 1"
+_KERNEL = "no effect on results"
+_TRAINING = "asrlib's training is without it"
+_LM = "a language model is given when decoding (--lm)"
+_AUGMENT = "asrlib augments sound in other ways (augment)"
+
+# TensorFlowASR keys and sections without effect, and the reason
 NO_EFFECT = {
-    "decoder_config.blank_at_zero": _BLANK,
-    "decoder_config.blank_index": _BLANK,
-    "decoder_config.unknown_token": _UNKNOWN,
-    "decoder_config.unknown_index": _UNKNOWN,
-    "decoder_config.lm_config": "a language model is given when decoding (--lm)",
-    "decoder_config.max_unique_chars": _LEARNER,
-    "decoder_config.num_iterations": _LEARNER,
-    "decoder_config.train_files": "the tokenizer is trained on the transcripts of the corpus",
+    **dict.fromkeys(("model_config.blank", "decoder_config.blank_at_zero"), _LABELS),
+    **{
+        f"decoder_config.{token}_{kind}": _LABELS
+        for token in ("blank", "unknown", "pad", "bos", "eos")
+        for kind in (("index",) if token == "blank" else ("token", "index"))
+    },
+    **{f"decoder_config.{key}": _LM for key in ("lm_config", "lm_alpha", "lm_beta", "lm_type")},
+    **{
+        f"decoder_config.{key}": _TRAINER
+        for key in (
+            "max_unique_chars",
+            "num_iterations",
+            "keep_whitespace",
+            "character_coverage",
+            "max_sentence_length",
+            "max_corpus_chars",
+            "output_path_prefix",
+        )
+    },
+    **{f"decoder_config.{key}": _CORPUS for key in ("train_files", "eval_files", "corpus_files")},
     "model_config.prediction_rnn_implementation": _KERNEL,
     "model_config.prediction_rnn_unroll": _KERNEL,
-    "learning_config.dataset_config.train_paths": _CORPUS,
-    "learning_config.dataset_config.eval_paths": _CORPUS,
-    "learning_config.dataset_config.test_paths": _CORPUS,
-    "learning_config.dataset_config.tfrecords_dir": _CORPUS,
+    "model_config.encoder_trainable": _TRAINING,
+    "model_config.prediction_trainable": _TRAINING,
+    "model_config.joint_trainable": _TRAINING,
+    "model_config.bias_regularizer": "training.l2 is for all weights",
+    "learning_config.augmentations.before": _AUGMENT,
+    "learning_config.augmentations.include_original": _AUGMENT,
+    "learning_config.augmentations.after.gauss_noise": "noise is added to sound, not to features",
+    f"{TIME}.mask_value": "masks are filled with 0",
+    f"{FREQ}.mask_value": "masks are filled with 0",
     **{
-        f"learning_config.{split}_dataset_config.{key}": reason
-        for split in ("train", "eval", "test")
-        for key, reason in {
-            "enabled": _CORPUS,
-            "stage": _CORPUS,
-            "data_paths": _CORPUS,
-            "tfrecords_dir": _CORPUS,
-            "metadata": "the maximum lengths are computed from the corpus",
-            "shuffle": "the train split is always shuffled as a whole; the others never are",
-            "buffer_size": "the train split is always shuffled as a whole; the others never are",
-            "cache": "audio is kept in memory as long as it fits",
-            "drop_remainder": "no utterance is dropped from an epoch",
-        }.items()
+        f"learning_config.{key}": _CORPUS
+        for key in (
+            "dataset_config",
+            "train_dataset_config",
+            "eval_dataset_config",
+            "test_dataset_config",
+            "test_dataset_configs",
+            "lm_dataset_config",
+        )
     },
-    "learning_config.running_config.outdir": _OUT,
-    "learning_config.running_config.checkpoint.filepath": _OUT,
-    "learning_config.running_config.checkpoint.save_best_only": (
-        "the best weights and the last checkpoint are always kept"
-    ),
-    "learning_config.running_config.checkpoint.save_weights_only": (
-        "the optimizer state is always saved with the weights"
-    ),
-    "learning_config.running_config.checkpoint.save_freq": "training.checkpoint_every counts steps",
-    "learning_config.running_config.checkpoint.options.experimental_enable_async_checkpoint": (
-        "training waits until a checkpoint is complete"
-    ),
-    "learning_config.running_config.backup_and_restore.backup_dir": f"{_OUT}; --resume continues from there",
-    "learning_config.running_config.tensorboard.log_dir": _OUT,
-    "learning_config.running_config.tensorboard.write_graph": _DASHBOARD,
-    "learning_config.running_config.tensorboard.write_images": _DASHBOARD,
-    "learning_config.running_config.tensorboard.update_freq": _DASHBOARD,
-    "learning_config.running_config.tensorboard.profile_batch": _DASHBOARD,
+    "learning_config.pretrained": "weights are read by asrlib import",
+    "learning_config.optimizer_config.weight_decay": _TRAINING,
+    "learning_config.optimizer_config.learning_rate": "the rate follows training.schedule",
+    "learning_config.learning_rate_config.min_lr": _TRAINING,
+    "learning_config.apply_gwn_config.joint_net_step": _TRAINING,
+    "learning_config.apply_gwn_config.joint_net_stddev": _TRAINING,
+    "learning_config.gradn_config": _TRAINING,
+    **{
+        f"learning_config.{key}": _OUT
+        for key in (
+            "callbacks",
+            "running_config.outdir",
+            "running_config.states_dir",
+            "running_config.checkpoint",
+            "running_config.backup_and_restore",
+            "running_config.tensorboard",
+            "running_config.early_stopping",
+        )
+    },
 }
-
-# keys that the code of 2023 no longer has: a file with one of them is of 2021
-OLD = (
-    "speech_config.normalize_per_feature",
-    "decoder_config.blank_at_zero",
-    "decoder_config.target_vocab_size",
-    "decoder_config.max_subword_length",
-    "model_config.prediction_embed_dropout",
-    "learning_config.augmentations",
-    "learning_config.dataset_config",
-    "learning_config.optimizer_config.warmup_steps",
-    "learning_config.optimizer_config.beta1",
-    "learning_config.optimizer_config.beta2",
-)

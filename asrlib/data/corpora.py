@@ -19,12 +19,13 @@ object with the methods of ``Corpus`` to the registry below. docs/extending.md h
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from asrlib.data.hdf5 import hdf5_splits, is_hdf5, load_hdf5
-from asrlib.data.manifest import folder_splits, load_folder
+from asrlib.data.manifest import SPLITS, folder_splits, load_folder
 from asrlib.data.public import PUBLIC
 from asrlib.data.shar import is_shar, load_shar, shar_splits
 from asrlib.data.synthetic import SYNTHETIC
@@ -113,7 +114,7 @@ def load_corpus(
     not audio. Samples are not decoded here but in ``cut_audio``.
     """
     require("train", "lhotse")  # before a corpus is rendered or downloaded
-    name = os.fspath(name_or_folder)
+    name = _name(name_or_folder)
     corpus = _registered(name)
     if corpus is not None:
         # check before a download that takes hours, not after
@@ -131,13 +132,18 @@ def load_corpus(
 def load_corpora(names: Sequence[str], split: str | None, optional: bool = False) -> lhotse.CutSet | None:
     """Load a split of several corpora, one after another.
 
-    With ``optional``, corpora without the split are skipped, and the result is None if none has it. With
+    With ``optional``, corpora without the split are skipped, and the result is None if none has it; a warning
+    lists the splits of a corpus that has others than ``train``, ``dev`` and ``test``. With
     several corpora, the ids of the utterances start with the name of their corpus. A folder of shards is
-    streamed and can only be loaded alone. Raises ``InputError`` as ``load_corpus`` does.
+    streamed and can only be loaded alone. Raises ``InputError`` as ``load_corpus`` does, and for a corpus
+    that is given twice.
     """
     with extra("train"):
         from lhotse import CutSet
 
+    _check_different(names)
+    if optional:
+        _warn_of_other_splits(names, split)
     for name in names:
         if len(names) > 1 and _registered(name) is None and is_shar(name):
             raise InputError(f"{name} holds Shar shards: give it without other corpora")
@@ -154,7 +160,7 @@ def load_corpora(names: Sequence[str], split: str | None, optional: bool = False
 
 def corpus_splits(name_or_folder: str | os.PathLike) -> list[str]:
     """Return the names of a corpus's splits. Raises ``InputError`` as ``load_corpus`` does."""
-    name = os.fspath(name_or_folder)
+    name = _name(name_or_folder)
     corpus = _registered(name)
     if corpus is not None:
         return list(corpus.splits)
@@ -169,7 +175,7 @@ def find_corpus(name: str) -> Corpus:
 
     Raises ``InputError``, which lists all names, for an unknown one.
     """
-    corpus = _registered(name)
+    corpus = _registered(_name(name))
     if corpus is None:
         raise InputError(f"no corpus {name!r}; there are {', '.join(CORPORA)}")
     return corpus
@@ -196,6 +202,36 @@ def clips() -> lhotse.CutSet:
             " install asrlib again"
         )
     return load_folder(folder)
+
+
+def _name(name_or_folder: str | os.PathLike) -> str:
+    name = os.fspath(name_or_folder)
+    if not name or "\0" in name:
+        raise InputError(f"a corpus cannot be called {name!r}: name one, or a folder (. is this one)")
+    return name
+
+
+def _check_different(names: Sequence[str]) -> None:
+    """Raise ``InputError`` if two of the names stand for the same corpus or folder."""
+    seen: dict[str, str] = {}
+    for name in names:
+        corpus = _registered(_name(name))
+        place = os.path.realpath(name) if corpus is None else corpus.name
+        if place in seen:
+            raise InputError(f"the corpora {seen[place]} and {name} are the same: give it once")
+        seen[place] = name
+
+
+def _warn_of_other_splits(names: Sequence[str], split: str | None) -> None:
+    """Warn about corpora that lack ``split`` and have splits of other names, which may stand for it."""
+    for name in names:
+        found = corpus_splits(name)
+        if split not in found and not set(found) <= set(SPLITS):
+            warnings.warn(
+                f"{name} has no split {split}, which is left out; it has {', '.join(found)}: rename one to"
+                f" {split} if it is meant",
+                stacklevel=3,
+            )
 
 
 def _registered(name: str) -> Corpus | None:

@@ -179,7 +179,10 @@ def disk_errors(doing: str, *partial: Path) -> Iterator[None]:
         raise  # these are OSErrors too, but not of the disk
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(f"{doing} failed: {e}") from None
+            raise InputError(
+                f"{doing} failed: {e}; if it cannot be written, choose another folder with --out or"
+                " ASRLIB_CACHE"
+            ) from None
         for path in partial:
             path.unlink(missing_ok=True)
         raise InputError(

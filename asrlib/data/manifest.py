@@ -13,8 +13,10 @@ Lessons 01 (waveforms) and 09 (training).
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ import numpy as np
 from asrlib.data.audio import audio_info
 from asrlib.errors import InputError, first_line
 from asrlib.extras import extra
+from asrlib.reading import damaged, read_json, read_text, shown
 
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
@@ -101,11 +104,14 @@ def read_manifest(manifest: Path) -> list[Row]:
             if column in row and not row[column].strip():
                 raise InputError(f"{manifest}: line {number}: the {what} is empty; fill it in or drop it")
         path = row["path"]
-        if path in line_of:
+        if any(unicodedata.category(c) == "Cc" for c in path):
+            raise InputError(f"{manifest}: line {number}: {shown(path)} cannot be the path of a file")
+        place = os.path.normpath(path)  # a.wav is ./a.wav
+        if place in line_of:
             raise InputError(
-                f"{manifest}: line {number}: {path} is already in line {line_of[path]}; drop one"
+                f"{manifest}: line {number}: {path} is already in line {line_of[place]}; drop one"
             )
-        line_of[path] = number
+        line_of[place] = number
         rows.append(Row(number, path, row["text"], row.get("speaker") or None, row.get("split", "")))
     if not rows:
         raise InputError(f"{manifest}: it has no utterances; add a row for each audio file")
@@ -116,16 +122,11 @@ def read_manifest(manifest: Path) -> list[Row]:
 
 def _read_table(manifest: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the header, and the line number and fields of every other line that is not empty."""
-    try:
-        # not splitlines(), which also splits at rare characters inside a text
-        lines = manifest.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
-    except FileNotFoundError:
-        raise InputError(
-            f"{manifest}: there is no such file; a corpus folder needs it, with the columns path and text"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{manifest}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    lines = manifest_lines(manifest)
     header = lines[0].split("\t")
+    twice = next((column for place, column in enumerate(header) if column in header[:place]), None)
+    if twice is not None:
+        raise InputError(f"{manifest}: line 1 has the column {shown(twice)} twice; keep one of them")
     for column in ("path", "text"):
         if column not in header:
             raise InputError(
@@ -140,6 +141,22 @@ def _read_table(manifest: Path) -> tuple[list[str], list[tuple[int, list[str]]]]
                 "separate fields with one tab"
             )
     return header, numbered
+
+
+def manifest_lines(manifest: Path) -> list[str]:
+    """Return the lines of a manifest. Raises ``InputError`` if it cannot be read or is not UTF-8."""
+    missing = "does not exist; a corpus folder needs it, with the columns path and text"
+    # not splitlines(), which also splits at rare characters inside a text
+    return read_text(manifest, missing).split("\n")
+
+
+def check_field(field: str, what: str) -> None:
+    """Raise ``InputError`` unless a field of a manifest is one line without tabs; ``what`` names it."""
+    # some programs take each of these for the end of a line
+    bad = next((c for c in field if unicodedata.category(c) in ("Cc", "Zl", "Zp")), None)
+    if bad is not None or not field.strip():
+        found = f" (it has {bad!r})" if bad is not None else ""
+        raise InputError(f"the {what} {shown(field)} must be one line without tabs, and not empty{found}")
 
 
 def assign_splits(rows: Sequence[Row]) -> None:
@@ -205,18 +222,15 @@ def _cut(folder: Path, row: Row, times: dict | None) -> "lhotse.cut.Cut":
 def _read_alignments(path: Path) -> dict:
     if not path.exists():
         return {}
-    try:
-        alignments = json.loads(path.read_text(encoding="utf-8"))
+    alignments = read_json(path)
+    form = 'is not of the form {path: {"word": [[symbol, start, end], ...]}}'
+    with damaged(path, form, "correct or remove it"):
         # check every entry here, where the error can name the file
         for entry in alignments.values():
             for items in entry.values():
                 for symbol, start, end in items:
                     if not (isinstance(symbol, str) and 0 <= start <= end):
-                        raise ValueError(f"{[symbol, start, end]} is not [symbol, start, end]")
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            f'{path}: not of the form {{path: {{"word": [[symbol, start, end], ...]}}}} ({first_line(error)})'
-        ) from None
+                        raise ValueError(f"{shown([symbol, start, end])} is not [symbol, start, end]")
     return alignments
 
 
@@ -274,6 +288,8 @@ def _write_corpus(folder: Path, utterances: Iterable, sample_rate: int) -> None:
     (folder / "audio").mkdir()
     lines, alignments = ["path\tspeaker\tseconds\tsplit\ttext"], {}
     for path, speaker, split, text, samples, times in utterances:
+        for what, field in (("path", path), ("speaker", speaker), ("split", split), ("text", text)):
+            check_field(field, what)
         soundfile.write(folder / path, np.round(samples * 32767).astype(np.int16), sample_rate)
         seconds = len(samples) / sample_rate
         lines.append(f"{path}\t{speaker}\t{seconds:.3f}\t{split}\t{text}")

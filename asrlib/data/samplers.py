@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from asrlib.signal.augment import longest_after
 if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import Cut
+
+
+Item = TypeVar("Item")
 
 
 class BatchSampler:
@@ -84,7 +87,7 @@ class BatchSampler:
             )
             sampler.set_epoch(number)
             batches = map(list, sampler)
-        for batch in _shareable(batches, self.processes):
+        for batch in shareable(batches, self.processes):
             yield batch[self.rank :: self.processes]
 
     def padding(self, cuts: Sequence[Cut]) -> tuple[int, int] | None:
@@ -92,9 +95,9 @@ class BatchSampler:
         return None
 
 
-def _shareable(batches: Iterator[list[Cut]], processes: int) -> Iterator[list[Cut]]:
+def shareable(batches: Iterable[list[Item]], processes: int) -> Iterator[list[Item]]:
     """Join a batch with fewer utterances than processes to the one before it (the first one: to the next)."""
-    ready: list[Cut] = []
+    ready: list[Item] = []
     for batch in batches:
         if len(ready) >= processes and len(batch) >= processes:
             yield ready

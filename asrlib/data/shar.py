@@ -8,6 +8,7 @@ Training holds one shard in memory at a time, never the corpus (``asrlib.data.sh
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
@@ -16,8 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asrlib.data.audio import cut_audio
 from asrlib.errors import InputError
 from asrlib.extras import extra
+from asrlib.reading import damaged, read_json, shown
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -74,8 +77,30 @@ def _write_split(cuts: list[Cut], folder: Path, shard_size: int | None) -> dict[
             try:
                 writer.write(cut)
             except AudioLoadingError:
-                raise InputError(f"{cut.id}: its audio cannot be read; copy it again") from None
+                writer.write(_in_memory(cut))
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+
+
+def _in_memory(cut: Cut) -> Cut:
+    """Return a cut with its samples in memory.
+
+    lhotse reads the first stream of a file, and only what its header promises. ``cut_audio`` reads all.
+    Raises ``InputError`` if that cannot read it either.
+    """
+    with extra("train"):
+        from lhotse import MonoCut, Recording
+        from lhotse.utils import fastcopy
+    import soundfile
+
+    try:
+        samples, rate, file = cut_audio(cut), int(cut.sampling_rate), io.BytesIO()
+    except InputError as error:
+        raise InputError(f"{cut.id}: its audio cannot be read ({error})") from None
+    soundfile.write(file, samples, rate, format="FLAC")
+    recording = Recording.from_bytes(file.getvalue(), cut.id)
+    supervisions = [fastcopy(each, channel=0, recording_id=cut.id) for each in cut.supervisions]
+    duration = len(samples) / rate
+    return MonoCut(cut.id, 0.0, duration, 0, supervisions, recording=recording, custom=cut.custom)
 
 
 def _by_split(cuts: CutSet, folder: Path) -> dict[str, list[Cut]]:
@@ -150,12 +175,16 @@ def _index(folder: Path) -> dict[str, dict[str, int]]:
 
     Empty if lhotse wrote the shards itself.
     """
-    try:
-        return json.loads((folder / INDEX).read_bytes())
-    except OSError:
+    path = folder / INDEX
+    if not path.is_file():
         return {}
-    except ValueError:
-        raise InputError(f"{folder / INDEX} is damaged: copy it again") from None
+    index = read_json(path)
+    with damaged(path, "is damaged", "copy it again"):
+        for split, files in index.items():
+            for name, size in files.items():
+                if {split, name} & {"", ".", ".."} or "/" in split + name or not isinstance(size, int):
+                    raise ValueError(f"{shown(split)}: {shown(name)} is not a file with its size")
+    return index
 
 
 class _Shards:

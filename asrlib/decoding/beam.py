@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from asrlib.config.schema import DecodingConfig
+from asrlib.config.decoding import DecodingConfig
 from asrlib.decoding.greedy import map_state, start_of_text
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.decoding.prefix_tree import LOG_ZERO, Beam, BeamOptions, Growth, PrefixTree, merge, same_pairs

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from asrlib.config.schema import DecodingConfig
+from asrlib.config.decoding import DecodingConfig
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.models.prediction import State
 from asrlib.models.transducer import Transducer

@@ -6,6 +6,7 @@ Lesson 11.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +59,22 @@ class Hypothesis:
     score: float
     confidences: list[float]
     words: list[tuple[str, float]] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def joined(cls, pieces: Iterable[tuple[float, Hypothesis]]) -> Hypothesis:
+        """Return the hypothesis of a recording from those of its pieces, each with its start in seconds.
+
+        Texts are joined by spaces, and the probabilities of the pieces are multiplied.
+        """
+        pieces = list(pieces)
+        return cls(
+            text=" ".join(filter(None, (piece.text.strip() for _, piece in pieces))),
+            tokens=[token for _, piece in pieces for token in piece.tokens],
+            times=[start + second for start, piece in pieces for second in piece.times],
+            score=sum(piece.score for _, piece in pieces),
+            confidences=[confidence for _, piece in pieces for confidence in piece.confidences],
+            words=[(word, start + second) for start, piece in pieces for word, second in piece.words],
+        )
 
     @classmethod
     def from_search(cls, result: SearchResult, tokenizer: Tokenizer, frame_times: FrameTimes) -> Hypothesis:

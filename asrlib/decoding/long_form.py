@@ -1,9 +1,17 @@
-"""Transcribe recordings of any length window by window, with one hypothesis for the whole.
+"""Transcribe recordings of any length piece by piece, with one hypothesis for the whole.
 
-Audio is read in blocks, features are those of the whole recording, and the network processes one window at
-a time. The search continues over frames that no later window can change. Memory does not grow with the
-recording, except for the text. Beam search also keeps the scores of all frames, 4 · V bytes per frame of a
-CTC head. The windows are joined in one of these ways:
+Audio is read in blocks, and memory does not grow with the recording, except for the text. There are two ways
+to cut a recording:
+
+=======  =============================================================================================
+pauses   cut in pauses into pieces of at most a window, and decode each piece by itself, as an utterance;
+         a piece without a pause that is longer than a window is decoded as with ``windows``
+windows  decode the whole recording in windows that overlap
+=======  =============================================================================================
+
+In windows, the features are normalized over the piece, and the network processes one window at a time. The
+search continues over frames that no later window can change. Beam search also keeps the scores of all frames
+of the piece, 4 · V bytes per frame of a CTC head. The windows are joined in one of these ways:
 
 ========  ============================================================================================
 average   average the CTC head's probabilities over all windows that cover a frame
@@ -33,8 +41,10 @@ from asrlib.errors import InputError
 from asrlib.models.encoder import Encoder
 from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
-from asrlib.signal.recording import Blocks, RecordingFeatures, measure
+from asrlib.signal.pauses import find_cuts
+from asrlib.signal.recording import Blocks, RecordingFeatures, measure, pieces
 
+CUTS = ("pauses", "windows")
 JOINS = ("average", "middle", "whole")
 
 
@@ -44,12 +54,14 @@ class LongForm:
 
     ``window`` is in seconds, and moves by (1 - ``overlap``) of it. ``join`` is one of ``JOINS``, or None for
     the default. With ``whole``, a frame attends to ``window`` seconds, half of them on either side, unless
-    the encoder's configuration limits its context; ``overlap`` follows from that.
+    the encoder's configuration limits its context; ``overlap`` follows from that. ``cut`` is one of ``CUTS``,
+    or None for the default: ``windows`` with ``whole``, and ``pauses`` without.
     """
 
     window: float = 20.0
     overlap: float = 0.875
     join: str | None = None
+    cut: str | None = None
 
     def __post_init__(self) -> None:
         if not self.window > 0:
@@ -58,6 +70,15 @@ class LongForm:
             raise InputError(f"overlap is {self.overlap}; it must be at least 0 and below 1")
         if self.join is not None and self.join not in JOINS:
             raise InputError(f"join is {self.join!r}; use one of {', '.join(JOINS)}")
+        if self.cut is not None and self.cut not in CUTS:
+            raise InputError(f"cut is {self.cut!r}; use one of {', '.join(CUTS)}")
+        if self.cut == "pauses" and self.join == "whole":
+            raise InputError("join is whole, which decodes the recording in one piece: set cut to windows")
+
+    @property
+    def at_pauses(self) -> bool:
+        """Return whether recordings are cut at pauses."""
+        return self.cut != "windows" and self.join != "whole"
 
     def chosen(self, ctc: bool) -> str:
         """Return how windows are joined. Raises ``InputError`` for ``average`` with a transducer."""
@@ -78,18 +99,31 @@ class Listener:
     warps: list[float]
 
 
+def cut_recording(
+    listeners: list[Listener], blocks: Blocks, settings: LongForm
+) -> Iterator[tuple[float, Blocks]]:
+    """Yield the pieces of a recording to decode by themselves: the start of each in seconds, and its blocks.
+
+    ``blocks`` yields samples at the front ends' rate. A piece must be read before the next one is asked for.
+    """
+    front_end, cuts = listeners[0].front_end, [0]
+    if settings.at_pauses:
+        longest = _width(listeners[0], settings) * front_end.hop
+        cuts += find_cuts(blocks(), front_end.sample_rate, longest)
+    for start, piece in zip(cuts, pieces(blocks, cuts[1:]), strict=True):
+        yield start / front_end.sample_rate, piece
+
+
 def scan(listeners: list[Listener], blocks: Blocks, settings: LongForm, ctc: bool) -> Iterator[Tensor]:
-    """Yield a recording's frames in order: log-probabilities of the CTC heads, or outputs of an encoder.
+    """Yield a piece's frames in order: log-probabilities of the CTC heads, or outputs of an encoder.
 
     With ``ctc`` these are (frames, V), averaged over listeners and warps; without it, (frames, D_enc) of the
     first listener's encoder. ``blocks`` yields samples at the front ends' rate. Raises ``InputError`` for a
     join that does not fit.
     """
     join = settings.chosen(ctc)
-    encoder, front_end = listeners[0].model.encoder, listeners[0].front_end
-    grid = encoder.reduction
-    seconds = front_end.hop * grid / front_end.sample_rate
-    width = max(1, round(settings.window / seconds)) * grid
+    grid = listeners[0].model.encoder.reduction
+    width = _width(listeners[0], settings)
     with contextlib.ExitStack() as stack:
         if join == "whole":
             encoders = [listener.model.encoder for listener in listeners]
@@ -110,6 +144,13 @@ def scan(listeners: list[Listener], blocks: Blocks, settings: LongForm, ctc: boo
                 done = joined.add(span.start // grid, frames, span.last)
             if len(done):
                 yield done
+
+
+def _width(listener: Listener, settings: LongForm) -> int:
+    """Return a window's width in feature frames, a multiple of the encoder's reduction."""
+    front_end, grid = listener.front_end, listener.model.encoder.reduction
+    seconds = front_end.hop * grid / front_end.sample_rate
+    return max(1, round(settings.window / seconds)) * grid
 
 
 @contextlib.contextmanager
@@ -165,7 +206,7 @@ def _log_probs(listeners: list[Listener], span: Span) -> Tensor:
 def search(
     frames: Iterable[Tensor], model: Transducer, ctc: bool, max_symbols: int, beam: BeamOptions | None
 ) -> SearchResult:
-    """Search the frames of ``scan``: greedy search piece by piece, beam search over all frames at once."""
+    """Search the frames of ``scan``: greedy search as they come, beam search over all frames at once."""
     device = next(model.parameters()).device
     if beam is None:
         stream = StreamingCTC(model) if ctc else StreamingTransducer(model, max_symbols, device)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from asrlib.config.schema import DecodingConfig
+from asrlib.config.decoding import DecodingConfig
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.errors import InputError
 from asrlib.text.ngram import NGram

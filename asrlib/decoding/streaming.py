@@ -32,6 +32,7 @@ from asrlib.errors import InputError
 from asrlib.models.encoder import Encoder
 from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
+from asrlib.signal.resample import check_rate
 from asrlib.signal.streaming import StreamingFrontEnd, StreamingResampler, mono_chunk
 
 
@@ -51,7 +52,8 @@ class Stream:
         hypothesis: Callable[[SearchResult], Hypothesis],
         sample_rate: int | None = None,
     ):
-        self._resampler = StreamingResampler(sample_rate or front_end.sample_rate, front_end.sample_rate)
+        rate = front_end.sample_rate if sample_rate is None else check_rate(sample_rate)
+        self._resampler = StreamingResampler(rate, front_end.sample_rate)
         self._front_end = StreamingFrontEnd(front_end)
         self._encoder = StreamingEncoder(encoder)
         self._search, self._write = search, hypothesis
@@ -77,7 +79,7 @@ class Stream:
         """Process the next samples and return the hypothesis so far.
 
         ``samples`` is a mono array or tensor of any length, with values in [-1, 1]. Raises
-        ``InputError`` for more than one channel, and after ``finish``.
+        ``InputError`` for more than one channel, for NaN or infinite samples, and after ``finish``.
         """
         chunk = mono_chunk(samples)
         if self._finished:

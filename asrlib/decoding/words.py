@@ -17,8 +17,9 @@ from torch import Tensor
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.losses.alignment import ctc_align
 from asrlib.losses.ctc import ctc_loss
+from asrlib.text.labels import BLANK
 from asrlib.text.lexicon import Lexicon
-from asrlib.text.tokenizers import BLANK, PhoneTokenizer
+from asrlib.text.tokenizers import PhoneTokenizer
 
 # maximum number of lattices (utterances times pronunciations) in memory
 LATTICES = 4096

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from asrlib.recognizer import Recognizer
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer
+from asrlib.text.tokenizers import Tokenizer
 
 
 def describe(recognizer: Recognizer, stream: bool) -> dict[str, Any]:
     """Return what is needed to turn the outputs of the file into text.
 
     ``sample_rate`` is in Hz. ``shortest`` (one window) and ``hop`` are in samples, ``frame_seconds`` in
-    seconds per encoder frame. ``labels`` starts with an empty string for blank.
+    seconds per encoder frame. With ``pad_end``, windows begin up to the end of the signal. ``labels`` starts
+    with an empty string for blank.
     """
     front_end, ctc = recognizer.front_end, recognizer.uses_ctc
     return {
@@ -29,6 +31,8 @@ def describe(recognizer: Recognizer, stream: bool) -> dict[str, Any]:
         "sample_rate": front_end.sample_rate,
         "shortest": front_end.window,
         "hop": front_end.hop,
+        "pad_end": front_end.pad_end,
+        "preemphasis": front_end.preemphasis,
         "frame_seconds": recognizer.frame_seconds,
         "max_symbols": 1 if ctc else recognizer.config.decoding.max_symbols,
         "labels": ["", *recognizer.tokenizer.labels],

@@ -18,14 +18,9 @@ from torch import Tensor, nn
 
 from asrlib.models.encoder import Encoder
 from asrlib.models.layers.mask import frame_mask
-from asrlib.signal.features import (
-    FrontEnd,
-    deviation,
-    mirrored,
-    preemphasize,
-    running_mean,
-    warp_filters,
-)
+from asrlib.signal.features import FrontEnd, running_mean
+from asrlib.signal.framing import mirrored, preemphasize
+from asrlib.signal.mel import warp_filters
 
 
 class TracedFrontEnd(nn.Module):
@@ -54,7 +49,7 @@ class TracedFrontEnd(nn.Module):
         """Return log-mel features (warps, frames, mels), not normalized, of a signal (1, samples)."""
         real, imaginary = F.conv1d(emphasized[:, None], self.waves, stride=self.settings.hop).chunk(2, dim=1)
         power = (real.square() + imaginary.square()).transpose(1, 2)
-        return self.settings.scaled(power @ self.filters)
+        return self.settings.scaled(power, self.filters)
 
     def forward(self, signal: Tensor, length: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return features (warps, frames, mels) of a signal (samples,), and the number of valid frames.
@@ -67,11 +62,13 @@ class TracedFrontEnd(nn.Module):
             signal = signal / (signal * inside).abs().amax(1, keepdim=True).clamp(min=1e-9)
         emphasized = preemphasize(signal, settings.preemphasis) * inside
         ends = torch.full((1,), signal.shape[1]) if length is None else length
-        features = self.log_mels(mirrored(emphasized, ends, settings.margin))
+        features = self.log_mels(settings.padded(mirrored(emphasized, ends, settings.margin)))
         count = mask = None
         if length is not None:
             count = settings.frame_count(length)
-            mask = frame_mask(count, features.shape[1])[..., None].float()
+            inside = frame_mask(count, features.shape[1])[..., None]
+            mask = inside.float()
+        features = settings.limited(features, None if length is None else inside)
         if settings.normalize == "running":
             start = torch.zeros_like(features[:, :1], dtype=self.sums)
             features = features - running_mean(features, start)[0]
@@ -80,8 +77,7 @@ class TracedFrontEnd(nn.Module):
             mean = _mean(features, mask, dims)
             variance = _mean((features - mean).square(), mask, dims)
             frames = torch.ones_like(features[:, :, :1]) if mask is None else mask
-            deviations = deviation(variance, frames.sum(1, keepdim=True), settings.normalize)
-            features = (features - mean) / deviations
+            features = (features - mean) / settings.deviation(variance, frames.sum(1, keepdim=True))
         return features if mask is None else features * mask, count
 
 

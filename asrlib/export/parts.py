@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from asrlib.config.schema import DecodingConfig
+from asrlib.config.decoding import DecodingConfig
 from asrlib.errors import InputError
 from asrlib.export.graph import GreedyCTC, SignalToFrames
 from asrlib.export.stream_step import StreamStep

@@ -18,7 +18,7 @@ from asrlib.export.onnx_file import open_onnx
 from asrlib.export.tflite_file import open_tflite
 from asrlib.recognizer import mono_samples
 from asrlib.signal.frame_times import FrameTimes
-from asrlib.signal.resample import resample
+from asrlib.signal.resample import check_rate, resample
 from asrlib.signal.streaming import StreamingResampler, mono_chunk
 
 
@@ -68,7 +68,8 @@ class Runner:
             stream = self.stream()
             stream.feed(samples)
             return stream.finish()
-        samples = np.pad(samples, (0, max(0, self.about["shortest"] - len(samples))))
+        if not self.about.get("pad_end"):  # else the graph itself completes windows
+            samples = np.pad(samples, (0, max(0, self.about["shortest"] - len(samples))))
         return self.hypothesis(**self._search(samples))
 
     def stream(self, sample_rate: int | None = None) -> RunnerStream:
@@ -79,7 +80,7 @@ class Runner:
         """
         if not self.about["stream"]:
             raise InputError("this file takes whole utterances: export the model with --stream")
-        return RunnerStream(self, sample_rate or self.sample_rate)
+        return RunnerStream(self, self.sample_rate if sample_rate is None else check_rate(sample_rate))
 
     def _search(self, samples: np.ndarray) -> dict[str, np.ndarray]:
         if not self._lengths:
@@ -155,10 +156,15 @@ class RunnerStream:
             return self._hypothesis()
         self._advance(self._resampler.finish().numpy())
         self._finished = True
-        hop, window = self.runner.about["hop"], self.runner.about["shortest"]
+        about = self.runner.about
+        hop, window, fading = about["hop"], about["shortest"], 0.0
         frames = 1 + max(self._seen - window, 0) // hop if self._seen else 0
+        if about.get("pad_end"):
+            # windows reach past the end, where the signal is zero after pre-emphasis: before it, it fades
+            frames, fading = -(-self._seen // hop), about["preemphasis"]
         missing = -(-frames * hop // self.chunk) - len(self.found)
-        return self._advance(np.zeros(missing * self.chunk + self.overlap, dtype=np.float32), missing)
+        tail = self._buffer[-1] * fading ** np.arange(1.0, 1 + missing * self.chunk + self.overlap)
+        return self._advance(tail.astype(np.float32), missing)
 
     def _advance(self, samples: np.ndarray, most: int | None = None) -> Hypothesis:
         """Process the complete encoder frames, at most ``most`` of them."""

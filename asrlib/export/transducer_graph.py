@@ -122,7 +122,8 @@ class GreedyTransducer(nn.Module):
         """Return labels, log-probabilities and score of ``signal``."""
         hidden = self.linear(self.frames(signal)[0][0])
         count = torch.ones_like(hidden[:, 0]).sum(0, keepdim=True).int()
-        symbols = torch.arange(self.max_symbols, dtype=torch.int32)
+        columns = max(self.max_symbols, 2)  # torch.export refuses a loop over a dimension of 1
+        symbols = torch.arange(columns, dtype=torch.int32)
         position = torch.cumsum(torch.ones_like(hidden[:, :1]).int(), 0, dtype=torch.int32) - 1
 
         def unfinished(frame, *_):
@@ -141,6 +142,7 @@ class GreedyTransducer(nn.Module):
             return frame + 1 - step, (emitted + 1) * step, tokens, log_probs, score, *kept
 
         zero = torch.zeros(1, dtype=torch.int32)
-        grid = torch.zeros_like(hidden[:, :1]).expand(-1, self.max_symbols).clone()
+        grid = torch.zeros_like(hidden[:, :1]).expand(-1, columns).clone()
         start = (zero, zero.clone(), grid.int(), grid, torch.zeros(1), zero.clone(), *self.predict.start)
-        return torch.while_loop(unfinished, advance, start)[2:5]
+        tokens, log_probs, score = torch.while_loop(unfinished, advance, start)[2:5]
+        return tokens[:, : self.max_symbols], log_probs[:, : self.max_symbols], score

@@ -51,6 +51,7 @@ def ctc_align(
     `Alignment` per utterance: a list for (T, B, V), a single one for (T, V). Raises the same errors as
     `ctc_loss`.
     """
+    ctc_lattice.check_ctc_tensors(log_probs, targets)
     batch, checked = CTCTargets.check(log_probs.detach(), targets, input_lengths, target_lengths, blank)
     emission = checked.emission(batch)
     reach = ctc_lattice.sweep(emission, checked.skip(), checked.start(), torch.maximum) + emission

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -39,16 +40,42 @@ def values_checked(x: Tensor) -> bool:
     return _VALUES_CHECKED.get() and not backend.asks_nothing(x)
 
 
+def check_tensor(name: str, x: Any, form: str, *dimensions: int) -> None:
+    """Raise ValueError unless ``x`` is a tensor with one of these numbers of dimensions: that of ``form``."""
+    if not isinstance(x, Tensor):
+        kind = f"{type(x).__module__}.{type(x).__name__}".removeprefix("builtins.")
+        raise ValueError(f"{name} must be a torch.Tensor, not {kind}: convert it with torch.as_tensor")
+    if dimensions and x.ndim not in dimensions:
+        raise ValueError(f"{name} is {tuple(x.shape)}, but must be {form}")
+
+
+def check_floats(name: str, x: Any, form: str, *dimensions: int) -> None:
+    """Raise ValueError as ``check_tensor`` does, and for a tensor that does not hold floats."""
+    check_tensor(name, x, form, *dimensions)
+    if not x.dtype.is_floating_point:
+        raise ValueError(f"{name} must hold floats, not {x.dtype}")
+
+
+def check_integers(name: str, x: Any, form: str, *dimensions: int) -> None:
+    """Raise ValueError as ``check_tensor`` does, and for a tensor that does not hold integers."""
+    check_tensor(name, x, form, *dimensions)
+    if x.dtype.is_floating_point or x.dtype.is_complex or x.dtype == torch.bool:
+        raise ValueError(f"{name} must hold integers, not {x.dtype}")
+
+
 def as_lengths(name: str, lengths: Lengths, B: int) -> Int[Tensor, "B"]:
     """Convert lengths, given as a tensor, a sequence or a single number, to a tensor (B,) on their device.
 
     Raises ValueError for floats and for a wrong number of lengths.
     """
-    if isinstance(lengths, int):
+    if isinstance(lengths, int) and not isinstance(lengths, bool):
         lengths = [lengths] * B
-    lengths = torch.as_tensor(lengths)
-    if lengths.dtype.is_floating_point:
-        raise ValueError(f"{name} must hold integers, not {lengths.dtype}")
+    try:
+        lengths = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} must be a tensor or a sequence of integers, or one integer") from None
+    if lengths.numel():  # an empty list is a tensor of floats
+        check_integers(name, lengths, "(B,)")
     if lengths.numel() != B:
         raise ValueError(f"{name} has {lengths.numel()} entries for {B} utterances")
     return lengths.reshape(B).long()

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asrlib.losses.arguments import Lengths, check_reduction, reduce_losses, values_checked
-from asrlib.losses.ctc_lattice import CTCTargets, forward_backward, in_one_form
+from asrlib.losses.ctc_lattice import CTCTargets, check_ctc_tensors, forward_backward, in_one_form
 from asrlib.losses.kernels import choice
 from asrlib.losses.recursion import loss_dtype
 
@@ -59,11 +59,13 @@ def ctc_loss(
     15). PyTorch adds exp(log_probs), which gives the derivative with respect to logits. After a log_softmax
     the two agree.
 
-    Raises ValueError, naming the argument and the first bad item, for shapes that disagree, a length beyond
-    its tensor, a label that is blank or outside the vocabulary, and NaN or +inf outside the padding. On XLA
-    only shapes are checked, because values stay on the device, and targets must be (B, U).
+    Raises ValueError, naming the argument and the first bad item, for arguments that are no tensors, lengths
+    or labels that are not integers, shapes that disagree, a length beyond its tensor, a label that is blank
+    or outside the vocabulary, and NaN or +inf outside the padding. On XLA only shapes are checked, because
+    values stay on the device, and targets must be (B, U).
     """
     check_reduction(reduction)
+    check_ctc_tensors(log_probs, targets)
     arguments = log_probs, targets, input_lengths, target_lengths, blank
     if choice.runs_kernels(log_probs, targets.shape[-1] + 1):
         losses, U_b = _by_kernels(*arguments)
@@ -91,6 +93,7 @@ def ctc_posteriors(
     2U+1) or (T, 2U+1) probabilities (eq. 14). They sum to 1 over s at every frame of an utterance that has a
     path, and are 0 in the padding. Raises the same errors as `ctc_loss`.
     """
+    check_ctc_tensors(log_probs, targets)
     batch, checked = CTCTargets.check(log_probs.detach(), targets, input_lengths, target_lengths, blank)
     _, flow = forward_backward(batch, checked)
     assert flow is not None  # posteriors are asked for by default

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +19,11 @@ from asrlib import backend
 from asrlib.losses.arguments import (
     Lengths,
     as_lengths,
+    check_floats,
+    check_integers,
     check_lengths,
     check_lengths_and_labels,
+    check_tensor,
     values_checked,
     within,
 )
@@ -120,6 +123,14 @@ class CTCTargets(NamedTuple):
         return torch.where(begins, 0.0, NEG_INF).to(recursion_dtype(self.U_b.device))
 
 
+def check_ctc_tensors(log_probs: Any, targets: Any) -> None:
+    """Raise ValueError unless these are tensors of the right kinds of numbers and dimensions."""
+    check_floats("log_probs", log_probs, "(T, B, V) or (T, V)", 2, 3)
+    check_tensor("targets", targets, "(B, U)", 1, 2)
+    if targets.numel():  # torch.tensor([]) holds floats
+        check_integers("targets", targets, "(B, U)")
+
+
 def in_one_form(
     log_probs: Tensor,
     targets: Tensor,
@@ -134,8 +145,7 @@ def in_one_form(
 
     Raises the same errors as `ctc_loss` for shapes.
     """
-    if log_probs.ndim not in (2, 3):
-        raise ValueError(f"log_probs must be (T, B, V) or (T, V), not {tuple(log_probs.shape)}")
+    check_ctc_tensors(log_probs, targets)
     if log_probs.ndim == 2:
         log_probs = log_probs[:, None]
         targets = targets[None] if targets.ndim == 1 else targets

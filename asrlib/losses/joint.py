@@ -17,7 +17,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asrlib import backend
-from asrlib.losses.arguments import check_finite, check_reduction, reduce_losses, values_checked, within
+from asrlib.losses.arguments import (
+    check_finite,
+    check_floats,
+    check_reduction,
+    reduce_losses,
+    values_checked,
+    within,
+)
 from asrlib.losses.joint_xla import StaticJointRNNTLoss
 from asrlib.losses.kernels import choice
 from asrlib.losses.recursion import NEG_INF, loss_dtype
@@ -97,6 +104,11 @@ def joint_rnnt_loss(
 
 
 def _check_shapes(encoder_out: Tensor, prediction_out: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    check_floats("encoder_out", encoder_out, "(B, T, D)", 3)
+    check_floats("prediction_out", prediction_out, "(B, U+1, D)", 3)
+    check_floats("weight", weight, "(V, D)", 2)
+    if bias is not None:
+        check_floats("bias", bias, "(V,)", 1)
     (B, _, D), (V, weight_D) = encoder_out.shape, weight.shape
     if prediction_out.shape[::2] != (B, D):
         shapes = tuple(prediction_out.shape), tuple(encoder_out.shape)

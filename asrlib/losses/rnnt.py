@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from asrlib.losses.arguments import check_reduction, reduce_losses, values_checked
+from asrlib.losses.arguments import check_floats, check_reduction, reduce_losses, values_checked
 from asrlib.losses.kernels import choice
 from asrlib.losses.rnnt_lattice import Arguments, RNNTTargets, check_shapes, forward_backward
 from asrlib.losses.rnnt_logits import complain, gradient, read, read_lattice
@@ -58,12 +58,14 @@ def rnnt_loss(
     passes go over blocks of frames: they make no copy of `logits` other than the gradient, and skip the
     padding.
 
-    Raises ValueError, naming the argument and the first bad item, for shapes that disagree, a length beyond
-    its tensor, a label that is blank or outside the vocabulary, and a logit that is NaN or infinite. To
-    forbid a label, give it a finite score such as -1e4. On XLA only shapes are checked, because values stay
-    on the device.
+    Raises ValueError, naming the argument and the first bad item, for arguments that are no tensors, lengths
+    or labels that are not integers (such as lengths relative to the longest), shapes that disagree, a length
+    beyond its tensor, a label that is blank or outside the vocabulary, and a logit that is NaN or infinite.
+    To forbid a label, give it a finite score such as -1e4. On XLA only shapes are checked, because values
+    stay on the device.
     """
     check_reduction(reduction)
+    check_floats("logits", logits, "(B, T, U+1, V)", 4)
     arguments: Arguments = (
         "logits",
         logits.shape,

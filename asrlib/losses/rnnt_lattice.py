@@ -18,7 +18,7 @@ from torch import Tensor
 
 from asrlib import backend
 from asrlib.losses import rnnt_xla
-from asrlib.losses.arguments import check_lengths_and_labels, within
+from asrlib.losses.arguments import check_integers, check_lengths_and_labels, within
 from asrlib.losses.kernels import choice
 from asrlib.losses.recursion import NEG_INF, recursion_dtype
 
@@ -99,6 +99,9 @@ def check_shapes(
     Raises the same errors as `rnnt_loss`.
     """
     B, _, U1, V = shape
+    check_integers("targets", targets, "(B, U)")
+    for what, lengths in ((length_name, T_b), ("target_lengths", U_b)):
+        check_integers(what, lengths, "(B,)")
     if not -V <= blank < V:
         raise ValueError(f"blank is {blank}, but there are {V} labels: {-V} to {V - 1}")
     if U1 < 1 or targets.shape != (B, U1 - 1):

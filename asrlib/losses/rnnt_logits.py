@@ -15,7 +15,7 @@ from torch import Tensor
 
 from asrlib import backend
 from asrlib.losses import rnnt_xla
-from asrlib.losses.arguments import values_checked
+from asrlib.losses.arguments import check_floats, values_checked
 from asrlib.losses.recursion import loss_dtype
 from asrlib.losses.rnnt_lattice import RNNTTargets, new_lattice
 
@@ -34,6 +34,7 @@ def read_lattice(
     blank: int,
 ) -> tuple[RNNTTargets, Tensor, Tensor]:
     """Check the arguments of `rnnt_posteriors`; return targets, and ∅ and y as lattices (B, T+1, U+1)."""
+    check_floats("logits", logits, "(B, T, U+1, V)", 4)
     B, T, U1, _ = logits.shape
     T_b = torch.full((B,), T, device=logits.device) if T_b is None else T_b
     U_b = torch.full((B,), U1 - 1, device=logits.device) if U_b is None else U_b

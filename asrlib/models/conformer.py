@@ -187,6 +187,8 @@ class ConformerConfig(EncoderConfig):
         sizes = ("layers", "dim", "heads", "head_dim", "expansion", "kernel", "subsampling_channels")
         validate.positive(where, "encoder", self, *sizes, "rotary_base", "rotary_interpolation")
         validate.positive(where, "encoder", self, "attention_window")
+        validate.at_most(where, "encoder", self, 1000, "layers", "heads", "expansion")
+        validate.at_most(where, "encoder", self, 100_000, "dim", "head_dim", "kernel", "subsampling_channels")
         validate.fractions(where, "encoder", self, "dropout")
         validate.choice(where, "encoder", self, "positions", POSITIONS)
         validate.choice(where, "encoder", self, "norm", NORMS)

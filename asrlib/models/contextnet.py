@@ -109,11 +109,14 @@ class ContextNetEncoder(Encoder):
     def reach(self) -> int | None:
         """The feature frames on either side that an output frame depends on.
 
-        None with squeeze-and-excitation over the whole utterance.
+        None with squeeze-and-excitation over the whole utterance, and with Keras's padding, which depends on
+        the utterance's length.
         """
         reach, rate = 0, 1
         for block in self.blocks:
             for layer in block.layers:
+                if layer.conv.padding == "keras-same" and layer.conv.stride > 1:
+                    return None
                 reach += (layer.conv.depthwise.shape[1] - 1) * rate
                 rate *= layer.conv.stride
             if block.se is not None:
@@ -230,7 +233,9 @@ class ContextNetConfig(EncoderConfig):
     """Section ``encoder`` of a configuration with ``kind: contextnet``. Lesson 04.
 
     ``kernel``, ``activation``, ``downsampling``, ``padding`` and ``se`` describe the standard blocks
-    (``standard_blocks``). If ``blocks`` is given, it replaces these keys.
+    (``standard_blocks``). If ``blocks`` is given, it replaces these keys. ``padding`` is ``same``,
+    ``causal``, or ``keras-same`` for networks that were trained with Keras's ``same``
+    (`asrlib.models.layers.conv.keras_shift`).
     """
 
     kind: str = "contextnet"
@@ -253,6 +258,8 @@ class ContextNetConfig(EncoderConfig):
     def check(self, where: str) -> None:
         """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""
         validate.positive(where, "encoder", self, "alpha", "kernel")
+        validate.at_most(where, "encoder", self, 100, "alpha")
+        validate.at_most(where, "encoder", self, 10_000, "kernel")
         validate.choice(where, "encoder", self, "variant", VARIANTS)
         validate.choice(where, "encoder", self, "downsampling", DOWNSAMPLING)
         blocks = self.blocks or []
@@ -261,3 +268,5 @@ class ContextNetConfig(EncoderConfig):
             validate.choice(where, name, row, "padding", PADDINGS)
             if isinstance(row, BlockConfig):
                 validate.positive(where, name, row, "filters", "layers", "kernel", "stride")
+                validate.at_most(where, name, row, 100, "layers", "stride")
+                validate.at_most(where, name, row, 10_000, "filters", "kernel")

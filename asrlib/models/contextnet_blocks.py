@@ -84,10 +84,14 @@ class ConvModule(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch frames cin"],
-        mask: Bool[Tensor, "batch frames_out"] | FrameMask | None,
+        mask: FrameMask | None,
+        mask_out: FrameMask | None,
     ) -> Float[Tensor, "batch frames_out cout"]:
-        """Return the layer's output. ``mask`` is True at its valid frames; None if all are valid."""
-        return self.norm(self.conv(x), mask, self.activation)
+        """Return the layer's output.
+
+        ``mask`` and ``mask_out`` are True at the valid frames of input and output; None if all are valid.
+        """
+        return self.norm(self.conv(x, mask), mask_out, self.activation)
 
     def step(self, x: Tensor, state: Tensor, phase: int) -> tuple[Tensor, Tensor]:
         """Return the output frames that ``x`` completes, and the new state; see ``SeparableConv.step``."""
@@ -152,13 +156,14 @@ class Block(nn.Module):
 
         ``mask`` and ``mask_out`` are True at the valid frames of input and output; None if all are valid.
         """
-        y, current = x, mask
+        mask, mask_out = FrameMask.of(mask), FrameMask.of(mask_out)
+        y, before = x, mask
         for layer in self.layers:
-            current = mask_out if layer.conv.stride > 1 else current
-            y = layer(y, current)
+            after = mask_out if layer.conv.stride > 1 else before
+            y, before = layer(y, before, after), after
         if self.se is not None:
-            y = self.se(y, mask_out.valid if isinstance(mask_out, FrameMask) else mask_out)
-        shortcut = None if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask_out)
+            y = self.se(y, None if mask_out is None else mask_out.valid)
+        shortcut = None if self.shortcut is None else self.shortcut_norm(self.shortcut(x, mask), mask_out)
         return self.end(y, shortcut)
 
     def end(self, y: Tensor, shortcut: Tensor | None) -> Tensor:

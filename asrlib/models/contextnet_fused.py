@@ -23,11 +23,17 @@ from asrlib.models.layers.se import SqueezeExcite
 
 
 def can_fuse(encoder: nn.Module, features: Tensor) -> bool:
-    """Return whether the kernels run on the device of `features` and support all activations of `encoder`."""
+    """Return whether the kernels run on the device of `features` and support all of `encoder`'s blocks.
+
+    They do not support Keras's padding, whose amount depends on each utterance's length.
+    """
     if torch.compiler.is_compiling() or not runs_triton(features.device, _trial):
         return False
     from asrlib.models.kernels.activations import ACTIVATIONS as known
 
+    convolutions = (module for module in encoder.modules() if isinstance(module, SeparableConv))
+    if any(conv.padding == "keras-same" and conv.stride > 1 for conv in convolutions):
+        return False
     used = (module for block in encoder.blocks for module in (block, *block.layers))
     return all(_name(module.activation) in known for module in used)
 

@@ -143,8 +143,10 @@ class ConvLSTMConfig(EncoderConfig):
     def check(self, where: str) -> None:
         """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""
         validate.positive(where, "encoder", self, "units", "layers")
+        validate.at_most(where, "encoder", self, 1000, "layers")
+        validate.at_most(where, "encoder", self, 100_000, "units")
         validate.choice(where, "encoder", self, "lengths", LENGTHS)
-        if len(self.channels) != len(SHAPES) or min(self.channels) < 1:
+        if len(self.channels) != len(SHAPES) or not 1 <= min(self.channels) <= max(self.channels) <= 10_000:
             raise InputError(
-                f"{where}: key encoder.channels is {self.channels}; expected four positive numbers"
+                f"{where}: key encoder.channels is {self.channels}; expected four numbers from 1 to 10,000"
             )

@@ -41,6 +41,7 @@ class JointConfig:
     def check(self, where: str) -> None:
         """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""
         validate.positive(where, "joint", self, "dim")
+        validate.at_most(where, "joint", self, 100_000, "dim")
         validate.choice(where, "joint", self, "activation", ACTIVATIONS)
         validate.choice(where, "joint", self, "mode", JOINT_MODES)
 

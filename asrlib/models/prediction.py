@@ -44,6 +44,8 @@ class PredictionConfig:
         validate.positive(where, "prediction", self, "units", "layers")
         if self.encoding == "embedding":
             validate.positive(where, "prediction", self, "embed_dim")
+        validate.at_most(where, "prediction", self, 1000, "layers")
+        validate.at_most(where, "prediction", self, 100_000, "units", "embed_dim", "projection")
         validate.choice(where, "prediction", self, "encoding", ENCODINGS)
         validate.choice(where, "prediction", self, "rnn", RNNS)
         validate.not_negative(where, "prediction", self, "projection")

@@ -2,7 +2,7 @@
 
 Random numbers come from a ``torch.Generator`` on the CPU, so that a resumed training repeats a step exactly
 on any device. ``asrlib.signal.augment_policy`` applies these functions to training batches.
-``asrlib.signal.features.warp_filters`` warps the frequency axis. Lessons 01 and 09.
+``asrlib.signal.mel.warp_filters`` warps the frequency axis. Lessons 01 and 09.
 """
 
 from __future__ import annotations

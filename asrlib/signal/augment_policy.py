@@ -37,7 +37,8 @@ class AugmentPolicy:
     """Probabilities and ranges of the augmentation of training utterances.
 
     A range is ``[low, high]``; a value is drawn from it for each utterance. ``time_*`` and ``freq_*`` are the
-    arguments of ``spec_augment``. ``speed`` and ``warp`` are ranges of factors; None turns them off.
+    arguments of ``spec_augment``, and the probabilities with which an utterance gets these masks.
+    ``speed`` and ``warp`` are ranges of factors; None turns them off.
     ``noise_snr_db`` is a range in decibels. ``channel_db`` is the largest gain or attenuation of a simulated
     microphone, in decibels; 0 turns it off.
     ``shift_ms`` is the largest shift of speech within its recording, in milliseconds and in either direction.
@@ -49,6 +50,8 @@ class AugmentPolicy:
     time_width: int | None = None
     freq_masks: int = FREQ_MASKS
     freq_width: int = FREQ_WIDTH
+    time_probability: float = 1.0
+    freq_probability: float = 1.0
     speed: list[float] | None = None
     warp: list[float] | None = None
     noise_probability: float = 0.0
@@ -147,7 +150,7 @@ def draw_spec_masks(
 
     ``lengths`` are in frames and on the CPU, and so are the masks.
     """
-    return draw_masks(
+    times, bins = draw_masks(
         lengths,
         frames,
         mels,
@@ -158,3 +161,8 @@ def draw_spec_masks(
         policy.freq_masks,
         policy.freq_width,
     )
+    if policy.time_probability < 1:
+        times = times & (torch.rand(len(lengths), 1, generator=generator) < policy.time_probability)
+    if policy.freq_probability < 1:
+        bins = bins & (torch.rand(len(lengths), 1, generator=generator) < policy.freq_probability)
+    return times, bins

@@ -1,7 +1,6 @@
 """From waveform to log-mel features: framing, STFT, mel filters, log, normalization.
 
-Lesson 01 derives every step. The conventions are TensorFlowASR's, so that its configurations mean the same
-here:
+Lesson 01 derives every step. These are the defaults:
 
 - Frames are not centered: ``frames = 1 + (samples - window) // hop``. A frame never looks past its own
   window, so features can be streamed.
@@ -9,8 +8,8 @@ here:
 - Features are the power spectrum on the HTK mel scale with unnormalized triangles, and the natural log of
   ``x + log_floor``.
 
-The conventions of other systems are options: ``centered`` windows, no ``logarithm``, ``normalize:
-recording``.
+Every system has its own conventions, and a network works with the features that it was trained on. Theirs are
+options (``FeatureConfig``). `asrlib.config.tensorflowasr_generations` has those of TensorFlowASR's versions.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -26,16 +25,31 @@ from torch import Tensor
 
 from asrlib import validate
 from asrlib.errors import InputError
-
-# an integer or a tensor of integers
-Count = TypeVar("Count", int, Tensor)
+from asrlib.signal.framing import Count, frame, frame_count, mirrored, preemphasize
+from asrlib.signal.mel import SLOPES, mel_filters, warp_filters
 
 NORMALIZATIONS = ("none", "utterance", "bin", "running", "recording")
+SPECTRA = ("power", "magnitude")
+FLOORS = ("add", "max")
+# the unit of the logarithm, and how many of it are a decibel
+LOG_UNITS = {"ln": math.log(10) / 10, "log10": 0.1, "db": 1.0}
+EPSILON_PLACES = ("deviation", "variance")
 
 
 @dataclass
 class FeatureConfig:
-    """Arguments of ``FrontEnd``: section ``features`` of a configuration. Lesson 01."""
+    """Arguments of ``FrontEnd``: section ``features`` of a configuration. Lesson 01.
+
+    - ``fft_size`` is in samples; None is the next power of two from the window's length on.
+    - ``spectrum`` is ``power`` or ``magnitude``. The mel filters span ``low_hz`` to ``high_hz`` (None: half
+      the sample rate), with slopes over ``hz`` or ``mel`` (`asrlib.signal.mel`).
+    - ``floor`` says how ``log_floor`` keeps the logarithm finite: ``add`` adds it, ``max`` is the larger of
+      the two. ``log_unit`` is ``ln``, ``log10`` or ``db`` (10 · log10).
+    - ``top_db`` raises what is more than so many dB below the utterance's highest value to that level.
+    - ``pad_end`` appends zeros, so that a window begins every hop of the signal: ceil(samples / hop) frames.
+    - ``epsilon`` is added to the ``deviation`` or to the ``variance`` that features are normalized by,
+      as ``epsilon_in`` says.
+    """
 
     sample_rate: int = 16000
     window_ms: float = 25.0
@@ -47,95 +61,31 @@ class FeatureConfig:
     log_floor: float = 1e-6
     logarithm: bool = True
     centered: bool = False
+    fft_size: int | None = None
+    spectrum: str = "power"
+    low_hz: float = 0.0
+    high_hz: float | None = None
+    mel_slopes: str = "hz"
+    floor: str = "add"
+    log_unit: str = "ln"
+    top_db: float | None = None
+    pad_end: bool = False
+    epsilon: float = 1e-3
+    epsilon_in: str = "deviation"
 
     def check(self, where: str) -> None:
         """Raise ``InputError``, naming the file ``where`` and the key, for settings that cannot be used."""
-        validate.positive(where, "features", self, "sample_rate", "mels", "log_floor")
+        validate.positive(where, "features", self, "sample_rate", "mels", "log_floor", "high_hz", "top_db")
+        validate.not_negative(where, "features", self, "epsilon")
+        validate.choice(where, "features", self, "spectrum", SPECTRA)
+        validate.choice(where, "features", self, "mel_slopes", SLOPES)
+        validate.choice(where, "features", self, "floor", FLOORS)
+        validate.choice(where, "features", self, "log_unit", LOG_UNITS)
+        validate.choice(where, "features", self, "epsilon_in", EPSILON_PLACES)
+        validate.at_most(where, "features", self, 1_000_000, "sample_rate")
+        validate.at_most(where, "features", self, 10_000, "mels", "window_ms", "hop_ms")
         with validate.named(where, "features"):
             FrontEnd(**vars(self))
-
-
-def hz_to_mel(hz: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """Convert Hz to mel on the HTK scale: 2595 · log10(1 + f / 700 Hz). Lesson 01."""
-    return 2595.0 * torch.log10(1.0 + hz / 700.0)
-
-
-def mel_to_hz(mel: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """Convert mel to Hz: the inverse of ``hz_to_mel``."""
-    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-
-
-def mel_filters(
-    sample_rate: int, fft_size: int, mels: int, low_hz: float = 0.0, high_hz: float | None = None
-) -> Float[Tensor, "bins mels"]:
-    """Return triangular filters evenly spaced in mel, each with a peak of 1. Lesson 01.
-
-    They span ``low_hz`` to ``high_hz`` (None: half the sample rate). ``sample_rate`` is in Hz; there are
-    ``fft_size // 2 + 1`` bins. Raises ``InputError`` unless 0 <= low_hz < high_hz <= sample_rate / 2.
-    """
-    high_hz = high_hz or sample_rate / 2
-    if not 0 <= low_hz < high_hz <= sample_rate / 2:
-        raise InputError(f"mel filters from {low_hz} to {high_hz} Hz do not fit in 0 to {sample_rate / 2} Hz")
-    frequency = torch.linspace(0, sample_rate / 2, fft_size // 2 + 1, dtype=torch.float64)
-    ends = hz_to_mel(torch.tensor([low_hz, high_hz], dtype=torch.float64))
-    edges = mel_to_hz(torch.linspace(float(ends[0]), float(ends[1]), mels + 2, dtype=torch.float64))
-    return _triangles(frequency[:, None], edges).float()
-
-
-def _triangles(frequency: Tensor, edges: Tensor) -> Tensor:
-    """Return triangles that rise from edge m to edge m + 1 and fall to edge m + 2."""
-    left, center, right = edges[:-2], edges[1:-1], edges[2:]
-    rise = (frequency - left) / (center - left)
-    fall = (right - frequency) / (right - center)
-    return torch.minimum(rise, fall).clamp(min=0)
-
-
-def warp_filters(
-    filters: Float[Tensor, "bins mels"], warp: Float[Tensor, "batch"]
-) -> Float[Tensor, "batch bins mels"]:
-    """Return the filters with their frequency axis stretched by one factor per utterance.
-
-    This is vocal tract length perturbation (Jaitly & Hinton 2013). A factor above 1 moves every filter up in
-    frequency, as if the speech came from a longer vocal tract. Values between FFT bins are interpolated
-    linearly. Filters that extend past half the sample rate are cut off there. Lesson 01.
-    """
-    bins = filters.shape[0]
-    position = torch.arange(bins, device=filters.device) / warp[:, None]
-    lower = position.long().clamp(max=bins - 1)
-    upper = (lower + 1).clamp(max=bins - 1)
-    fraction = (position - lower).clamp(0, 1)[..., None]
-    return filters[lower] * (1 - fraction) + filters[upper] * fraction
-
-
-def frame_count(samples: Count, window: int, hop: int) -> Count:
-    """Return the number of frames in ``samples`` samples. A signal shorter than a window is one frame.
-
-    ``window`` and ``hop`` are in samples.
-    """
-    if isinstance(samples, Tensor):
-        return 1 + (samples - window).clamp(min=0) // hop
-    return 1 + max(samples - window, 0) // hop
-
-
-def frame(
-    signal: Float[Tensor, "*batch samples"], window: int, hop: int
-) -> Float[Tensor, "*batch frames window"]:
-    """Split a signal into overlapping frames of ``window`` samples, ``hop`` samples apart. Lesson 01.
-
-    The result is a view. A signal shorter than a window is zero-padded to one frame first.
-    """
-    if signal.shape[-1] < window:
-        signal = torch.nn.functional.pad(signal, (0, window - signal.shape[-1]))
-    return signal.unfold(-1, window, hop)
-
-
-def preemphasize(
-    signal: Float[Tensor, "*batch samples"], coefficient: float
-) -> Float[Tensor, "*batch samples"]:
-    """Return y[n] = x[n] - coefficient · x[n - 1]. The first sample stays as it is."""
-    if not coefficient:
-        return signal
-    return torch.cat([signal[..., :1], signal[..., 1:] - coefficient * signal[..., :-1]], dim=-1)
 
 
 def log_mel(
@@ -150,6 +100,7 @@ def log_mel(
     log_floor: float = FeatureConfig.log_floor,
     logarithm: bool = FeatureConfig.logarithm,
     centered: bool = FeatureConfig.centered,
+    **conventions: Any,
 ) -> Float[Tensor, "frames mels"]:
     """Return the log-mel features of one utterance, in natural log. Lesson 01.
 
@@ -165,10 +116,25 @@ def log_mel(
       microphones without looking ahead.
 
     Without ``logarithm``, return mel powers. ``centered`` puts the middle of window n at sample n · hop and
-    mirrors the signal at its ends, which gives samples // hop + 1 frames.
+    mirrors the signal at its ends, which gives samples // hop + 1 frames. ``conventions`` are further keys of
+    ``FeatureConfig``.
 
-    Raises ``InputError`` for an empty waveform, an unknown ``normalize``, and a window shorter than the hop.
+    Raises ``InputError`` for a waveform that is not a tensor of floats with one dimension or is empty, an
+    unknown ``normalize``, and a window shorter than the hop.
     """
+    if not isinstance(waveform, Tensor):
+        raise InputError(
+            f"waveform is a {type(waveform).__name__}; give a tensor, such as torch.from_numpy(samples)"
+        )
+    if not waveform.is_floating_point():
+        raise InputError(
+            f"waveform holds {str(waveform.dtype).removeprefix('torch.')}; give floats in [-1, 1]: those"
+            " of 16 bits are waveform.float() / 32768"
+        )
+    if waveform.dim() != 1:
+        raise InputError(
+            f"waveform has shape {tuple(waveform.shape)}; give one channel of one utterance, (samples,)"
+        )
     if waveform.numel() == 0:
         raise InputError("waveform is empty: give at least one sample")
     front_end = FrontEnd(
@@ -182,6 +148,7 @@ def log_mel(
         log_floor,
         logarithm,
         centered,
+        **conventions,
     ).to(waveform.device)
     samples = torch.tensor([waveform.shape[0]], device=waveform.device)
     return front_end(waveform[None], samples)[0][0]
@@ -191,8 +158,9 @@ class FrontEnd(torch.nn.Module):
     """Compute ``log_mel`` for padded batches, on any device. Lesson 01.
 
     Padding is invisible: each utterance has the same features in a batch as alone, and frames past its length
-    are zero. The arguments are those of ``log_mel``. Raises ``InputError`` for an unknown ``normalize`` and a
-    window shorter than the hop.
+    are zero. The arguments are the keys of ``FeatureConfig``; ``normalize`` is "none" by default. Raises
+    ``InputError`` for an unknown choice, an FFT or hop that does not fit the window, and options that exclude
+    each other.
     """
 
     taper: Tensor
@@ -210,10 +178,28 @@ class FrontEnd(torch.nn.Module):
         log_floor: float = FeatureConfig.log_floor,
         logarithm: bool = FeatureConfig.logarithm,
         centered: bool = FeatureConfig.centered,
+        fft_size: int | None = FeatureConfig.fft_size,
+        spectrum: str = FeatureConfig.spectrum,
+        low_hz: float = FeatureConfig.low_hz,
+        high_hz: float | None = FeatureConfig.high_hz,
+        mel_slopes: str = FeatureConfig.mel_slopes,
+        floor: str = FeatureConfig.floor,
+        log_unit: str = FeatureConfig.log_unit,
+        top_db: float | None = FeatureConfig.top_db,
+        pad_end: bool = FeatureConfig.pad_end,
+        epsilon: float = FeatureConfig.epsilon,
+        epsilon_in: str = FeatureConfig.epsilon_in,
     ):
         super().__init__()
-        if normalize not in NORMALIZATIONS:
-            raise InputError(f"normalize is {normalize!r}; use one of {', '.join(NORMALIZATIONS)}")
+        for name, value, known in (
+            ("normalize", normalize, NORMALIZATIONS),
+            ("spectrum", spectrum, SPECTRA),
+            ("floor", floor, FLOORS),
+            ("log_unit", log_unit, LOG_UNITS),
+            ("epsilon_in", epsilon_in, EPSILON_PLACES),
+        ):
+            if value not in known:
+                raise InputError(f"{name} is {value!r}; use one of {', '.join(known)}")
         self.sample_rate = sample_rate
         self.window = round(sample_rate * window_ms / 1000)
         self.hop = round(sample_rate * hop_ms / 1000)
@@ -222,15 +208,24 @@ class FrontEnd(torch.nn.Module):
                 f"window_ms {window_ms} and hop_ms {hop_ms} give {self.window} and {self.hop} samples;"
                 " the window must be at least as long as the hop, and the hop at least one sample"
             )
-        self.fft_size = 1 << (self.window - 1).bit_length()
-        self.preemphasis = preemphasis
-        self.normalize_signal = normalize_signal
-        self.normalize = normalize
-        self.log_floor = log_floor
-        self.logarithm = logarithm
+        self.fft_size = fft_size or 1 << (self.window - 1).bit_length()
+        if self.fft_size < self.window:
+            raise InputError(f"fft_size is {fft_size}, but the window has {self.window} samples")
+        if pad_end and centered:
+            raise InputError(
+                "pad_end and centered are both true: a centered window needs no zeros at the end"
+            )
+        if top_db is not None and not logarithm:
+            raise InputError(f"top_db is {top_db}, but logarithm is false: powers are not in dB")
+        self.preemphasis, self.normalize_signal = preemphasis, normalize_signal
+        self.normalize, self.epsilon, self.epsilon_in = normalize, epsilon, epsilon_in
+        self.log_floor, self.logarithm = log_floor, logarithm
+        self.spectrum, self.floor, self.log_unit, self.pad_end = spectrum, floor, log_unit, pad_end
+        # the range of values of an utterance, in the logarithm's unit
+        self.range = None if top_db is None else top_db * LOG_UNITS[log_unit]
         # number of samples mirrored at either end
         self.margin = self.window // 2 if centered else 0
-        taper, filters = _tables(sample_rate, self.window, self.fft_size, mels)
+        taper, filters = _tables(sample_rate, self.window, self.fft_size, mels, low_hz, high_hz, mel_slopes)
         self.register_buffer("taper", taper, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
 
@@ -249,16 +244,27 @@ class FrontEnd(torch.nn.Module):
             if self.normalize_signal:
                 waveforms = waveforms / (waveforms * inside).abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
             signal = mirrored(preemphasize(waveforms, self.preemphasis) * inside, lengths, self.margin)
-            features = self.log_mels(frame(signal, self.window, self.hop), warp)
+            features = self.log_mels(frame(self.padded(signal), self.window, self.hop), warp)
             counts = self.frame_count(lengths)
             mask = (
                 torch.arange(features.shape[1], device=features.device)[None, :, None] < counts[:, None, None]
             )
+            features = self.limited(features, mask)
             return self._normalized(features, mask) * mask, counts
 
     def frame_count(self, samples: Count) -> Count:
         """Return the number of frames in ``samples`` samples."""
+        if self.pad_end:
+            return (samples + self.hop - 1) // self.hop  # positive: ONNX rounds toward zero
         return frame_count(samples + 2 * self.margin, self.window, self.hop)
+
+    def padded(self, signal: Float[Tensor, "*batch samples"]) -> Float[Tensor, "*batch padded"]:
+        """Append the zeros that ``pad_end`` asks for."""
+        if not self.pad_end:
+            return signal
+        samples = signal.shape[-1]
+        complete = (self.frame_count(samples) - 1) * self.hop + self.window
+        return torch.nn.functional.pad(signal, (0, complete - samples))
 
     def log_mels(
         self, frames: Float[Tensor, "batch frames window"], warp: Float[Tensor, "batch"] | None = None
@@ -270,11 +276,26 @@ class FrontEnd(torch.nn.Module):
         spectrum = torch.fft.rfft(frames * self.taper, n=self.fft_size)
         power = spectrum.real.square() + spectrum.imag.square()
         filters = self.filters if warp is None else warp_filters(self.filters, warp)
-        return self.scaled(power @ filters)
+        return self.scaled(power, filters)
 
-    def scaled(self, power: Float[Tensor, "*frames mels"]) -> Float[Tensor, "*frames mels"]:
-        """Return the natural logarithm of mel powers, or the powers themselves without ``logarithm``."""
-        return torch.log(power + self.log_floor) if self.logarithm else power
+    def scaled(self, power: Float[Tensor, "*frames bins"], filters: Tensor) -> Tensor:
+        """Return features of power spectra: mel filters, and ``logarithm``."""
+        mels = (power if self.spectrum == "power" else power.sqrt()) @ filters
+        if not self.logarithm:
+            return mels
+        mels = mels + self.log_floor if self.floor == "add" else mels.clamp(min=self.log_floor)
+        if self.log_unit == "ln":
+            return torch.log(mels)
+        return torch.log10(mels) * (10 if self.log_unit == "db" else 1)
+
+    def limited(
+        self, features: Float[Tensor, "batch frames mels"], mask: Tensor | None = None
+    ) -> Float[Tensor, "batch frames mels"]:
+        """Raise values more than ``top_db`` below the highest of their utterance's frames in ``mask``."""
+        if self.range is None:
+            return features
+        inside = features if mask is None else features.masked_fill(~mask, -torch.inf)
+        return torch.maximum(features, inside.amax((1, 2), keepdim=True) - self.range)
 
     def _normalized(self, features: Tensor, mask: Tensor) -> Tensor:
         if self.normalize == "none":
@@ -285,26 +306,15 @@ class FrontEnd(torch.nn.Module):
         count = mask.expand_as(features).sum(dims, keepdim=True)
         mean = (features * mask).sum(dims, keepdim=True) / count
         variance = ((features - mean).square() * mask).sum(dims, keepdim=True) / count
-        return (features - mean) / deviation(variance, count, self.normalize)
+        return (features - mean) / self.deviation(variance, count)
 
-
-def deviation(variance: Tensor, count: Tensor, normalize: str) -> Tensor:
-    """Return the divisor that normalizes centered features, from their variance over ``count`` values."""
-    if normalize == "recording":
-        return (variance * (count / (count - 1).clamp(min=1))).sqrt().clamp(min=1e-12)
-    return variance.sqrt() + 1e-3
-
-
-def mirrored(
-    signal: Float[Tensor, "batch samples"], lengths: Int[Tensor, "batch"], margin: int
-) -> Float[Tensor, "batch padded"]:
-    """Extend each signal by ``margin`` samples at both ends, mirrored at its first and last sample."""
-    if not margin:
-        return signal
-    position = torch.arange(-margin, signal.shape[1] + margin, device=signal.device).abs()
-    last = lengths[:, None] - 1
-    position = torch.minimum(position, 2 * last - position).clamp(min=0)
-    return signal.gather(1, torch.minimum(position, last))
+    def deviation(self, variance: Tensor, count: Tensor) -> Tensor:
+        """Return the divisor that normalizes centered features, from their variance over ``count`` values."""
+        if self.normalize == "recording":
+            return (variance * (count / (count - 1).clamp(min=1))).sqrt().clamp(min=1e-12)
+        if self.epsilon_in == "variance":
+            return (variance + self.epsilon).sqrt()
+        return variance.sqrt() + self.epsilon
 
 
 def running_mean(
@@ -326,7 +336,9 @@ def running_mean(
 
 
 @lru_cache(maxsize=8)
-def _tables(sample_rate: int, window: int, fft_size: int, mels: int) -> tuple[Tensor, Tensor]:
+def _tables(
+    sample_rate: int, window: int, fft_size: int, mels: int, low: float, high: float | None, slopes: str
+) -> tuple[Tensor, Tensor]:
     with torch.device("cpu"):  # the tables are cached: they must not depend on the first caller's device
         taper = 0.5 - 0.5 * torch.cos(2 * math.pi * torch.arange(window, dtype=torch.float64) / window)
-        return taper.float(), mel_filters(sample_rate, fft_size, mels)
+        return taper.float(), mel_filters(sample_rate, fft_size, mels, low, high, slopes)

@@ -1,20 +1,23 @@
 """Features of a recording of any length, block by block, equal to those of the whole recording.
 
 A block's last samples are kept for the windows that the next block completes. ``FrontEnd`` normalizes by the
-whole recording's peak and by the mean and deviation of its features. These are measured in earlier passes.
+whole recording's peak, limits by its highest feature, and normalizes by the mean and deviation of its
+features. These are measured in earlier passes.
 Memory therefore holds only a block, however long the recording.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from asrlib.signal.features import FrontEnd, deviation, frame, mirrored, preemphasize, running_mean
+from asrlib.signal.features import FrontEnd, running_mean
+from asrlib.signal.framing import frame, mirrored, preemphasize
 from asrlib.signal.streaming import StreamingResampler
 
 # yields samples block by block, from the start at every call
@@ -33,16 +36,55 @@ def resampled(blocks: Blocks, rate: int, new_rate: int, device: torch.device | s
     return converted
 
 
+def pieces(blocks: Blocks, cuts: Sequence[int]) -> Iterator[Blocks]:
+    """Yield the pieces of a recording between the ``cuts``, which are samples in rising order.
+
+    A piece may be read several times, but only before the next piece is requested. The first reading of each
+    piece continues a pass over ``blocks``, the second reading another one, and so on. There are thus as many
+    passes as readings of a piece, and only one block per pass is in memory.
+    """
+    passes: list[Iterator[tuple[int, Iterator[tuple[int, Tensor]]]]] = []
+    for number in range(len(cuts) + 1):
+        readings = itertools.count()
+
+        def piece(number: int = number, readings: Iterator[int] = readings) -> Iterable[Tensor]:
+            reading = next(readings)
+            if reading == len(passes):
+                passes.append(itertools.groupby(_numbered(blocks(), cuts), key=lambda part: part[0]))
+            for found, parts in passes[reading]:
+                if found == number:
+                    return (part for _, part in parts)
+            return ()
+
+        yield piece
+
+
+def _numbered(blocks: Iterable[Tensor], cuts: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    """Yield the blocks, divided at ``cuts``, with the numbers of their pieces."""
+    position = number = 0
+    for block in blocks:
+        while number < len(cuts) and cuts[number] <= position + len(block):
+            yield number, block[: cuts[number] - position]
+            block = block[cuts[number] - position :]
+            position = cuts[number]
+            number += 1
+        if len(block):
+            yield number, block
+        position += len(block)
+
+
 class Whole(NamedTuple):
     """The statistics of a whole recording that a front end normalizes by.
 
     Samples are divided by ``peak``. ``mean`` and ``deviation`` of the features have an entry per mel bin, or
-    a single one. The values are 1, 0 and 1 if the front end does not normalize.
+    a single one. Features below ``lowest`` are raised to it first. The values are 1, 0, 1 and -inf if the
+    front end does not normalize.
     """
 
     peak: Float[Tensor, ""]
     mean: Float[Tensor, "bins"]
     deviation: Float[Tensor, "bins"]
+    lowest: Float[Tensor, ""]
 
 
 class RecordingFeatures:
@@ -80,6 +122,7 @@ class RecordingFeatures:
             self.buffer = mirrored(self.buffer[None], lengths, self.front_end.margin)[0]
         elif self.front_end.margin:
             self.buffer = torch.cat([self.buffer, self.tail[:-1].flip(0)])
+        self.buffer = self.front_end.padded(self.buffer) if len(self.buffer) else self.buffer
         if not self.sums and len(self.buffer) < self.front_end.window:
             return self._frames(self.buffer)
         return self._take()
@@ -96,6 +139,7 @@ class RecordingFeatures:
         if not len(samples):
             return front_end.filters.new_zeros(0, front_end.filters.shape[1])
         features = front_end.log_mels(frame(samples[None], front_end.window, front_end.hop), self.warp)
+        features = torch.maximum(features, self.whole.lowest)
         if front_end.normalize == "running":
             mean, *self.sums = running_mean(features, *self.sums)
             return (features - mean)[0]
@@ -106,24 +150,41 @@ class RecordingFeatures:
 def measure(front_end: FrontEnd, blocks: Blocks, warps: Sequence[float] = (1.0,)) -> list[Whole]:
     """Return, for each warp, the statistics of the whole recording that the front end normalizes by.
 
-    This takes one pass over ``blocks`` if the front end normalizes the signal, and one if it normalizes
-    features.
+    This takes one pass over ``blocks`` if the front end normalizes the signal, one if it has a ``top_db``,
+    and one if it normalizes features.
     """
     taper = front_end.taper
     peak, zero, one = taper.new_ones(()), taper.new_zeros(1), taper.new_ones(1)
     if front_end.normalize_signal:
         peak = max((block.abs().max() for block in blocks() if len(block)), default=peak).clamp(min=1e-9)
-    plain = Whole(peak, zero, one)
+    wholes = [Whole(peak, zero, one, taper.new_full((), -torch.inf))] * len(warps)
+    if front_end.range is not None:
+        tops = [-torch.inf] * len(warps)
+        for number, features in _all_features(front_end, blocks, wholes, warps):
+            tops[number] = max(tops[number], float(features.max()))
+        wholes = [
+            whole._replace(lowest=taper.new_tensor(top - front_end.range))
+            for whole, top in zip(wholes, tops, strict=True)
+        ]
     if front_end.normalize in ("none", "running"):
-        return [plain] * len(warps)
-    features = [RecordingFeatures(front_end, plain, warp) for warp in warps]
+        return wholes
     moments = [_Moments() for _ in warps]
+    for number, features in _all_features(front_end, blocks, wholes, warps):
+        moments[number].add(features)
+    return [
+        Whole(peak, *moment.normalization(front_end), whole.lowest)
+        for moment, whole in zip(moments, wholes, strict=True)
+    ]
+
+
+def _all_features(
+    front_end: FrontEnd, blocks: Blocks, wholes: Sequence[Whole], warps: Sequence[float]
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield (index of the warp, some frames) until every frame of the recording was there."""
+    every = [RecordingFeatures(front_end, *pair) for pair in zip(wholes, warps, strict=True)]
     for block in blocks():
-        for each, moment in zip(features, moments, strict=True):
-            moment.add(each.feed(block))
-    for each, moment in zip(features, moments, strict=True):
-        moment.add(each.finish())
-    return [Whole(peak, *moment.normalization(front_end.normalize)) for moment in moments]
+        yield from ((number, found) for number, one in enumerate(every) if len(found := one.feed(block)))
+    yield from ((number, found) for number, one in enumerate(every) if len(found := one.finish()))
 
 
 class _Moments:
@@ -143,12 +204,12 @@ class _Moments:
         self.mean = mean - apart * (self.count / total)
         self.count = total
 
-    def normalization(self, normalize: str) -> tuple[Tensor, Tensor]:
-        """Return the mean and the deviation as ``FrontEnd`` defines them."""
+    def normalization(self, front_end: FrontEnd) -> tuple[Tensor, Tensor]:
+        """Return the mean and the deviation as ``front_end`` defines them."""
         mean, squares, count = self.mean, self.squares, self.count
-        if normalize == "utterance":
+        if front_end.normalize == "utterance":
             together = mean.mean(0, keepdim=True)
             squares = (squares + count * (mean - together).square()).sum(0, keepdim=True)
             mean, count = together, count * len(mean)
         number = torch.tensor(float(count), dtype=squares.dtype, device=squares.device)
-        return mean.float(), deviation(squares / number, number, normalize).float()
+        return mean.float(), front_end.deviation(squares / number, number).float()

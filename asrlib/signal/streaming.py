@@ -16,20 +16,26 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from asrlib.errors import InputError
-from asrlib.signal.features import FrontEnd, preemphasize, running_mean
-from asrlib.signal.resample import filter_reach, resample
+from asrlib.errors import InputError, first_line
+from asrlib.signal.features import FrontEnd, running_mean
+from asrlib.signal.framing import preemphasize
+from asrlib.signal.resample import filter_reach, has_table, interpolate, resample
 
 
 def mono_chunk(samples: Any) -> Float[Tensor, "n"]:
-    """Convert a chunk of mono samples to a float32 tensor.
+    """Convert a chunk of mono samples, an array, a tensor or a list, to a float32 tensor.
 
-    Raises ``InputError`` unless it is one-dimensional.
+    Raises ``InputError`` for what is not numbers, for more than one channel, and for NaN or infinite samples.
     """
-    chunk = torch.as_tensor(np.asarray(samples, dtype=np.float32))
+    try:
+        chunk = torch.as_tensor(samples if isinstance(samples, Tensor) else np.asarray(samples, np.float32))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"audio is no array of samples ({first_line(error)})") from None
     if chunk.dim() != 1:
         raise InputError(f"audio has shape {tuple(chunk.shape)}; expected one row of mono samples")
-    return chunk
+    if not chunk.isfinite().all():
+        raise InputError("audio has samples that are NaN or infinite; look where they come from")
+    return chunk.detach().float()
 
 
 class StreamingResampler:
@@ -42,7 +48,7 @@ class StreamingResampler:
         # how many input samples on either side an output sample depends on
         self.reach = 0 if rate == new_rate else filter_reach(self.old, self.new)
         self.buffer = torch.zeros(0)
-        self.dropped = 0  # number of input samples, in whole periods, that no later output needs
+        self.dropped = 0  # number of input samples that no later output needs
         self.returned = 0  # number of output samples
 
     @property
@@ -66,15 +72,18 @@ class StreamingResampler:
         """Return the output samples that were not returned yet, up to index ``until``, exclusive."""
         if until <= self.returned:
             return self.buffer[:0]
-        start = self.dropped // self.old * self.new
-        resampled = resample(self.buffer, self.old, self.new)
-        out = resampled[self.returned - start : until - start]
+        if has_table(self.old, self.new):
+            start = self.dropped // self.old * self.new
+            resampled = resample(self.buffer, self.old, self.new)
+            out, unit = resampled[self.returned - start : until - start], self.old
+        else:
+            out, unit = interpolate(self.buffer, self.old, self.new, self.returned, until, self.dropped), 1
         self.returned = until
-        # drop whole periods of input before the first sample that the next output depends on
-        periods = max(0, (until * self.old // self.new - self.reach) // self.old) - self.dropped // self.old
-        if periods > 0:
-            self.buffer = self.buffer[periods * self.old :]
-            self.dropped += periods * self.old
+        # drop input before the first sample that the next output depends on: whole periods for the table
+        drop = max(0, until * self.old // self.new - self.reach) // unit * unit - self.dropped
+        if drop > 0:
+            self.buffer = self.buffer[drop:]
+            self.dropped += drop
         return out
 
 
@@ -99,7 +108,12 @@ class StreamingFrontEnd:
         return self._features(self.buffer)
 
     def finish(self) -> Float[Tensor, "frames mels"]:
-        """Return the only frame of an utterance shorter than a window; otherwise return no frames."""
+        """Return the only frame of an utterance shorter than a window; otherwise return no frames.
+
+        With ``pad_end``, return the frames of the windows that zeros complete.
+        """
+        if self.front_end.pad_end and len(self.buffer):
+            return self._features(self.front_end.padded(self.buffer))
         if self.frames or not len(self.buffer):
             return self._features(self.buffer[:0])
         return self._features(F.pad(self.buffer, (0, self.front_end.window - len(self.buffer))))

@@ -12,6 +12,8 @@ which the notebook's kernel runs. Lesson 13.
 from __future__ import annotations
 
 import contextlib
+import io
+import itertools
 import os
 import secrets
 import tempfile
@@ -24,10 +26,11 @@ import torch
 from jaxtyping import Float
 
 from asrlib.data.audio import read_audio
+from asrlib.data.manifest import MANIFEST, check_field, manifest_lines
 from asrlib.errors import InputError
 from asrlib.extras import extra
 from asrlib.files import write_atomically
-from asrlib.signal.features import frame
+from asrlib.signal.framing import frame
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -82,14 +85,17 @@ def add_recording(
     """Add a recording (a WAV, FLAC, OGG or MP3 file, or its bytes) to a corpus folder. Lesson 13.
 
     Without ``split``, every third recording belongs to ``test`` and the others to ``train``. Returns the
-    path of the stored recording, a 16-bit mono WAV file. Raises ``InputError`` for a text that is empty or
-    has a tab or line break, for a folder whose manifest has other columns, and as ``read_audio`` does.
+    path of the stored recording, a 16-bit mono WAV file, whose name is the first free number: no recording is
+    ever replaced. Raises ``InputError`` for a text, speaker or split that is empty or has a tab or line
+    break, for a folder whose manifest has other columns, and as ``read_audio`` does.
     """
     import soundfile
 
     text = text.strip()
-    if not text or any(c in text + speaker for c in "\t\n\r"):
-        raise InputError(f"the text {text!r} must be one line without tabs, and not empty")
+    check_field(text, "text")
+    check_field(speaker, "speaker")
+    if split is not None:
+        check_field(split, "split")
     if isinstance(audio, bytes):
         with tempfile.TemporaryDirectory() as scratch:
             (Path(scratch) / "recording").write_bytes(audio)
@@ -97,18 +103,39 @@ def add_recording(
     else:
         samples, rate = read_audio(audio)
     folder = Path(folder)
-    manifest = folder / "manifest.tsv"
-    lines = manifest.read_text(encoding="utf-8").splitlines() if manifest.exists() else ["\t".join(COLUMNS)]
+    manifest = folder / MANIFEST
+    lines = manifest_lines(manifest) if manifest.exists() else ["\t".join(COLUMNS)]
     if tuple(lines[0].split("\t")) != COLUMNS:
         raise InputError(f"{manifest}: its columns are not {', '.join(COLUMNS)}; choose another folder")
-    number = len(lines)  # the header counts as line 0
+    lines = [line for line in lines if line.strip()]
+    content = io.BytesIO()
+    soundfile.write(content, samples, rate, format="WAV", subtype="PCM_16")
+    number, path = _store(folder / "audio", content.getvalue(), {line.split("\t")[0] for line in lines})
     split = split or ("test" if number % TEST_EVERY == 0 else "train")
-    path = folder / "audio" / f"{number:03d}.wav"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, rate, subtype="PCM_16")
     row = (f"audio/{path.name}", speaker, f"{len(samples) / rate:.3f}", split, text)
-    write_atomically(manifest, ("\n".join([*lines, "\t".join(row)]) + "\n").encode())
+    try:
+        write_atomically(manifest, ("\n".join([*lines, "\t".join(row)]) + "\n").encode())
+    except OSError:
+        path.unlink()
+        raise
     return path
+
+
+def _store(folder: Path, content: bytes, listed: set[str]) -> tuple[int, Path]:
+    """Write a recording under the first number that neither a file nor the manifest has; return both."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        path = folder / f"{number:03d}.wav"
+        if f"{folder.name}/{path.name}" in listed:
+            continue
+        with contextlib.suppress(FileExistsError), open(path, "xb") as file:  # never overwrite
+            try:
+                file.write(content)
+            except OSError:
+                path.unlink()
+                raise
+            return number, path
+    raise AssertionError("there is always a free number")
 
 
 def recording_desk(prompts: Sequence[str], folder: str | os.PathLike, speaker: str = "me") -> ipywidgets.VBox:

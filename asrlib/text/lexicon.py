@@ -16,6 +16,7 @@ from pathlib import Path
 
 from asrlib.errors import InputError
 from asrlib.extras import extra
+from asrlib.reading import read_text
 
 # names of letters that differ from the dictionary's word of one letter
 SPELLED = {"a": "EY1"}
@@ -120,13 +121,7 @@ def load_lexicon(path: str | Path) -> Lexicon:
     ``InputError``, naming the file and line, for a malformed line, and for a file that cannot be read, is not
     UTF-8 or has no words.
     """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise InputError(f"lexicon {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"lexicon {path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+    lines = read_text(path, "cannot be read: there is no such lexicon").split("\n")
     ways: dict[str, list[list[str]]] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
@@ -139,7 +134,10 @@ def load_lexicon(path: str | Path) -> Lexicon:
         ways.setdefault(word.strip().lower(), []).append(phones.split())
     if not ways:
         raise InputError(f"lexicon {path} has no words")
-    return Lexicon(ways)
+    try:
+        return Lexicon(ways)
+    except InputError as error:
+        raise InputError(f"lexicon {path}: {error}") from None
 
 
 def cmu_lexicon(words: Iterable[str], stress: bool = False) -> Lexicon:

@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from asrlib.errors import InputError
+from asrlib.reading import read_text, shown
 
 END = 0  # the end of a text; this is blank's number, which no text contains
 START = -1
@@ -34,6 +35,7 @@ UNKNOWN = -2
 SPACE = "<space>"  # stands for the label " " in ARPA files, whose fields are separated by spaces
 ABSENT = -99.0  # log10 probability of a label that the model does not list
 LN10 = math.log(10)
+ROUNDING = 1e-5  # by which a log-probability of 0 may be rounded up
 
 State = tuple[int, ...]
 
@@ -51,6 +53,9 @@ class NGram:
     ):
         self.labels, self.table, self.backoff = list(labels), table, backoff
         self.order = 1 + max(map(len, table))
+        # a label that the model does not list counts as unknown, also in a history
+        self._unknown = self.labels.index("<unk>") + 1 if "<unk>" in self.labels else UNKNOWN
+        self._absent = [n for n in range(1, len(self.labels) + 1) if n not in table[()]]
         self._scores: dict[State, Tensor] = {}
 
     def start(self) -> State:
@@ -59,7 +64,7 @@ class NGram:
 
     def advance(self, state: State, label: int) -> State:
         """Return the history after one more label: its longest suffix that the model has."""
-        return self._known((*state, label))
+        return self._known((*state, label if label in self.table[()] else self._unknown))
 
     def scores(self, state: State) -> Float[Tensor, "V"]:
         """Return ln P of every label after ``state``. Index 0 holds that of the end of the text."""
@@ -67,8 +72,11 @@ class NGram:
             if state:
                 scores = self.scores(self._known(state[1:])) + self.backoff.get(state, 0.0)
             else:
-                scores = torch.full((len(self.labels) + 1,), self.table[()].get(UNKNOWN, ABSENT * LN10))
-            seen = {label: score for label, score in self.table.get(state, {}).items() if label >= 0}
+                scores = torch.full((len(self.labels) + 1,), ABSENT * LN10)
+            row = self.table.get(state, {})
+            if self._unknown in row:
+                scores[self._absent] = row[self._unknown]
+            seen = {label: score for label, score in row.items() if label >= 0}
             scores[list(seen)] = torch.tensor(list(seen.values()))
             self._scores[state] = scores
         return self._scores[state]
@@ -151,58 +159,80 @@ def train_ngram(texts: Iterable[Sequence[int]], labels: Sequence[str], order: in
 def load_arpa(path: str | Path, labels: Sequence[str]) -> NGram:
     """Read a language model from an ARPA file, for a tokenizer with these labels.
 
-    The file writes a label that is a space as ``<space>``. Labels without a unigram have the probability of
-    ``<unk>``, or 10^-99 if there is none. Raises ``InputError``, naming the file and line, if the file is not
-    ARPA or contains labels that the tokenizer does not have.
+    The file writes a label that is a space as ``<space>``. A label without a unigram is ``<unk>``, also in
+    the history of another label; its probability is 10^-99 if the file does not list ``<unk>``. Raises
+    ``InputError``, naming the file and line, if the file is not ARPA, lists an n-gram twice or not as many as
+    it announces, has a probability above 1 or a number that is not finite, or contains labels that the
+    tokenizer does not have.
     """
     numbers = {"<unk>": UNKNOWN} | {label.replace(" ", SPACE): n for n, label in enumerate(labels, start=1)}
     numbers |= {"<s>": START, "</s>": END}
     table: dict[State, dict[int, float]] = defaultdict(dict)
     backoff: dict[State, float] = {}
+    announced: dict[int, int] = {}
+    read: Counter[int] = Counter()
     order, ended = 0, False
-    for number, line in enumerate(_lines(Path(path)), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         where = f"{path}, line {number}"
         if line == "\\end\\":
             ended = True
             break
-        if found := re.fullmatch(r"\\(\d+)-grams:", line):
-            order = int(found[1])
+        if found := re.fullmatch(r"\\(\d{1,3})-grams:", line):
+            if int(found[1]) != order + 1:
+                raise InputError(f"{where}: found \\{int(found[1])}-grams: after those of order {order}")
+            order += 1
             continue
-        if not order or not line:
+        if not order:
+            if found := re.fullmatch(r"ngram +(\d{1,3}) *= *(\d{1,12})", line):
+                announced[int(found[1])] = int(found[2])
             continue
-        score, *words = re.split(r"[ \t]+", line)
-        weight = words.pop() if len(words) == order + 1 else "0"
-        if len(words) != order:
-            raise InputError(f"{where}: expected a log-probability and {order} labels, found {line[:80]!r}")
+        if not line:
+            continue
+        words, score, weight = _entry(line, order, where)
         unknown = [word for word in words if word not in numbers]
         if unknown:
             raise InputError(
-                f"{where}: the tokenizer has no label {unknown[0]!r}: train the language model on the"
+                f"{where}: the tokenizer has no label {shown(unknown[0])}: train the language model on the"
                 " tokenizer's labels, as `asrlib lm` does"
             )
         gram = tuple(numbers[word] for word in words)
-        try:
-            table[gram[:-1]][gram[-1]] = float(score) * LN10
-            weight = float(weight) * LN10
-        except ValueError:
-            raise InputError(
-                f"{where}: {line[:80]!r}: the log-probability and the back-off weight must be numbers"
-            ) from None
+        if gram[-1] in table[gram[:-1]]:
+            raise InputError(f"{where}: the n-gram {shown(' '.join(words))} is there twice: write it again")
+        table[gram[:-1]][gram[-1]] = score
+        read[order] += 1
         if weight:
             backoff[gram] = weight
             table[gram]  # creates the entry: a history with a weight is one even if nothing follows it
     if not ended or not table.get(()):
         raise InputError(f"{path} is not a complete ARPA file: \\1-grams: or \\end\\ is missing")
-    unk = numbers["<unk>"]
-    if unk in table[()]:
-        table[()][UNKNOWN] = table[()][unk]
+    for n in sorted({*announced, *read}):
+        if announced.get(n) != read[n]:
+            wanted = f"{announced[n]:,}" if n in announced else "none"
+            raise InputError(f"{path}: it announces {wanted} {n}-grams and has {read[n]:,}: copy it again")
     return NGram(labels, dict(table), backoff)
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip(" \t\r") for line in path.read_text(encoding="utf-8").split("\n")]
-    except FileNotFoundError:
-        raise InputError(f"there is no language model file {path}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a UTF-8 text file") from None
+def _entry(line: str, order: int, where: str) -> tuple[list[str], float, float]:
+    """Return the words of a line of an ARPA file, its natural log-probability and its back-off weight."""
+    score, *words = re.split(r"[ \t]+", line)
+    weight = words.pop() if len(words) == order + 1 else "0"
+    if len(words) != order:
+        raise InputError(f"{where}: expected a log-probability and {order} labels, found {line[:80]!r}")
+    numbers = []
+    for text in (score, weight):
+        try:
+            numbers.append(float(text))
+        except ValueError:
+            numbers.append(math.nan)
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(
+            f"{where}: {line[:80]!r}: the log-probability and the back-off weight must be finite numbers"
+        )
+    if numbers[0] > ROUNDING:
+        raise InputError(f"{where}: {line[:80]!r}: the log-probability must not be above 0")
+    return words, min(numbers[0], 0.0) * LN10, numbers[1] * LN10
+
+
+def _lines(path: str | Path) -> list[str]:
+    text = read_text(path, "cannot be read: there is no such language model file")
+    return [line.strip(" \t\r") for line in text.split("\n")]

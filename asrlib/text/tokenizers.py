@@ -8,101 +8,22 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asrlib.errors import InputError
+from asrlib.text.labels import BLANK, Tokenizer, normalize_text
 from asrlib.text.lexicon import ARPABET, STRESSED, Lexicon, cmu_lexicon, load_lexicon
 
-BLANK = 0
-KINDS = ("characters", "words", "phones", "wordpieces")
 LEXICON = "lexicon.tsv"  # a file of a model directory, beside tokenizer.json
-
-
-def normalize_text(text: str) -> str:
-    """Return ``text`` in the form used for training and scoring.
-
-    The form is lower case and Unicode NFKC. It keeps letters with their marks, digits, apostrophes inside
-    words, and single spaces. Corpora have conventions of their own: LibriSpeech is upper case, LJSpeech has
-    punctuation.
-    """
-    text = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
-    kept: list[str] = []
-    for c in text:
-        mark = unicodedata.category(c).startswith("M") and kept and kept[-1] not in " '"  # e.g. Hindi vowels
-        kept.append(c if c.isalnum() or c == "'" or mark else " ")
-    text = "".join(kept)
-    return " ".join(re.sub(r"(?<!\w)'+|'+(?!\w)", " ", text).split())
-
-
-class Tokenizer:
-    """A list of labels that ``encode`` turns text into and ``decode`` turns back into text.
-
-    ``kind``, one of ``KINDS``, decides what a label is. The text for ``phones`` is phones separated by
-    spaces; `PhoneTokenizer` takes words. ``normalize`` applies ``normalize_text`` first, except to phones.
-    Number 0 is blank: ``encode`` never returns it, ``decode`` skips it. Raises ``InputError`` for an unknown
-    kind or a label that is listed twice.
-    """
-
-    def __init__(self, kind: str, labels: Sequence[str], normalize: bool = True):
-        if kind not in KINDS:
-            raise InputError(f"tokenizer kind is {kind!r}; use one of {', '.join(KINDS)}")
-        if len(set(labels)) != len(labels):
-            raise InputError("the tokenizer's labels are not all different: list each label once")
-        self.kind, self.labels, self.normalize = kind, list(labels), normalize
-        self._number = {label: number for number, label in enumerate(self.labels, start=1)}
-
-    @property
-    def vocabulary(self) -> int:
-        """V, the number of labels including blank."""
-        return len(self.labels) + 1
-
-    def prepare(self, text: str) -> str:
-        """Return the form of ``text`` that is encoded and scored."""
-        return normalize_text(text) if self.normalize and self.kind != "phones" else " ".join(text.split())
-
-    def split(self, text: str) -> list[str]:
-        """Split a text into labels, as strings."""
-        text = self.prepare(text)
-        return list(text) if self.kind == "characters" else text.split()
-
-    def encode(self, text: str) -> list[int]:
-        """Return the label numbers of a text. Raises ``InputError`` for a label outside the vocabulary."""
-        try:
-            return [self._number[label] for label in self.split(text)]
-        except KeyError as error:
-            what = "character" if self.kind == "characters" else self.kind[:-1]
-            raise InputError(
-                f"the tokenizer does not know the {what} {error.args[0]!r} of {text!r}:"
-                " correct the transcript, or train a tokenizer on texts that have it"
-            ) from None
-
-    def decode(self, numbers: Iterable[int]) -> str:
-        """Return the text of label numbers, skipping blanks."""
-        labels = [self.labels[number - 1] for number in numbers if number != BLANK]
-        return ("" if self.kind == "characters" else " ").join(labels)
-
-    def word_starts(self, numbers: Sequence[int]) -> list[int]:
-        """Return the positions in ``numbers`` at which a word of ``decode(numbers)`` starts."""
-        if self.kind != "characters":
-            return list(range(len(numbers)))
-        space = self._number.get(" ")
-        return [i for i, n in enumerate(numbers) if n != space and (i == 0 or numbers[i - 1] == space)]
-
-    def save(self, folder: str | Path) -> None:
-        """Write the tokenizer into a model directory, where ``load_tokenizer`` finds it."""
-        content = {"kind": self.kind, "normalize": self.normalize, "labels": self.labels}
-        Path(folder, "tokenizer.json").write_text(
-            json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8"
-        )
 
 
 class WordPieceTokenizer(Tokenizer):
     """A tokenizer over the word pieces of a sentencepiece model.
 
-    A label's number is sentencepiece's number plus one, because 0 is blank. ``model`` is the content of the
-    model file. Raises ``InputError`` if it is not a sentencepiece model.
+    A label's number is sentencepiece's number plus one, because 0 is blank. In a model whose piece 0 is
+    padding, as in TensorFlowASR's, that piece is blank, and the numbers are the same. ``model`` is the
+    content of the model file. Raises ``InputError`` if it is not a sentencepiece model.
     """
 
     def __init__(self, model: bytes, normalize: bool = True):
@@ -114,7 +35,8 @@ class WordPieceTokenizer(Tokenizer):
             self._pieces.LoadFromSerializedProto(model)
         except RuntimeError:
             raise InputError("tokenizer.model is not a sentencepiece model") from None
-        pieces = [self._pieces.id_to_piece(i) for i in range(self._pieces.get_piece_size())]
+        self._first = 0 if self._pieces.pad_id() == 0 else 1  # the label of piece 0
+        pieces = [self._pieces.id_to_piece(i) for i in range(1 - self._first, self._pieces.get_piece_size())]
         super().__init__("wordpieces", pieces, normalize)
 
     def split(self, text: str) -> list[str]:
@@ -128,18 +50,18 @@ class WordPieceTokenizer(Tokenizer):
         """
         numbers = self._pieces.encode(self.prepare(text))
         if self._pieces.unk_id() in numbers:
-            unk = self._pieces.unk_id()  # the characters of "<unk>" itself do not count as known
-            known = set("".join(self.labels[:unk] + self.labels[unk + 1 :])) | {" "}
+            unk = self._pieces.id_to_piece(self._pieces.unk_id())  # its own characters are not known
+            known = set("".join(label for label in self.labels if label != unk)) | {" "}
             unknown = next((c for c in self.prepare(text) if c not in known), "?")
-            raise InputError(
-                f"the tokenizer does not know the character {unknown!r} of {text!r}:"
-                " correct the transcript, or train a tokenizer on texts that have it"
-            )
-        return [number + 1 for number in numbers]
+            remedy = "correct the transcript, or train a tokenizer on texts that have it"
+            if self.normalize and unknown not in known and unknown.upper() in known:
+                remedy = "its pieces are upper case, so set tokenizer.normalize: false"
+            raise InputError(f"the tokenizer does not know the character {unknown!r} of {text!r}: {remedy}")
+        return [number + self._first for number in numbers]
 
     def decode(self, numbers: Iterable[int]) -> str:
         """Return the text of label numbers, skipping blanks."""
-        return self._pieces.decode([int(number) - 1 for number in numbers if number != BLANK])
+        return self._pieces.decode([int(number) - self._first for number in numbers if number != BLANK])
 
     def word_starts(self, numbers: Sequence[int]) -> list[int]:
         """Return the positions in ``numbers`` of pieces that start a word."""
@@ -217,7 +139,7 @@ def train_tokenizer(
     max_piece_length: int = 16,
     reserved: Sequence[str] = (),
 ) -> Tokenizer:
-    """Train a tokenizer of a kind (see ``KINDS``) on ``texts``. Lesson 05.
+    """Train a tokenizer of a kind (see ``asrlib.text.labels.KINDS``) on ``texts``. Lesson 05.
 
     For all kinds but word pieces the labels are those that occur in the texts, sorted. The arguments after
     ``texts``, except ``normalize``, apply to word pieces only:
@@ -272,56 +194,17 @@ def _train_wordpieces(
                 minloglevel=2,
             )
         except RuntimeError as error:
-            reason = (
-                str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1]
-            )  # drop sentencepiece's source line
             raise InputError(
-                f"sentencepiece cannot make {vocabulary} word pieces from these texts: {reason}"
+                f"sentencepiece cannot make {vocabulary} word pieces of these texts: {_piece_trouble(error)}"
             ) from None
         return WordPieceTokenizer(Path(prefix + ".model").read_bytes(), normalize)
 
 
-def read_tokenizer(kind: str, file: str | Path, normalize: bool = True) -> Tokenizer:
-    """Read a tokenizer made by another program.
-
-    For word pieces the file is a sentencepiece model. For the other kinds it is a UTF-8 text file with one
-    label per line; lines that start with # are skipped. Raises ``InputError`` if the file cannot be read or
-    has another form.
-    """
-    path = Path(file)
-    try:
-        if kind == "wordpieces":
-            return WordPieceTokenizer(path.read_bytes(), normalize)
-        lines = path.read_text(encoding="utf-8").split("\n")
-        labels = [line for line in lines if line and not line.startswith("#")]
-        if kind == "characters" and any(len(label) != 1 for label in labels):
-            raise InputError("a line has more than one character")
-        return Tokenizer(kind, labels, normalize)
-    except OSError as error:
-        raise InputError(f"tokenizer file {path} cannot be read: {error.strerror}") from None
-    except (InputError, UnicodeDecodeError) as error:
-        what = "a sentencepiece model" if kind == "wordpieces" else f"a list of {kind}: {error}"
-        raise InputError(f"tokenizer file {path} is not {what}") from None
-
-
-def load_tokenizer(folder: str | Path) -> Tokenizer:
-    """Load the tokenizer of a model directory. Raises ``InputError`` if it is missing or damaged."""
-    path = Path(folder, "tokenizer.json")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["kind"] == "wordpieces":
-            path = Path(folder, "tokenizer.model")
-            try:
-                return WordPieceTokenizer(path.read_bytes(), content["normalize"])
-            except InputError:
-                raise InputError(f"{path} is not a sentencepiece model") from None
-        if content["kind"] == "phones" and Path(folder, LEXICON).is_file():
-            lexicon = load_lexicon(Path(folder, LEXICON))
-            return PhoneTokenizer(content["labels"], lexicon, content["normalize"])
-        return Tokenizer(content["kind"], content["labels"], content["normalize"])
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: this is not a complete model directory") from None
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not a tokenizer file: {error}") from None
+def _piece_trouble(error: RuntimeError) -> str:
+    """Return sentencepiece's reason, with vocabularies counted as here: including blank."""
+    reason = str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1]  # drop its source line
+    if found := re.search(r"too high.*<= (\d+)", reason):
+        return f"they have only {int(found[1]) + 1}; set tokenizer.vocabulary to at most that"
+    if found := re.search(r"smaller than required_chars.*?\d+ vs (\d+)", reason):
+        return f"their characters alone are {int(found[1]) + 1}; set tokenizer.vocabulary to at least that"
+    return reason

@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 CAPTURES = ("auto", "off")
 
 
-def captures(config: Config, accelerator: Accelerator, sharded: bool) -> bool:
+def captures(config: Config, accelerator: Accelerator, varying: bool) -> bool:
     """Return whether training steps are captured as CUDA graphs.
 
-    They are on one CUDA device, in float32 or bfloat16, for a corpus without shards (``sharded`` False).
-    The shapes of batches from shards are not known in advance, several processes wait for each other
-    within a step, and in fp16 the loss scale depends on the previous step.
+    They are on one CUDA device, in float32 or bfloat16, for batches of few shapes. The shapes of batches from
+    shards and of chunks (``varying``) are not known in advance, several processes wait for each other within
+    a step, and in fp16 the loss scale depends on the previous step.
     """
     return (
         config.training.capture == "auto"
         and accelerator.device.type == "cuda"
         and accelerator.num_processes == 1
         and accelerator.scaler is None
-        and not sharded
+        and not varying
     )
 
 

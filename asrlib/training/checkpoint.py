@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import pickle
 import shutil
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +19,14 @@ from torch import Tensor, nn
 
 from asrlib.config.parse import load_config
 from asrlib.config.schema import Config
+from asrlib.data import shar
 from asrlib.errors import InputError
+from asrlib.reading import damaged, read_json, shown
 from asrlib.training.average import WeightAverage
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from lhotse import CutSet
 
 # keys that may change when a run is resumed: its length, its reports, and what does not affect results
 FREE_KEYS = (
@@ -40,7 +45,8 @@ class Progress:
     """The progress of a run, saved with every checkpoint.
 
     ``step`` counts updates, and ``batch`` the batches within ``epoch``. ``best_wer`` is in percent and
-    ``seconds`` is the training time so far. ``history`` has the points that the run has reported.
+    ``seconds`` is the training time so far. ``history`` has the points that the run has reported. ``data`` is
+    the fingerprint of the utterances (see ``fingerprint``); it is empty in checkpoints of earlier versions.
     """
 
     step: int = 0
@@ -49,6 +55,7 @@ class Progress:
     best_wer: float = math.inf
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    data: str = ""
 
 
 def last_checkpoint(out: Path) -> Path | None:
@@ -140,7 +147,7 @@ def load_checkpoint(accelerator: Accelerator, folder: Path, average: WeightAvera
         if average is not None:
             saved = safetensors.torch.load_file(folder / "average.safetensors")
             average.weights = {name: value.to(accelerator.device) for name, value in saved.items()}
-        return Progress(**json.loads((folder / "progress.json").read_text()))
+        return read_progress(folder / "progress.json")
     except (
         OSError,
         EOFError,
@@ -154,8 +161,28 @@ def load_checkpoint(accelerator: Accelerator, folder: Path, average: WeightAvera
         raise InputError(f"checkpoint {folder} cannot be read: {_reason(error)}") from None
 
 
+def read_progress(path: Path) -> Progress:
+    """Return the progress that a checkpoint stores. Raises ``InputError`` if it is missing or damaged."""
+    content = read_json(path, remedy="remove this checkpoint", infinite=True)
+    with damaged(path, "is not the progress of a run", "remove this checkpoint"):
+        progress = Progress(**content)
+        counts = progress.step, progress.epoch, progress.batch
+        numbers = progress.best_wer, progress.seconds
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise ValueError(f"step, epoch and batch are {shown(counts)}")
+        if not all(type(number) in (int, float) and number >= 0 for number in numbers):
+            raise ValueError(f"best_wer and seconds are {shown(numbers)}")
+        points = isinstance(progress.history, list) and all(isinstance(p, dict) for p in progress.history)
+        if not points or not isinstance(progress.data, str):
+            raise ValueError("history is not a list of points, or data no text")
+    return progress
+
+
 def check_same_run(config: Config, out: Path) -> None:
-    """Raise ``InputError`` if ``config`` differs from that of the run in ``out`` outside ``FREE_KEYS``."""
+    """Raise ``InputError`` if ``config`` differs from that of the run in ``out`` outside ``FREE_KEYS``.
+
+    Warns about another length of a run with the one-cycle schedule, whose learning rates depend on it.
+    """
     old, new = _flat(load_config(out / "config.yml").to_dict()), _flat(config.to_dict())
     changed = [key for key in new | old if key not in FREE_KEYS and old.get(key) != new.get(key)]
     if changed:
@@ -163,6 +190,37 @@ def check_same_run(config: Config, out: Path) -> None:
         raise InputError(
             f"{out} was started with {changed[0]} = {before!r}, but now it is {now!r}:"
             " resume with the original configuration"
+        )
+    for key in ("training.max_steps", "training.epochs"):
+        if config.training.schedule == "one_cycle" and old[key] != new[key]:
+            warnings.warn(
+                f"{key} was {old[key]} and is now {new[key]}: the learning rate of one_cycle jumps to its"
+                " curve over the new length",
+                stacklevel=3,
+            )
+
+
+def fingerprint(*splits: CutSet | None) -> str:
+    """Return a hash of the splits' texts and lengths, so that a run resumes on the same utterances only.
+
+    Names are left out: a corpus may have been moved.
+    """
+    digest = hashlib.sha256()
+    for cuts in splits:
+        for cut in () if cuts is None else shar.without_audio(cuts):
+            digest.update(
+                f"{cut.duration:.4f}\t{cut.supervisions[0].text}\n".encode("utf-8", "surrogatepass")
+            )
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def check_same_data(saved: str, data: str, out: Path) -> None:
+    """Raise ``InputError`` if the fingerprint ``saved`` with the run in ``out`` is another than ``data``."""
+    if saved and saved != data:
+        raise InputError(
+            f"{out} was started with other utterances or transcripts than those of this --corpus: resume with"
+            " the corpora of the run, or choose another --out"
         )
 
 

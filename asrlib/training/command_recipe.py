@@ -24,8 +24,8 @@ from asrlib.errors import InputError
 from asrlib.evaluate import WordTable, evaluate_words
 from asrlib.extras import extra
 from asrlib.recognizer import Recognizer
+from asrlib.text.labels import normalize_text
 from asrlib.text.lexicon import cmu_words, homophones
-from asrlib.text.tokenizers import normalize_text
 from asrlib.training.loop import train
 
 if TYPE_CHECKING:

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from asrlib.config.schema import Config
 from asrlib.data.ahead import one_ahead
-from asrlib.data.audio_cache import AudioCache
+from asrlib.data.audio_cache import MAX_BYTES, AudioCache
 from asrlib.data.batches import Batch, collate, encode_corpus
+from asrlib.data.chunks import ChunkSampler, chunks
 from asrlib.errors import InputError
 from asrlib.evaluate import check_references, evaluate
 from asrlib.extras import require
@@ -33,20 +34,28 @@ from asrlib.models.build import build_model
 from asrlib.models.transducer import Transducer
 from asrlib.recognizer import Recognizer
 from asrlib.signal.augment_policy import draw_speed
-from asrlib.text.tokenizers import Tokenizer, load_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer
+from asrlib.text.tokenizers import Tokenizer
 from asrlib.training import xla
 from asrlib.training.average import WeightAverage
 from asrlib.training.capture import CapturedOutcome, CapturedStep, captures
 from asrlib.training.checkpoint import (
     Progress,
+    check_same_data,
     check_same_run,
+    fingerprint,
     last_checkpoint,
     load_checkpoint,
     remove_partial_checkpoints,
     save_checkpoint,
 )
 from asrlib.training.log import RunLog
-from asrlib.training.processes import check_same_checkpoint, make_accelerator, reporting_lost_processes
+from asrlib.training.processes import (
+    check_same_checkpoint,
+    make_accelerator,
+    only_run_in,
+    reporting_lost_processes,
+)
 from asrlib.training.setup import (
     Sampler,
     choose_tokenizer,
@@ -54,6 +63,7 @@ from asrlib.training.setup import (
     initialize_weights,
     make_sampler,
     prepare_cpu,
+    warn_of_short_recordings,
 )
 from asrlib.training.step import Outcome, TrainingStep, adam, batch_seed
 
@@ -79,9 +89,10 @@ def train(
     last. ``resume`` continues the run in ``out`` from its last checkpoint. ``init`` is a model directory
     whose weights are the initial values wherever name and shape agree. ``config`` is not modified.
 
-    Raises ``InputError`` for a transcript that the tokenizer cannot encode, an ``out`` that already holds
-    a run without ``resume``, a checkpoint that cannot be read or written, and a loss or gradient that is
-    not finite ``MAX_BAD_STEPS`` times in a row.
+    Warns about utterances too short for CTC, and if there is no run to resume. Raises ``InputError`` for a
+    transcript that the tokenizer cannot encode, an ``out`` that already holds a run without ``resume`` or
+    that another process trains in, a run on other data, a checkpoint that cannot be read or written, and a
+    loss or gradient that is not finite ``MAX_BAD_STEPS`` times in a row.
     """
     require("train")
     prepare_cpu()
@@ -95,7 +106,10 @@ def train(
         check_same_run(config, out)
     if accelerator.device.type == "xla":
         xla.check_supported(config.training, cuts)
-    labels = encode_transcripts(cuts, tokenizer)
+    chunk_seconds = config.training.chunk_seconds
+    labels = encode_transcripts(cuts, tokenizer, chunked=chunk_seconds is not None)
+    if dev_cuts is not None and chunk_seconds is not None:
+        dev_cuts = chunks(dev_cuts, chunk_seconds)
     if dev_cuts is not None:
         check_references(tokenizer, dev_cuts)
 
@@ -105,16 +119,20 @@ def train(
     model, optimizer = accelerator.prepare(model, adam(model, config.training))
     decay = config.training.average
     average = WeightAverage(accelerator.unwrap_model(model), decay) if decay else None
-    progress = Progress() if last is None else load_checkpoint(accelerator, last, average)
+    data = fingerprint(cuts, dev_cuts)
+    progress = Progress(data=data) if last is None else load_checkpoint(accelerator, last, average)
+    check_same_data(progress.data, data, out)
     if accelerator.is_main_process:
+        if labels is not None:
+            warn_of_short_recordings(config, accelerator.unwrap_model(model).encoder, cuts, labels)
         remove_partial_checkpoints(out)
         if last is None:
             with replacing(out) as draft:
                 tokenizer.save(draft)
                 config.save(draft / "config.yml")
 
-    with reporting_lost_processes(accelerator):
-        kind = step_for(config, accelerator, sharded=labels is None)
+    with only_run_in(out, accelerator.is_main_process), reporting_lost_processes(accelerator):
+        kind = step_for(config, accelerator, varying=labels is None)
         sampler = make_sampler(config, cuts, labels, accelerator, kind.few_shapes)
         total_steps = _total_steps(config, sampler)
         step = kind(config, accelerator, model, optimizer, average, total_steps)
@@ -123,18 +141,25 @@ def train(
     return Recognizer.load(out, device=step.eager_device)
 
 
-def step_for(config: Config, accelerator: Accelerator, sharded: bool) -> type[TrainingStep]:
-    """Return the class of training step for the device and the corpus (``sharded``: made of shards)."""
+def step_for(config: Config, accelerator: Accelerator, varying: bool) -> type[TrainingStep]:
+    """Return the class of training step for the device and the corpus.
+
+    ``varying`` says that batches have many shapes: those of shards and of chunks.
+    """
     if accelerator.device.type == "xla":
         return xla.XlaStep
-    return CapturedStep if captures(config, accelerator, sharded) else TrainingStep
+    return CapturedStep if captures(config, accelerator, varying) else TrainingStep
 
 
 def _checkpoint_to_resume(accelerator: Accelerator, out: Path, resume: bool) -> Path | None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: give --out a folder, there or not")
     last = last_checkpoint(out)
     check_same_checkpoint(accelerator, last, out)
     if not resume and (last is not None or (out / "model.safetensors").exists()):
         raise InputError(f"{out} already holds a run: continue it with --resume, or choose another --out")
+    if resume and last is None and accelerator.is_main_process:
+        warnings.warn(f"{out} has no checkpoint to resume from: a new run starts there", stacklevel=3)
     return last
 
 
@@ -150,6 +175,8 @@ def _initial_model(config: Config, init: str | Path | None) -> Transducer:
 
 def _total_steps(config: Config, sampler: Sampler) -> int:
     settings = config.training
+    if settings.max_steps is None and isinstance(sampler, ChunkSampler):  # epochs differ while chunks grow
+        return max(1, sum(map(sampler.count, range(settings.epochs))) // settings.accumulate)
     return settings.max_steps or max(1, settings.epochs * sampler.count(0) // settings.accumulate)
 
 
@@ -177,8 +204,12 @@ class _Run:
 
     def train(self, sampler: Sampler, labels: dict[str, list[int]] | None, show_progress: bool) -> None:
         """Train from the current progress to the last step; ``labels`` None encodes texts batch by batch."""
-        kept = {} if labels is not None else {"max_bytes": 0}  # shards: keep no audio either
-        audio = AudioCache(self.config.features.sample_rate, workers=self.settings.workers, **kept)
+        rate, workers = self.config.features.sample_rate, self.settings.workers
+        if isinstance(sampler, ChunkSampler):
+            audio = AudioCache.of_recordings(rate, sampler.seconds, workers)
+        else:
+            # shards: keep no audio either
+            audio = AudioCache(rate, MAX_BYTES if labels is not None else 0, workers)
         log = RunLog(
             self.out / "tensorboard",
             self.progress.step,

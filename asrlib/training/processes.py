@@ -58,6 +58,35 @@ def check_same_checkpoint(accelerator: Accelerator, last: Path | None, out: Path
 
 
 @contextlib.contextmanager
+def only_run_in(out: Path, main: bool) -> Iterator[None]:
+    """Lock the folder ``out`` within the block, if this is the main process of a run.
+
+    The lock ends with its process, whatever ends that. Windows has no such locks. Raises ``InputError`` if
+    another run has it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        main = False
+    if not main:
+        yield
+        return
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another process is training in {out}: wait until it has ended, or choose another --out"
+            ) from None
+        except OSError:  # some network disks have no locks
+            pass
+        yield
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
 def reporting_lost_processes(accelerator: Accelerator) -> Iterator[None]:
     """Turn the loss of another process within the block into a one-line ``InputError``.
 

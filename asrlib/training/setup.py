@@ -5,36 +5,34 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
+import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from asrlib.config.schema import Config, check_vocabulary
 from asrlib.data import shar
 from asrlib.data.batches import encode_corpus
+from asrlib.data.chunks import ChunkLengths, ChunkSampler
 from asrlib.data.samplers import BatchSampler, StaticBatchSampler
 from asrlib.data.shard_sampler import ShardBatchSampler
 from asrlib.errors import InputError
+from asrlib.model_directory import read_weights
+from asrlib.models.encoder import Encoder
+from asrlib.signal.features import FrontEnd
 from asrlib.text.lexicon import Lexicon, Phones
-from asrlib.text.tokenizers import (
-    PhoneTokenizer,
-    Tokenizer,
-    load_tokenizer,
-    read_tokenizer,
-    train_phones,
-    train_tokenizer,
-)
+from asrlib.text.tokenizer_files import load_tokenizer, read_tokenizer
+from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer, train_phones, train_tokenizer
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from lhotse import CutSet
 
-Sampler = BatchSampler | StaticBatchSampler | ShardBatchSampler
+Sampler = BatchSampler | StaticBatchSampler | ShardBatchSampler | ChunkSampler
 
 
 def prepare_cpu() -> None:
@@ -104,17 +102,49 @@ def _texts(cuts: CutSet) -> Iterator[str]:
     return (cut.supervisions[0].text for cut in shar.without_audio(cuts))
 
 
-def encode_transcripts(cuts: CutSet, tokenizer: Tokenizer) -> dict[str, list[int]] | None:
-    """Return the labels of every utterance by its id, or None if ``cuts`` come from shards.
+def encode_transcripts(
+    cuts: CutSet, tokenizer: Tokenizer, chunked: bool = False
+) -> dict[str, list[int]] | None:
+    """Return the labels of every utterance by its id; None if ``cuts`` come from shards or are ``chunked``.
 
-    Shards have too many transcripts to keep; they are encoded again batch by batch. Raises ``InputError``
-    for a transcript that cannot be encoded, in shards too.
+    Shards have too many transcripts to keep, and chunks are cut again in every epoch; both are encoded again
+    batch by batch. Raises ``InputError`` for a transcript that cannot be encoded, in these too.
     """
     if shar.shards_of(cuts) is None:
-        return encode_corpus(cuts, tokenizer)
+        labels = encode_corpus(cuts, tokenizer)
+        return None if chunked else labels
+    if chunked:
+        raise InputError("training.chunk_seconds cuts recordings into chunks, and shards cannot be cut")
     for part in shar.parts(shar.without_audio(cuts)):
         encode_corpus(part, tokenizer)
     return None
+
+
+def warn_of_short_recordings(
+    config: Config, encoder: Encoder, cuts: CutSet, labels: dict[str, list[int]]
+) -> None:
+    """Warn about utterances with fewer encoder frames than labels plus repeats, from which CTC cannot learn.
+
+    Such an utterance has no path, and its loss counts as 0.
+    """
+    if config.training.ctc_weight == 0:
+        return
+    rate, slowest = config.features.sample_rate, (config.augment.speed or [1.0])[0]
+    front_end = FrontEnd(**vars(config.features))
+    short = []
+    for cut in cuts:
+        frames = math.ceil(front_end.frame_count(int(cut.duration * rate / slowest)) / encoder.reduction)
+        label = labels[cut.id]
+        if frames < len(label) + sum(a == b for a, b in itertools.pairwise(label)):
+            short.append(cut.id)
+    if short:
+        named = ", ".join(short[:3]) + (", …" if short[3:] else "")
+        warnings.warn(
+            f"{len(short):,} of {len(labels):,} utterances have fewer encoder frames than labels, so that CTC"
+            f" learns nothing from them ({named}): compare their transcripts with their recordings, or choose"
+            f" an encoder that keeps more than one of {encoder.reduction} frames",
+            stacklevel=3,
+        )
 
 
 def initialize_weights(model: nn.Module, folder: Path) -> None:
@@ -123,12 +153,7 @@ def initialize_weights(model: nn.Module, folder: Path) -> None:
     Raises ``InputError`` if they cannot be read, or if no encoder weight fits.
     """
     path = folder / "model.safetensors"
-    if not path.is_file():
-        raise InputError(f"{path} is missing; initial weights need a trained model directory")
-    try:
-        weights = safetensors.torch.load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged: {error}") from None
+    weights = read_weights(path)
     own = model.state_dict()
     fitting = {
         name: weight.to(own[name].dtype)
@@ -149,9 +174,16 @@ def make_sampler(
 ) -> Sampler:
     """Return the sampler of this process' batches.
 
-    ``labels`` None selects a sampler for shards. ``few_shapes`` selects batches of a few fixed shapes.
+    ``labels`` None selects a sampler for shards or chunks. ``few_shapes`` selects batches of a few fixed
+    shapes.
     """
     settings = config.training
+    if settings.chunk_seconds is not None:
+        lengths = ChunkLengths(
+            settings.chunk_seconds, settings.chunk_warmup_seconds, settings.chunk_double_every
+        )
+        process = accelerator.process_index, accelerator.num_processes
+        return ChunkSampler(cuts, lengths, settings.batch_seconds, settings.seed, *process)
     sharing = (
         settings.batch_seconds,
         settings.seed,

@@ -76,6 +76,8 @@ def check_supported(settings: TrainingConfig, cuts: CutSet) -> None:
         raise InputError(
             "training on XLA does not support Shar shards, as fixed shapes need the whole corpus"
         )
+    if settings.chunk_seconds is not None:
+        raise InputError("training on XLA does not support training.chunk_seconds: chunks have many shapes")
     if settings.checkpoint_blocks:
         raise InputError("training on XLA does not support training.checkpoint_blocks: set it to false")
 

@@ -10,7 +10,8 @@ import yaml
 
 from asrlib.data.corpora import load_corpus
 from asrlib.text.lexicon import Lexicon
-from asrlib.text.tokenizers import PhoneTokenizer, load_tokenizer
+from asrlib.text.tokenizer_files import load_tokenizer
+from asrlib.text.tokenizers import PhoneTokenizer
 
 
 @pytest.fixture

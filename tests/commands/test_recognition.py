@@ -1,13 +1,11 @@
-"""``asrlib test`` and ``asrlib transcribe``, and the one line about whatever is wrong."""
+"""``asrlib test``, and the one line about whatever is wrong."""
 
 import os
-import shutil
 
 import pytest
 import soundfile
-import streams
 import tiny
-from commandline import edit, spoiled
+from commandline import edit
 
 
 def test_test_prints_rates_and_writes_a_row_per_utterance(asrlib, model, corpus, tmp_path):
@@ -36,16 +34,6 @@ def test_splits(asrlib, model, corpus, tmp_path, split, count):
     assert code == 0 and f"{count} utterances" in printed
 
 
-def test_transcribe_one_and_several(asrlib, model, tmp_path):
-    for name in ("low high", "mid"):
-        soundfile.write(tmp_path / f"{name}.wav", tiny.tones(name, 16000), 16000)
-    files = [tmp_path / "low high.wav", tmp_path / "mid.wav"]
-    assert asrlib("transcribe", model, files[0]) == (0, "low high\n", "")
-    assert asrlib("transcribe", model, *files)[1] == f"{files[0]}\tlow high\n{files[1]}\tmid\n"
-    lines = asrlib("transcribe", model, files[0], "--times")[1].splitlines()
-    assert lines[0] == "low high" and lines[1].endswith("low") and " s " in lines[1] and "%" in lines[1]
-
-
 def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):
     arpa, table = tmp_path / "lm.arpa", tmp_path / "r.tsv"
     code, printed, err = asrlib("lm", model, "--corpus", corpus, "--output", arpa, "--order", "2")
@@ -64,92 +52,6 @@ def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):
     fails(*usual, "--lm", arpa, naming=["--lm needs beam search", "--beam 5"])
     fails(*usual, "--beam", "4", "--lm", tmp_path / "no.arpa", naming=["no.arpa"])
     fails("lm", model, "--corpus", corpus, "--output", tmp_path / "no" / "lm.arpa", naming=["No such file"])
-
-
-def test_transcribe_window_by_window(asrlib, fails, model, tmp_path):
-    path, text = tmp_path / "long.wav", "low high mid low high low mid high"
-    soundfile.write(path, tiny.tones(text), tiny.RATE)
-    ctc = tmp_path / "ctc"
-    shutil.copytree(model, ctc)
-    edit(ctc / "config.yml", "head: null", "head: ctc")
-    for folder, options in (
-        (model, ["--window", "1.5"]),
-        (model, ["--window", "2", "--overlap", "0.5", "--join", "middle"]),
-        (ctc, ["--window", "1.5", "--overlap", "0.875"]),
-        (ctc, ["--window", "20", "--beam", "3"]),
-    ):
-        assert asrlib("transcribe", folder, path, *options) == (0, f"{text}\n", "")
-    lines = asrlib("transcribe", model, path, "--window", "1.5", "--words")[1].splitlines()
-    assert lines[0] == text and [line.split(" s  ")[1] for line in lines[1:]] == text.split()
-    seconds = [float(line.split()[0]) for line in lines[1:]]
-    assert seconds == sorted(seconds)
-    usual = ["transcribe", model, path]
-    fails(*usual, "--overlap", "0.5", naming=["--overlap is for recordings heard window by", "--window 20"])
-    fails(*usual, "--window", "2", "--stream", naming=["--window is for recordings", "drop it or --stream"])
-    fails(*usual, "--window", "-1", naming=["window is -1.0 s; it must be positive"])
-    fails(*usual, "--window", "2", "--overlap", "1", naming=["overlap is 1.0"])
-    fails(
-        *usual, "--window", "2", "--join", "sum", naming=["join is 'sum'; use one of average, middle, whole"]
-    )
-    fails(*usual, "--window", "2", "--join", "average", naming=["a transducer has no probabilities"])
-    fails(*usual, "--window", "2", "--join", "whole", naming=["ContextNetEncoder has no attention"])
-    fails(*usual, "--window", "2", "--join", "whole", "--overlap", "0.5", naming=["--overlap is set by"])
-    fails("transcribe", model, tmp_path / "no.wav", "--window", "2", naming=["no.wav: there is no such"])
-    spoiled(tmp_path / "cut.flac", "truncated")
-    fails("transcribe", model, tmp_path / "cut.flac", "--window", "2", naming=["cut.flac", "copy it again"])
-
-
-def test_transcribe_a_stream(asrlib, fails, model, tmp_path):
-    """The network has random weights: its text does not matter, only that it grows bit by bit."""
-    streams.recognizer(0).save(tmp_path / "causal", {})
-    soundfile.write(tmp_path / "a.wav", tiny.tones("low high mid low high", 8000), 8000)
-    offline = asrlib("transcribe", tmp_path / "causal", tmp_path / "a.wav")[1]
-    code, printed, err = asrlib("transcribe", tmp_path / "causal", tmp_path / "a.wav", "--stream")
-    assert err == "", err
-    *partial, last = printed.splitlines(keepends=True)
-    assert (code, err, last) == (0, "", offline) and len(partial) > 1
-    seconds = [float(line.split()[0]) for line in partial]
-    assert seconds == sorted(set(seconds)) and seconds[-1] <= 1.6
-    for line in partial:
-        assert offline.startswith(line.split(" s  ")[1].strip())
-    fails("transcribe", model, tmp_path / "a.wav", "--stream", naming=["features.normalize is bin", "causal"])
-    fails(
-        "transcribe",
-        tmp_path / "causal",
-        tmp_path / "a.wav",
-        "--stream",
-        "--beam",
-        "2",
-        naming=["beam_width"],
-    )
-
-
-def test_transcribe_with_a_model_of_the_kit_by_its_name(asrlib, fails, model, tmp_path, monkeypatch):
-    soundfile.write(tmp_path / "a.wav", tiny.tones("mid low"), tiny.RATE)
-    monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
-    model.rename(tmp_path / "tones-model")
-    assert asrlib("transcribe", "tones-model", tmp_path / "a.wav") == (0, "mid low\n", "")
-    fails("transcribe", "no-model", tmp_path / "a.wav", naming=["no model", "digits-model", "tones-model"])
-
-
-def test_transcribe_without_a_model_uses_the_one_that_ships(asrlib, model, tmp_path, monkeypatch):
-    monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
-    model.rename(tmp_path / "digits-model")
-    soundfile.write(tmp_path / "a.wav", tiny.tones("mid low"), tiny.RATE)
-    assert asrlib("transcribe", tmp_path / "a.wav") == (0, "mid low\n", "")
-
-
-@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
-@pytest.mark.parametrize("kind", ["missing", "empty", "truncated", "header only", "text"])
-def test_audio_that_cannot_be_used(fails, model, tmp_path, kind, ending):
-    path = tmp_path / f"speech.{ending}"
-    spoiled(path, kind)
-    fails("transcribe", model, path, naming=[path])
-
-
-def test_a_folder_instead_of_audio_and_no_audio_at_all(fails, model, tmp_path):
-    fails("transcribe", model, tmp_path, naming=[tmp_path, "folder"])
-    fails("transcribe", model, naming=["no audio file is given"])
 
 
 @pytest.mark.parametrize(

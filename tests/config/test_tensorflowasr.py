@@ -1,8 +1,10 @@
 """Files in TensorFlowASR's form: blocks, tokenizers, training, and what is wrong with its own key."""
 
+import contextlib
 import json
 import math
 import re
+import warnings
 
 import pytest
 import tiny
@@ -11,6 +13,8 @@ from dialects import BLOCK, FILES, nested, read
 
 from asrlib.config.parse import load_config, parse_config
 from asrlib.config.tensorflowasr import SECTIONS
+from asrlib.config.tensorflowasr_keys import HONORED, MASKS
+from asrlib.config.tensorflowasr_places import PLACES
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.recognizer import Recognizer
@@ -23,7 +27,8 @@ def test_blocks_are_read_one_by_one():
     first, second = read(model_config={"encoder_blocks": rows}).encoder.blocks
     assert (first.layers, first.kernel, first.filters, first.stride) == (1, 3, 8, 2)
     assert (first.residual, first.activation, first.padding, first.se) == (False, "relu", "causal", "global")
-    assert (second.layers, second.residual, second.activation, second.padding) == (5, True, "silu", "same")
+    assert (second.layers, second.residual, second.activation) == (5, True, "silu")
+    assert second.padding == "keras-same"  # that is what Keras calls same
 
 
 # ---- tokenizers --------------------------------------------------------------------------------------------
@@ -49,7 +54,7 @@ def test_a_vocabulary_file_is_read_where_there_is_one(tmp_path):
     "values, reason",
     [
         ({"vocabulary": "/nowhere/a.tokens"}, "there is no file /nowhere/a.tokens: the tokenizer is trained"),
-        ({"vocabulary": __file__, "vocab_size": 9}, "read only from a sentencepiece model (.model)"),
+        ({"vocabulary": __file__, "vocab_size": 9}, "word pieces are read from files .model, .tokens"),
         ({"normalization_form": "NFD"}, "text is always normalized to NFKC"),
         ({"colour": "blue"}, "the key is unknown"),
         ({"lm_config": {"model_path": "x", "alpha": 2}}, "a language model is given when decoding"),
@@ -61,7 +66,7 @@ def test_what_cannot_be_used_is_named_with_the_reason(values, reason):
         config = parse_config(yaml.safe_dump(content), "f.yml")
     message = str(caught[0].message)
     assert (
-        message.startswith("f.yml: keys without effect: ")
+        message.startswith("f.yml: read as a configuration of TensorFlowASR 2023; keys without effect: ")
         and f"decoder_config.{next(iter(values))}" in message
     )
     assert reason in message and len(caught) == 1 and config.tokenizer.file is None
@@ -70,7 +75,7 @@ def test_what_cannot_be_used_is_named_with_the_reason(values, reason):
 # ---- training ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:f.yml. keys without effect")
+@pytest.mark.filterwarnings("ignore:f.yml. read as a configuration of TensorFlowASR")
 def test_one_of_their_files_trains_and_transcribes(tiny_corpus, tmp_path):
     """A transducer with everything that is unusual, for three steps of four utterances."""
     text = """
@@ -115,7 +120,7 @@ def test_one_of_their_files_trains_and_transcribes(tiny_corpus, tmp_path):
         ("decoder_config.reserved_tokens", 3, "key decoder_config.reserved_tokens is 3; expected list"),
         ("decoder_config.beam_width", -2, "key decoder_config.beam_width is -2; use 0 for greedy search"),
         ("model_config.encoder_alpha", -0.5, "key model_config.encoder_alpha is -0.5; it must be positive"),
-        ("model_config.encoder_blocks", 5, "key model_config.encoder_blocks is '5'; expected a list"),
+        ("model_config.encoder_blocks", 5, "key model_config.encoder_blocks is 5; expected a list"),
         ("model_config.encoder_blocks", [], "key model_config.encoder_blocks is missing; only ContextNet"),
         ("model_config.encoder_blocks", [{}], r"key model_config.encoder_blocks\[0\].filters is missing"),
         ("model_config.prediction_rnn_type", "rnn", "key model_config.prediction_rnn_type is 'rnn'; use one"),
@@ -177,9 +182,20 @@ def test_a_wrong_value_of_a_block_is_named_with_its_number(key, value, message):
         parse_config(yaml.safe_dump(content), "f.yml")
 
 
+@pytest.mark.parametrize("value", [[{1: 2}], {"a": {"b": []}}, "x", 1e300], ids=str)
+def test_no_value_of_any_key_is_a_traceback(value):
+    known = (*HONORED, *MASKS, *PLACES)
+    for key in dict.fromkeys(key for key in known if "." in key and "[]" not in key):
+        content = nested(key, value)
+        content.setdefault("model_config", {}).setdefault("encoder_blocks", [BLOCK])
+        with warnings.catch_warnings(), contextlib.suppress(InputError):  # anything else fails
+            warnings.simplefilter("ignore")
+            parse_config(yaml.safe_dump(content), "f.yml")
+
+
 def test_a_wrong_value_of_all_blocks_is_named_too():
     text = FILES["2023"].read_text().replace("activation: silu", "activation: gelu")
-    with pytest.warns(UserWarning), pytest.raises(InputError) as error:
+    with pytest.raises(InputError) as error:
         parse_config(text, "f.j2")
     assert "f.j2: key model_config.encoder_blocks[].activation is 'gelu'" in str(error.value)
 
@@ -198,6 +214,12 @@ def test_the_kits_own_form_may_be_a_template(tmp_path):
 
 
 def test_sections_tell_whose_file_it_is():
-    assert SECTIONS == ("speech_config", "decoder_config", "model_config", "learning_config")
+    assert SECTIONS == (
+        "speech_config",
+        "decoder_config",
+        "model_config",
+        "learning_config",
+        "data_config",
+    )
     with pytest.raises(InputError, match="f.yml: key model_config.encoder_blocks is missing"):
         parse_config("speech_config: {sample_rate: 16000}", "f.yml")

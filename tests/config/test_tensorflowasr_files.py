@@ -8,7 +8,7 @@ import torch
 from dialects import EFFECTS, FILES, nested, plain, read
 
 from asrlib.config.parse import load_config, override
-from asrlib.config.tensorflowasr_keys import OLD
+from asrlib.config.tensorflowasr_places import OLD
 from asrlib.models.build import build_model
 from asrlib.models.parameters import count_parameters
 from asrlib.training.schedules import learning_rate
@@ -19,7 +19,7 @@ def test_a_file_with_a_key_of_2021_is_of_2021(key):
     value = {"learning_config.augmentations": {"after": {"freq_masking": {"num_masks": 1}}}}
     value |= {"learning_config.dataset_config": {"train_paths": "..."}}
     config = read(**nested(key, value.get(key, EFFECTS.get(key, (True,))[0])))
-    assert (config.encoder.variant, config.encoder.blocks[0].padding) == ("tensorflowasr-2021", "same")
+    assert (config.encoder.variant, config.encoder.blocks[0].padding) == ("tensorflowasr-2021", "keras-same")
     assert config.training.max_lr == 0.05 / 8**0.5
 
 
@@ -47,7 +47,7 @@ def test_their_blocks_are_built_as_written(year, loaded):
         assert {conv.depthwise.shape[1] for conv in convs} == {row["kernel_size"]}
         assert [conv.stride for conv in convs[-2:]] == [row["strides"], 1]
         assert block.channels == int(row["filters"] * 0.5) and (block.shortcut is not None) == row["residual"]
-        assert {conv.padding for conv in convs} == {row.get("padding", "same")}
+        assert {conv.padding for conv in convs} == {row.get("padding", "keras-same")}
         assert block.activation is torch.nn.functional.silu
 
 

@@ -89,14 +89,14 @@ def test_a_manifest_that_cannot_be_used(tmp_path, text, message):
 
 
 def test_other_things_wrong_with_a_folder(tmp_path):
-    fails("manifest.tsv: there is no such file", load_folder, tmp_path)
+    fails("manifest.tsv does not exist; a corpus folder needs it", load_folder, tmp_path)
     (tmp_path / "manifest.tsv").write_bytes("path\ttext\na.wav\tgrün\n".encode("latin-1"))
-    fails(r"manifest.tsv: not UTF-8 \(byte 18\)", load_folder, tmp_path)
+    fails(r"manifest.tsv is not a UTF-8 text file \(byte 18\)", load_folder, tmp_path)
     make_folder(tmp_path, ["a.wav\ts\tone"])
     fails("there is no split 'test'; it has train", load_folder, tmp_path, "test")
     for broken in ("{", "[]", '{"a.wav": {"word": [["one", 1]]}}', '{"a.wav": {"word": [["one", 2, 1]]}}'):
         (tmp_path / "alignments.json").write_text(broken)
-        fails("alignments.json: not of the form", load_folder, tmp_path)
+        fails("alignments.json is not (of the form|valid JSON)", load_folder, tmp_path)
 
 
 def test_a_saved_corpus_comes_back(tmp_path):

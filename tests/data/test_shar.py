@@ -15,6 +15,7 @@ from cuts import utterance
 from lhotse import CutSet, Recording, SupervisionSegment
 from lhotse.cut import MonoCut
 from lhotse.shar import SharWriter
+from soundfiles import encoded, mp3, speechlike
 
 from asrlib.data import shar
 from asrlib.data.audio import cut_audio
@@ -76,6 +77,19 @@ def test_ids_that_are_paths(tmp_path, name):
     write_shar([utterance(name, 0.4, path=path)], tmp_path / "shards")
     (after,) = load_shar(tmp_path / "shards")
     assert after.id == str(Path(name)) and len(cut_audio(after)) == 3200
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.flac"])
+def test_files_of_which_lhotse_reads_a_part_are_stored_whole(tmp_path, name):
+    one = mp3(speechlike(1.0)) if name == "a.mp3" else encoded(speechlike(1.0), format="FLAC")
+    (tmp_path / name).write_bytes(one + one)
+    (tmp_path / "manifest.tsv").write_text(f"path\ttext\tspeaker\n{name}\tlow\tann\n")
+    (before,) = cuts = load_corpus(tmp_path)
+    write_shar(cuts, tmp_path / "shards")
+    (after,) = load_shar(tmp_path / "shards", "train")
+    assert (after.id, after.num_samples) == (before.id, 32_000)
+    assert (after.supervisions[0].text, after.supervisions[0].speaker) == ("low", "ann")
+    np.testing.assert_allclose(cut_audio(after), cut_audio(before), atol=1 / 32768)
 
 
 # ---- what can be wrong -----------------------------------------------------------------------------------
@@ -150,7 +164,7 @@ def test_damaged_bytes_are_found(tiny_shards, tmp_path):
             list(load_shar(tmp_path / "copy", "dev"))
         shutil.copy(tiny_shards / "dev" / name, path)
     (tmp_path / "copy" / "shards.json").write_text("{")
-    with pytest.raises(InputError, match="shards.json is damaged"):
+    with pytest.raises(InputError, match="shards.json is not valid JSON"):
         load_shar(tmp_path / "copy", "dev")
 
 

@@ -9,11 +9,12 @@ import tiny
 import torch
 
 from asrlib.data.audio import read_audio
-from asrlib.decoding.hypothesis import SearchResult
+from asrlib.decoding.hypothesis import Hypothesis, SearchResult
 from asrlib.decoding.long_form import JOINS, Listener, LongForm, scan
 from asrlib.errors import InputError
 from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
+from asrlib.signal.pauses import find_cuts
 from asrlib.text.tokenizers import Tokenizer
 
 WORDS = ["low", "mid", "high"]
@@ -89,6 +90,57 @@ def test_windows_hear_what_the_whole_says(
     assert found.times == sorted(found.times)
 
 
+def with_a_pause(first, second, seconds=0.6):
+    """The samples of two texts of tones, and those of each half, divided in the middle of the pause."""
+    pause = 0.001 * np.random.default_rng(3).standard_normal(round(seconds / 2 * tiny.RATE))
+    halves = np.append(tiny.tones(first), pause), np.append(pause, tiny.tones(second, seed=1))
+    return np.concatenate(halves).astype(np.float32), [half.astype(np.float32) for half in halves]
+
+
+@pytest.mark.parametrize("head", ["ctc", "transducer"])
+@pytest.mark.parametrize("beam", [0, 3])
+def test_a_recording_with_a_pause_is_its_two_halves(tones, head, beam, monkeypatch):
+    monkeypatch.setattr(tones.config.decoding, "head", head)
+    monkeypatch.setattr(tones.config.decoding, "beam_width", beam)
+    signal, halves = with_a_pause("low mid high mid low", "high low high mid high")
+    (middle,) = find_cuts([torch.from_numpy(signal)], tiny.RATE, round(2.4 * tiny.RATE))
+    assert middle / tiny.RATE == pytest.approx(len(halves[0]) / tiny.RATE, abs=0.03)
+    first, second = (tones.transcribe(half, tiny.RATE) for half in (signal[:middle], signal[middle:]))
+    assert (first.text, second.text) == ("low mid high mid low", "high low high mid high")
+    found = tones.transcribe_long(signal, tiny.RATE, window=2.4, cut="pauses")
+    alike(found, Hypothesis.joined([(0.0, first), (middle / tiny.RATE, second)]))
+    assert [word for word, _ in found.words] == found.text.split()
+    times = [second for _, second in found.words]
+    assert times == sorted(times) and times[4] < middle / tiny.RATE < times[5]
+
+
+def test_a_piece_is_normalized_by_itself(tones):
+    """A half that is 30 dB quieter has the features of a recording of its own, but not in windows."""
+    _, halves = with_a_pause("low mid high mid low", "high low high mid high")
+    signal = np.append(halves[0], 0.03 * halves[1]).astype(np.float32)
+    (middle,) = find_cuts([torch.from_numpy(signal)], tiny.RATE, round(2.4 * tiny.RATE))
+    by_themselves = [(0.0, tones.transcribe(signal[:middle], tiny.RATE))]
+    by_themselves.append((middle / tiny.RATE, tones.transcribe(signal[middle:], tiny.RATE)))
+    expected = Hypothesis.joined(by_themselves)
+    alike(tones.transcribe_long(signal, tiny.RATE, window=2.4, cut="pauses"), expected)
+    together = tones.transcribe_long(signal, tiny.RATE, window=2.4, cut="windows")
+    assert together.score != pytest.approx(expected.score, rel=0.02)
+
+
+@pytest.mark.parametrize("head", ["ctc", "transducer"])
+def test_a_recording_without_a_pause_is_decoded_in_windows(tones, recording, head, monkeypatch):
+    monkeypatch.setattr(tones.config.decoding, "head", head)
+    found = tones.transcribe_long(recording, window=2.0, cut="pauses")
+    assert found == tones.transcribe_long(recording, window=2.0, cut="windows")
+
+
+def test_pieces_of_a_file_are_those_of_its_samples(tones, tmp_path):
+    signal, _ = with_a_pause("low mid high mid low", "high low high mid high")
+    soundfile.write(tmp_path / "fast.flac", signal.repeat(2), 2 * tiny.RATE)
+    found = tones.transcribe_long(tmp_path / "fast.flac", window=2.4, cut="pauses")
+    assert found.text == tones.transcribe_long(signal, tiny.RATE, window=2.4, cut="pauses").text
+
+
 def test_words_have_times(tones, recording, long_text):
     found = tones.transcribe_long(recording, window=2.0)
     assert [word for word, _ in found.words] == long_text.split()
@@ -154,6 +206,8 @@ def test_what_cannot_be_is_said(tones, recording, monkeypatch):
         ({"window": 0}, "window is 0 s; it must be positive"),
         ({"overlap": 1.0}, "overlap is 1.0; it must be at least 0 and below 1"),
         ({"join": "mean"}, "join is 'mean'; use one of average, middle, whole"),
+        ({"cut": "words"}, "cut is 'words'; use one of pauses, windows"),
+        ({"cut": "pauses", "join": "whole"}, "decodes the recording in one piece: set cut to windows"),
         ({"join": "average"}, "a transducer has no probabilities to average"),
         (
             {"join": "whole"},

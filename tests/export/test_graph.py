@@ -10,10 +10,17 @@ from asrlib.config.parse import parse_config
 from asrlib.export.graph import SignalToFrames, TracedFrontEnd
 from asrlib.signal.features import NORMALIZATIONS, FrontEnd
 
+# of other systems
+CONVENTIONS = [
+    {"mel_slopes": "mel", "floor": "max", "log_floor": 1e-10, "log_unit": "db", "top_db": 50.0},
+    {"fft_size": 512, "spectrum": "magnitude", "low_hz": 125.0, "epsilon_in": "variance"},
+    {"fft_size": 200, "floor": "max", "pad_end": True, "log_unit": "log10", "epsilon": 1e-9},
+]
+
 
 @pytest.mark.parametrize("normalize", NORMALIZATIONS)
 @pytest.mark.parametrize("peak, preemphasis", [(False, 0.97), (True, 0.0), (True, 0.97)])
-@pytest.mark.parametrize("others", [{}, {"logarithm": False, "centered": True}])
+@pytest.mark.parametrize("others", [{}, {"logarithm": False, "centered": True}, *CONVENTIONS])
 def test_the_front_end_of_the_graph_is_the_front_end(normalize, peak, preemphasis, others):
     options = dict(normalize=normalize, normalize_signal=peak, preemphasis=preemphasis, **others)
     usual = FrontEnd(8000, mels=20, **options)

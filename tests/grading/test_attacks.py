@@ -354,7 +354,7 @@ def test_without_a_lock_nothing_is_graded_unless_everybody_is_trusted(tmp_path):
 
 
 TASKS = assignments.every_task()
-HEAD = "def rnnt_alphas(b, l):\n    return"
+HEAD = "def fast_alphas(b, l):\n    return"
 BOOK = "losses.textbook.rnnt_alphas"
 LENT = {
     "attribute": f"{HEAD} asrlib.{BOOK}(b, l)",
@@ -362,6 +362,8 @@ LENT = {
     "name": f"f = asrlib.{BOOK}\ndef g(*a):\n    return f(*a)\n{HEAD} g(b, l)",
     "getattr": f"import importlib\n{HEAD} getattr(importlib.import_module('asr' + 'lib'), 'x')(b, l)",
     "eval": f"{HEAD} eval('asr' + 'lib').{BOOK}(b, l)",
+    "tracer": f"import sys\n{HEAD} sys.gettrace()(b, l)",
+    "functional": f"{HEAD} torch.func.vmap(torch.logaddexp)(b, l)",
     "dictionary": f"import sys\n{HEAD} sys.modules['asr' + 'lib'].{BOOK}(b, l)",
 }
 
@@ -375,7 +377,7 @@ def assembled(name, source):
 def test_a_task_that_is_handed_on_is_noted(how):
     from grading.delegation import delegated
 
-    task = TASKS["07.rnnt_alphas"]
+    task = TASKS["07.fast_alphas"]
     assert list(delegated(assembled(task.name, LENT[how]), [task])) == [task.name]
 
 

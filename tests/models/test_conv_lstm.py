@@ -126,6 +126,6 @@ def test_what_it_cannot_do_is_said():
     with pytest.raises(InputError, match="recompute"):
         encoder.set_checkpointing(True)
     text = "encoder: {kind: conv_lstm, %s}\nfeatures: {mels: 70}\n"
-    for key, what in (("lengths: wrong", "right, original"), ("channels: [1, 2]", "four positive numbers")):
+    for key, what in (("lengths: wrong", "right, original"), ("channels: [1, 2]", "four numbers from 1")):
         with pytest.raises(InputError, match=what):
             parse_config(text % key, "a.yml")

@@ -122,7 +122,7 @@ def test_what_is_wrong_with_its_section_names_the_key(section, message):
 
 
 def test_a_contextnets_key_is_unknown_to_it():
-    with pytest.warns(UserWarning, match="f.yml: unknown key encoder.alpha ignored"):
+    with pytest.raises(InputError, match="f.yml: unknown key encoder.alpha"):
         parse_config("encoder: {kind: stack, alpha: 0.5}", "f.yml")
 
 

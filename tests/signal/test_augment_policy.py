@@ -5,7 +5,7 @@ import pytest
 import tiny
 import torch
 
-from asrlib.signal.augment_policy import AugmentPolicy, augmented_features, draw_speed
+from asrlib.signal.augment_policy import AugmentPolicy, augmented_features, draw_spec_masks, draw_speed
 from asrlib.signal.features import FrontEnd
 
 NOTHING = AugmentPolicy(time_masks=0, freq_masks=0)
@@ -72,3 +72,18 @@ def test_each_key_of_the_configuration_changes_every_utterance(three, change):
     changed, _ = augmented_features(*three, front_end, config, draw)
     plain, _ = front_end(*three)
     assert ((changed - plain).abs().amax((1, 2)) > 0.05).all()
+
+
+@pytest.mark.parametrize("time, freq", [(0.3, 0.8), (1.0, 1.0), (0.0, 0.0)])
+def test_masks_have_a_probability_for_each_utterance(time, freq):
+    policy = AugmentPolicy(time_masks=10, freq_masks=10, time_probability=time, freq_probability=freq)
+    lengths = torch.full((500,), 400)
+    draw = torch.Generator().manual_seed(0)
+    times, bins = draw_spec_masks(policy, lengths, 400, 80, draw)
+    for masks, probability in ((times, time), (bins, freq)):
+        assert abs(float(masks.any(dim=1).float().mean()) - probability) < 0.06
+    certain = draw_spec_masks(
+        AugmentPolicy(time_masks=10, freq_masks=10), lengths, 400, 80, torch.Generator().manual_seed(0)
+    )
+    chosen = times.any(dim=1)
+    assert torch.equal(times[chosen], certain[0][chosen])  # the masks themselves are the same

@@ -7,17 +7,9 @@ import torch
 import torchaudio.functional
 
 from asrlib.errors import InputError
-from asrlib.signal.features import (
-    FrontEnd,
-    frame,
-    frame_count,
-    hz_to_mel,
-    log_mel,
-    mel_filters,
-    mel_to_hz,
-    preemphasize,
-    warp_filters,
-)
+from asrlib.signal.features import FrontEnd, log_mel
+from asrlib.signal.framing import frame, frame_count, preemphasize
+from asrlib.signal.mel import hz_to_mel, mel_filters, mel_to_hz, warp_filters
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from streams import chunks
 
 from asrlib.errors import InputError
 from asrlib.signal.features import FrontEnd
+from asrlib.signal.resample import resample
 from asrlib.signal.streaming import StreamingFrontEnd, StreamingResampler, mono_chunk
 
 
@@ -71,3 +72,29 @@ def test_a_running_mean_is_that_of_the_frames_so_far():
     assert float(found[1, int(counts[1]) :].abs().max()) == 0
     louder, _ = running(3 * x, lengths)
     torch.testing.assert_close(louder, found, atol=1e-3, rtol=0)  # but for the floor under the logarithm
+
+
+@pytest.mark.parametrize("rates", [(44101, 16000), (16000, 44101), (8001, 8000)])
+def test_the_resampler_of_rates_without_a_common_divisor(rates, seed):
+    draw, rate, new_rate = random.Random(1), *rates
+    x = torch.randn(3001)
+    resampler, out = StreamingResampler(rate, new_rate), []
+    for chunk in chunks(x, [draw.randint(1, 500) for _ in range(40)]):
+        out.append(resampler.feed(chunk))
+        assert len(resampler.buffer) < 600  # not a period, which is a second
+    out.append(resampler.finish())
+    torch.testing.assert_close(torch.cat(out), resample(x, rate, new_rate), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_samples_that_are_no_numbers_are_refused(bad):
+    for chunk in ([0.0, bad], np.array([bad]), torch.tensor([0.1, bad, 0.2])):
+        with pytest.raises(InputError, match="NaN or infinite"):
+            mono_chunk(chunk)
+    for chunk in (["loud"], None, object()):
+        with pytest.raises(InputError, match="no array of samples|has shape"):
+            mono_chunk(chunk)
+
+
+def test_tensors_with_gradients_are_samples():
+    assert not mono_chunk(torch.zeros(3, requires_grad=True)).requires_grad

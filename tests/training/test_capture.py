@@ -198,12 +198,12 @@ def test_what_cannot_be_recorded_takes_the_usual_steps(cuts, tmp_path, monkeypat
 
 
 def test_where_steps_are_captured():
-    def asked(device="cuda", processes=1, scaler=None, sharded=False, **keys):
+    def asked(device="cuda", processes=1, scaler=None, varying=False, **keys):
         accelerator = SimpleNamespace(device=torch.device(device), num_processes=processes, scaler=scaler)
-        return captures(settings(**keys), accelerator, sharded)
+        return captures(settings(**keys), accelerator, varying)
 
     assert asked() and asked(precision="bf16")
-    refused = [asked("cpu"), asked("xla"), asked(processes=2), asked(scaler=object()), asked(sharded=True)]
+    refused = [asked("cpu"), asked("xla"), asked(processes=2), asked(scaler=object()), asked(varying=True)]
     assert not any([*refused, asked(capture="off")])
 
 

@@ -166,7 +166,8 @@ def test_resuming_a_finished_run_sweeps_up_and_changes_nothing(cuts, dev, tmp_pa
 
 
 def test_to_resume_what_never_started_is_to_start(cuts, tmp_path):
-    run(settings(max_steps=2), cuts, tmp_path / "a", resume=True)
+    with pytest.warns(UserWarning, match="no checkpoint to resume from: a new run starts"):
+        run(settings(max_steps=2), cuts, tmp_path / "a", resume=True)
     run(settings(max_steps=2), cuts, tmp_path / "b")
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
 

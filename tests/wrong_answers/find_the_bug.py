@@ -57,4 +57,15 @@ def learning_rate(step, max_lr=0.0025, warmup=15000, width=640):
     ("bug.normalise", "features.std(0, correction=0)", "features.std(correction=0)", "one standard deviation for all"),
     ("bug.normalise", "features.std(0, correction=0)", "features.std(0)", "over T - 1"),
     ("bug.normalise", "if per_feature", "if True", "without per_feature"),
+    ("bug.final_scores", None, """
+def final_scores(x, gain, bias, head):
+    x = torch.nn.functional.layer_norm(x, x.shape[-1:]) * gain + bias
+    return (torch.nn.functional.layer_norm(x, x.shape[-1:]) * gain + bias) @ head.T
+""", "applied twice"),
+    ("bug.final_scores", "(torch.nn.functional.layer_norm(x, x.shape[-1:]) * gain + bias)", "x", "gone altogether"),
+    ("bug.final_scores", " * gain + bias", "", "without its gains"),
+    ("bug.subsample", "torch.where(valid[..., None], x, 0.0)", "x", "still leaks"),
+    ("bug.subsample", "torch.where(valid[..., None], x, 0.0)", "x * valid[..., None]", "stays NaN"),
+    ("bug.subsample", "(int(length) - 1) // 2 + 1", "(int(length) - 1) // 2", "cut off"),
+    ("bug.subsample", "torch.arange(x.shape[1]) < lengths[:, None]", "(x != 0).any(-1)", "still leaks"),
 ]  # fmt: skip

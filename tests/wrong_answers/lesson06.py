@@ -59,16 +59,18 @@ def gradient(log_probs, targets, blank=0):
     ("06.word_times", "(frames[s][-1] + frames[s][0]) / 2", "frames[s][0]", "label ends"),
     ("06.word_times", "(frames[s][-1] + frames[s][0]) / 2", "(frames[s][-1] + frames[s][0] + 1) / 2", "half a frame late"),
     ("06.word_times", " / 2 * frame_seconds", " / 2", "`frame_seconds`"),
+    ("06.word_times", "center + (", "(", "`center` is missing"),
+    ("06.word_times", "center + (frames[s][-1] + frames[s][0]) / 2 * frame_seconds", "(center + (frames[s][-1] + frames[s][0]) / 2) * frame_seconds", "not in frames"),
     ("06.word_times", " and states[s] != states[s - 2]", "", "need a blank between"),
     ("06.word_times", None, '''
-def word_times(log_probs, targets, frame_seconds, blank=0):
+def word_times(log_probs, targets, frame_seconds, center, blank=0):
     from asrlib.losses import ctc
     gamma = ctc.ctc_posteriors(log_probs, targets, blank=blank)
     path = gamma.argmax(1).tolist()
     times = []
     for s in range(1, 2 * len(targets), 2):
         frames = [t for t, state in enumerate(path) if state == s] or [int(gamma[:, s].argmax())]
-        times.append((frames[0] + frames[-1]) / 2 * frame_seconds)
+        times.append(center + (frames[0] + frames[-1]) / 2 * frame_seconds)
     return times
 ''', "whole path"),
     ("06.prefix_beam", None, '''

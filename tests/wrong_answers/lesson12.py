@@ -34,7 +34,7 @@ def greedy_step(log_probs, last, blank=0):
             text.append(label)
         last = label
     return text, last
-''', "not fast"),
+''', "step by step"),
     ("12.greedy_step", None, '''
 def greedy_step(log_probs, last, blank=0):
     text = []

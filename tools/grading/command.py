@@ -46,7 +46,7 @@ def grade(submitted: Path, out: Path, choices: Choices | None = None) -> list[Su
         )
         limits = dataclasses.replace(choices.limits, hidden=hidden)
         choices = dataclasses.replace(choices, limits=limits)
-        prepare()
+        prepare(tasks)
         submissions: list[Submission] = []
         with _sandbox(choices, folder / "scratch") as server:
             _say_isolation(server.isolation, choices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -24,12 +25,18 @@ GRADEBOOK = "gradebook.db"
 REFUSED = "right or not, the answer hands the task to a function that is there already: no points"
 
 
-def prepare() -> None:
-    """Import what all processes need, so that they share it."""
+def prepare(tasks: dict[str, list[assignments.Task]]) -> None:
+    """Import what all processes need, so that they share it: nbgrader, checkers, and what set-ups import."""
     import nbgrader.converters  # noqa: F401
     import torch
 
+    from asrlib.teaching import check
+
     torch.set_num_threads(1)
+    check.tasks()
+    for setup in dict.fromkeys(task.setup for found in tasks.values() for task in found[:1]):
+        with contextlib.suppress(Exception):  # told when the assignment is graded
+            assignments.run(setup, "<set-up>", {})
 
 
 class Course:

@@ -24,15 +24,16 @@ _FREE = (
 )
 _WHOLE_TASKS = {
     "torch.nn.functional.ctc_loss", "torch.nn.CTCLoss", "torch.nn.functional.conv1d", "torch.nn.Conv1d",
-    "torch.ctc_loss", "torch.conv1d", "torch.stft", "torch.hann_window", "torch.autograd.grad",
+    "torch.ctc_loss", "torch.conv1d", "torch.stft", "torch.hann_window",
     "torch.optim.lr_scheduler.OneCycleLR", "torch.nn.utils.clip_grad_norm_", "numpy.hanning",
 }  # fmt: skip
+_WHOLE_MODULES = ("torch.autograd.", "torch.func.")
 _WHOLE_PACKAGES = ("torchaudio", "librosa", "jiwer", "sentencepiece", "lhotse", "k2", "whisper")
 _INDIRECT = {
     "eval", "exec", "compile", "__import__", "importlib", "globals", "vars", "locals", "inspect", "ctypes",
     "_ctypes", "gc", "marshal", "pickle", "runpy", "pkgutil", "zipimport", "operator.attrgetter", "getattr",
     "builtins", "__builtins__", "__subclasses__", "__globals__", "__code__", "f_globals", "f_back",
-    "settrace", "setprofile", "subprocess", "socket", "os.system", "threading", "_thread",
+    "settrace", "gettrace", "setprofile", "subprocess", "socket", "os.system", "threading", "_thread",
     "multiprocessing", "concurrent", "enable_grad", "set_grad_enabled",
     "modules", "_getframe", "_current_frames",
 }  # fmt: skip
@@ -70,7 +71,7 @@ def _setup(tasks: list[assignments.Task]) -> str:
 
 def _verdict(names: set[str]) -> str:
     own = sorted(n for n in names if n.startswith("asrlib.") and not n.startswith(_FREE))
-    whole = sorted(n for n in names if n in _WHOLE_TASKS or n.split(".")[0] in _WHOLE_PACKAGES)
+    whole = sorted(n for n in names if n in _WHOLE_TASKS or n.startswith(_WHOLE_MODULES) or _package(n))
     hidden = sorted(
         n for n in names if n in _INDIRECT or n.split(".")[0] in _INDIRECT or _last(n) in _INDIRECT
     )
@@ -79,6 +80,10 @@ def _verdict(names: set[str]) -> str:
     if hidden:
         return f"uses {', '.join(hidden[:5])}, which may reach any function; look at it by hand"
     return ""
+
+
+def _package(name: str) -> bool:
+    return name.split(".")[0] in _WHOLE_PACKAGES
 
 
 def _last(name: str) -> str:

@@ -16,12 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asrlib.config.schema import Config, DecodingConfig, TokenizerConfig, TrainingConfig, check_vocabulary
+from asrlib.config.decoding import DecodingConfig
+from asrlib.config.schema import Config, TokenizerConfig, TrainingConfig, check_vocabulary
 from asrlib.errors import InputError, first_line
 from asrlib.models.build import build_model
 from asrlib.models.conv_lstm import ConvLSTMConfig
 from asrlib.signal.features import FeatureConfig
-from asrlib.text.tokenizers import Tokenizer, read_tokenizer
+from asrlib.text.tokenizer_files import read_tokenizer
+from asrlib.text.tokenizers import Tokenizer
 
 # where a dictionary around the state dict may keep it
 _PLACES = ("state_dict", "model_state_dict", "model")

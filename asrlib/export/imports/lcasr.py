@@ -29,7 +29,8 @@ from asrlib.config.schema import Config, check_vocabulary
 from asrlib.errors import InputError, first_line
 from asrlib.models.build import build_model
 from asrlib.models.conformer import ConformerConfig
-from asrlib.text.tokenizers import Tokenizer, read_tokenizer
+from asrlib.text.tokenizer_files import read_tokenizer
+from asrlib.text.tokenizers import Tokenizer
 
 # settings for which asrlib's network has only these values; a checkpoint may also omit the key
 _ONLY = {

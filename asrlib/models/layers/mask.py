@@ -35,3 +35,8 @@ class FrameMask:
         They are computed once, on first use, because the host has to wait for a GPU.
         """
         return self.valid.flatten().nonzero()[:, 0]
+
+    @property
+    def lengths(self) -> Int[Tensor, "batch"]:
+        """The number of valid frames of each utterance."""
+        return self.valid.sum(1)

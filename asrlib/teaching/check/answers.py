@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from asrlib.teaching.check.comparison import difference, first_difference, fits, is_unchanged
+from asrlib.teaching.check.conditions import Work, count_work, is_autograd_error, no_autograd
 from asrlib.teaching.check.display import describe_error, show, show_arguments
 from asrlib.teaching.check.hints import find_hints
 from asrlib.teaching.check.pace import pace
@@ -50,19 +51,33 @@ class Examiner:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Answer:
         """Call the function. ``WrongAnswer`` if it changes its arguments, ``Unfinished`` if it is a stub."""
+        return self._ask(self._timed, args, kwargs)
+
+    def count(self, *args: Any, **kwargs: Any) -> Answer:
+        """Call the function as above, and count its ``work``; the call takes longer so."""
+        # in the grader the function is in another process, which counts there
+        return self._ask(getattr(self.function, "counted", self._counted), args, kwargs)
+
+    def _timed(self, *args: Any, **kwargs: Any) -> tuple[Any, Work | None]:
+        return self.function(*args, **kwargs), None
+
+    def _counted(self, *args: Any, **kwargs: Any) -> tuple[Any, Work | None]:
+        return count_work(self.function, args, kwargs)
+
+    def _ask(self, function: Callable, args: tuple, kwargs: dict[str, Any]) -> Answer:
         given = copy.deepcopy((args, kwargs))
         call = f"{self.task.function}({show_arguments(args, kwargs)})"
         started = time.thread_time()
         try:
-            with torch.set_grad_enabled(self.task.autograd):
-                value = self.function(*given[0], **given[1])
+            with torch.enable_grad() if self.task.autograd else no_autograd():
+                value, work = function(*given[0], **given[1])
         except WrongAnswer:
             raise
         except NotImplementedError:  # what stands there before there is an answer
             raise Unfinished(f"not done yet ({self.task.look}).") from None
         except Exception as error:
             text = describe_error(error)
-            if not self.task.autograd and "does not require grad" in text:
+            if not self.task.autograd and is_autograd_error(text):
                 text = f"{NO_AUTOGRAD}\n            {text}"
             return Answer(self.task, call, None, text)
         if not is_unchanged(given, (args, kwargs)):
@@ -71,7 +86,7 @@ class Examiner:
                 " given.\n  look at   where it assigns in place, and work on a copy (clone) there"
             )
         seconds = getattr(self.function, "seconds", None) or time.thread_time() - started
-        return Answer(self.task, call, value, seconds=seconds)
+        return Answer(self.task, call, value, seconds=seconds, work=work)
 
     def because(self, message: str) -> WrongAnswer:
         """Return a verdict in a checker's own words, to be raised."""
@@ -81,11 +96,21 @@ class Examiner:
 class Answer:
     """What the function returned for one call. An exception waits until it is known what was expected.
 
-    ``seconds`` are the calling thread's own, so that a busy machine makes no answer slow.
+    ``seconds`` are the calling thread's own, so that a busy machine makes no answer slow. ``work`` is None
+    unless it was counted.
     """
 
-    def __init__(self, task: Task, call: str, value: Any, error: str = "", seconds: float = 0.0):
-        self.task, self.call, self._value, self.error, self.seconds = task, call, value, error, seconds
+    def __init__(
+        self,
+        task: Task,
+        call: str,
+        value: Any,
+        error: str = "",
+        seconds: float = 0.0,
+        work: Work | None = None,
+    ):
+        self.task, self.call, self._value, self.error = task, call, value, error
+        self.seconds, self.work = seconds, work
 
     @property
     def value(self) -> Any:
@@ -97,6 +122,21 @@ class Answer:
     def longer_than(self, seconds: float) -> bool:
         """Return whether the call took longer, allowing a slow machine proportionally more time."""
         return self.seconds > seconds and self.seconds > seconds * pace()
+
+    def does_at_most(self, what: str, advice: str, lines: int, operations: int) -> None:
+        """Raise ``WrongAnswer(advice)`` if more was counted; ``what`` says to what the call was applied."""
+        if self.work is None:
+            raise ValueError("the work of this call was not counted: ask.count")
+        counted = (
+            (self.work.operations, operations, "operations of PyTorch"),
+            (self.work.lines, lines, "lines of Python"),
+        )
+        for done, limit, unit in counted:
+            if done > limit:
+                raise WrongAnswer(
+                    f"  counted   {done:,} {unit} for {what}; at most {limit:,} will do\n"
+                    f"  why       right, but step by step: {advice}\n  look at   {self.task.look}"
+                )
 
     def items(self, count: int, otherwise: str) -> list:
         """Return the value as a list; ``WrongAnswer(otherwise)`` unless it is a sequence of ``count``."""

@@ -46,10 +46,7 @@ def difference(got: Any, expected: Any, tolerance: float) -> list[str] | None:
                 at = next(i for i, line in enumerate(lines) if line)
                 return [f"  in        item {at} of {len(expected)}, counted from 0", *lines[at]]
     elif isinstance(expected, dict) and isinstance(got, dict):
-        if got.keys() == expected.keys() and all(
-            difference(got[k], e, tolerance) is None for k, e in expected.items()
-        ):
-            return None
+        return _entry_difference(got, expected, tolerance)
     elif type(got) is type(expected) and got == expected:
         return None
     return [f"  expected  {show(expected)}", f"  got       {show(got)}"]
@@ -89,6 +86,21 @@ def is_unchanged(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(is_unchanged(a[k], b[k]) for k in a)
     return a is b or bool(a == b) or not _is_data(a)
+
+
+def _entry_difference(got: dict, expected: dict, tolerance: float) -> list[str] | None:
+    for key, value in expected.items():
+        if key not in got:
+            return [
+                f"  expected  {show(value)} under {show(key)}",
+                f"  got       {show(got)}, without this key",
+            ]
+        if lines := difference(got[key], value, tolerance):
+            return [f"  in        the entry {show(key)}", *lines]
+    for key in got:
+        if key not in expected:
+            return [f"  expected  no entry {show(key)}", f"  got       {show(got[key])} there"]
+    return None
 
 
 def _tensor_difference(got: Tensor, expected: Tensor, tolerance: float) -> list[str] | None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import torch
 
-from asrlib.signal import features
+from asrlib.signal import features, framing, mel
 from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.exercise_data.draws import integer, normal, number
 
@@ -19,22 +19,22 @@ def draw_signal(g):
     return normal(g, window + integer(g, 0, 20)), window, integer(g, 1, 7)
 
 
-@task("01.frame", LESSON + "'2 · Frames'", features.frame, draw_signal, 40)
+@task("01.frame", LESSON + "'2 · Frames'", framing.frame, draw_signal, 40)
 def frame(ask: Examiner):
     x = torch.arange(10, dtype=torch.float64)
     ask(x, 4, 2).equals(
-        features.frame(x, 4, 2),
+        framing.frame(x, 4, 2),
         suspects={
-            "the last piece that still fits is missing": features.frame(x, 4, 2)[:-1],
+            "the last piece that still fits is missing": framing.frame(x, 4, 2)[:-1],
             "pieces side by side: they overlap where hop is less than window": x[:8].reshape(2, 4),
             "window and hop are exchanged": x.unfold(0, 2, 4),
-            "one piece a column; one piece a row is wanted": features.frame(x, 4, 2).T,
-            "too few: pieces begin `hop` samples apart, and overlap": features.frame(x, 4, 2)[:2],
+            "one piece a column; one piece a row is wanted": framing.frame(x, 4, 2).T,
+            "too few: pieces begin `hop` samples apart, and overlap": framing.frame(x, 4, 2)[:2],
         },
         because="piece t begins at sample t · hop and has `window` samples",
     )
     ask(x[:9], 4, 3).equals(
-        features.frame(x[:9], 4, 3), "a piece that does not wholly fit does not count, nor is it padded"
+        framing.frame(x[:9], 4, 3), "a piece that does not wholly fit does not count, nor is it padded"
     )
     ask(x[:4], 4, 3).equals(x[None, :4], "a signal of just one window is one piece")
 
@@ -147,10 +147,8 @@ def mel_filters(ask: Examiner):
 
 
 def _uncut(sample_rate, fft_size, mels):
-    edges = features.mel_to_hz(
-        torch.linspace(
-            0, float(features.hz_to_mel(torch.tensor(sample_rate / 2.0).double())), mels + 2
-        ).double()
+    edges = mel.mel_to_hz(
+        torch.linspace(0, float(mel.hz_to_mel(torch.tensor(sample_rate / 2.0).double())), mels + 2).double()
     )
     f = torch.arange(fft_size // 2 + 1, dtype=torch.float64)[:, None] * sample_rate / fft_size
     rise = (f - edges[:-2]) / (edges[1:-1] - edges[:-2])

@@ -1,19 +1,17 @@
-"""Checkers of assignment 05: tokens."""
+"""Checkers of assignment 05, tokens: characters and byte-pair encoding."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections import Counter
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.exercise_data.draws import integer, number
+from asrlib.teaching.exercise_data.draws import integer
 
 LESSON = "lesson 05, "
 LABELS = list("abc de")
 
 
-def _text(g, letters="abcde ", longest=8):
+def draw_text(g, letters="abcde ", longest=8):
     return "".join(letters[integer(g, 0, len(letters) - 1)] for _ in range(integer(g, 0, longest)))
 
 
@@ -21,7 +19,7 @@ def _text(g, letters="abcde ", longest=8):
     "05.encode",
     LESSON + "'Characters'",
     lambda text, labels: [labels.index(c) + 1 for c in text],
-    lambda g: (_text(g), LABELS),
+    lambda g: (draw_text(g), LABELS),
 )
 def encode(ask: Examiner):
     ask("bad", LABELS).equals(
@@ -42,28 +40,6 @@ def encode(ask: Examiner):
         raise ask.because(
             f"an unknown character must be a ValueError that names it, not {got.error.splitlines()[0]}"
         )
-
-
-@task(
-    "05.decode",
-    LESSON + "'Characters'",
-    lambda numbers, labels: "".join(["", *labels][n] for n in numbers),
-    lambda g: ([integer(g, 0, 6) for _ in range(integer(g, 0, 8))], LABELS),
-)
-def decode(ask: Examiner):
-    ask([2, 1, 5], LABELS).equals(
-        "bad",
-        suspects={
-            "numbers begin at 1: label 1 is the first": "cbe",
-            "a list of characters; one text is wanted": ["b", "a", "d"],
-            "spaces between the characters": "b a d",
-        },
-    )
-    ask([0, 2, 0, 0, 1], LABELS).equals("ba", "blanks, 0, are skipped (and are not the last label)")
-    ask([1, 1], LABELS).equals(
-        "aa", "equal neighbours stay: merging them is CTC's affair, not the tokenizer's"
-    )
-    ask([], LABELS).equals("", "no labels, the empty text")
 
 
 def _merge(pieces, pair):
@@ -116,7 +92,7 @@ def _best_pair(spelled, counts):
 
 
 def draw_counts(g):
-    return {_text(g, "abc", 5) + "a": integer(g, 1, 6) for _ in range(integer(g, 1, 5))}
+    return {draw_text(g, "abc", 5) + "a": integer(g, 1, 6) for _ in range(integer(g, 1, 5))}
 
 
 def draw_spelled(g):
@@ -147,6 +123,65 @@ def best_pair(ask: Examiner):
         ["b", "a"], "of equally frequent pairs the largest is wanted"
     )
     ask({"a": ["a"]}, {"a": 3}).equals(None, "no word has two pieces: None")
+
+
+def _neighbors(pieces):
+    return Counter(zip(pieces, pieces[1:], strict=False))
+
+
+def _changes(pieces, pair):
+    before, after = _neighbors(pieces), _neighbors(_merge(pieces, pair))
+    every = {*before, *after}
+    return {two: after[two] - before[two] for two in every if after[two] != before[two]}
+
+
+@task("05.changes", LESSON + "'Word pieces', and turn 4 at its end", _changes, draw_pieces, 60)
+def changes(ask: Examiner):
+    banana, pair = list("banana"), ("a", "n")
+    expected = {
+        ("a", "n"): -2,
+        ("b", "a"): -1,
+        ("n", "a"): -2,
+        ("b", "an"): 1,
+        ("an", "an"): 1,
+        ("an", "a"): 1,
+    }
+    before, after = _neighbors(banana), _neighbors(_merge(banana, pair))
+    overlapping = _neighbors(["b", "an", "n", "an", "n", "a"])
+    overlapping.subtract(before)
+    ask(banana, pair).equals(
+        expected,
+        suspects={
+            "a piece is used once: the next one begins behind it": {
+                t: n for t, n in overlapping.items() if n
+            },
+            "the sign is turned: what the merge adds is positive": {two: -n for two, n in expected.items()},
+            "the pairs after the merge; how many *more* there are than before is wanted": dict(after),
+            "the pairs before the merge; how many more there are after it is wanted": dict(before),
+            "the merged pair itself is missing: it is gone everywhere": {
+                two: n for two, n in expected.items() if two != pair
+            },
+            "only what is gone; the new pairs count, too": {t: n for t, n in expected.items() if n < 0},
+            "only what is new; what is gone counts, too": {t: n for t, n in expected.items() if n > 0},
+            "each pair's change is counted once, however often it happens": {
+                two: 1 if n > 0 else -1 for two, n in expected.items()
+            },
+            "pairs are tuples; the merged text does not tell where it was cut": {
+                "".join(two): n for two, n in expected.items()
+            },
+        },
+    )
+    far = [*"cab", *"dc"]
+    ask(far, ("a", "b")).equals(
+        _changes(far, ("a", "b")),
+        "only the neighbors of the merged pair change; a pair whose count stays the same is left out",
+    )
+    ask(["a", "b"], ("a", "b")).equals({("a", "b"): -1}, "nothing stands before or behind: no pair is new")
+    ask(list("aaa"), ("a", "a")).equals(
+        {("a", "a"): -2, ("aa", "a"): 1},
+        "a piece is used once: of the two pairs in 'a a a' one is merged, and the other is broken up",
+    )
+    ask(list("abc"), ("x", "y")).equals({}, "the pair does not occur: nothing changes")
 
 
 def _learn(counts, merges):
@@ -182,74 +217,3 @@ def learn_bpe(ask: Examiner):
         _learn({"aaaa": 2, "aa": 1}, 4), "merges go from left to right, and a piece is used once"
     )
     ask(counts, 0).equals([], "no merges")
-
-
-def _frames(numbers):
-    return len(numbers) + sum(len(list(run)) - 1 for _, run in itertools.groupby(numbers))
-
-
-@task(
-    "05.frames_needed",
-    LESSON + "'Labels against frames'",
-    _frames,
-    lambda g: ([integer(g, 1, 3) for _ in range(integer(g, 0, 9))],),
-)
-def frames_needed(ask: Examiner):
-    ask([1, 2, 2, 3]).equals(
-        5,
-        suspects={
-            "a blank is needed between two equal neighbours": 4,
-            "a blank between all neighbours: different ones need none": 7,
-            "blanks at the ends, too: they may be left out": 9,
-        },
-    )
-    ask([1, 2, 1]).equals(3, "only equal *neighbours* need a blank between")
-    ask([2, 2, 2]).equals(5, "three in a row have two neighbourhoods")
-    ask([]).equals(0, "nothing to write needs no frame")
-
-
-def _split(text, log_p):
-    """All ways, shortest beginnings first: the witness."""
-    best: dict[int, tuple[float, list]] = {0: (0.0, [])}
-    for i in range(len(text)):
-        if i not in best:
-            continue
-        score, pieces = best[i]
-        for piece, p in log_p.items():
-            end = i + len(piece)
-            if text.startswith(piece, i) and score + p > best.get(end, (-math.inf,))[0]:
-                best[end] = score + p, [*pieces, piece]
-    return best[len(text)][1] if len(text) in best else None
-
-
-def draw_split(g):
-    pieces = {"a", "b"} | {_text(g, "ab", 3) + "ab"[integer(g, 0, 1)] for _ in range(6)}
-    if integer(g, 0, 4) == 0:
-        pieces.discard("b")
-    return _text(g, "ab", 9), {piece: -number(g, 0.1, 6) for piece in sorted(pieces)}
-
-
-@task("05.split", LESSON + "'Word pieces'", _split, draw_split, 40)
-def split(ask: Examiner):
-    log_p = {"a": -3.0, "b": -3.0, "ab": -1.0, "ba": -1.5, "aba": -5.0}
-    ask("aba", log_p).equals(
-        _split("aba", log_p),
-        suspects={
-            "the longest piece first; the most probable split is wanted": ["aba"],
-            "single characters only": ["a", "b", "a"],
-            "the right pieces in the reverse order": _split("aba", log_p)[::-1],
-            "no split was found: of two sums of log probabilities the larger one is better": None,
-        },
-    )
-    trap = {"a": -2.0, "ab": -0.5, "c": -9.0, "bc": -1.0}
-    ask("abc", trap).equals(
-        ["a", "bc"], "the best first piece does not begin the best split: compare sums of whole splits"
-    )
-    ask("abx", log_p).equals(None, "a text with a character that no piece has cannot be split: None")
-    ask("", log_p).equals([], "the empty text is split into no pieces")
-    got = ask("ab" * 150, log_p)
-    got.equals(
-        ["ab"] * 150, "300 characters: not all ways can be tried; keep the best split of each beginning"
-    )
-    if got.longer_than(0.5):
-        raise ask.because(f"right, but 300 characters took {got.seconds:.1f} s; half a second will do")

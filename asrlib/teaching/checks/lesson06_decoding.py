@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from asrlib.losses import alignment, textbook
+from asrlib.signal.frame_times import FrameTimes
 from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.checks.lesson06_sums import AA, AB, draw_possible
 from asrlib.teaching.exercise_data.draws import integer, log_probs
@@ -23,14 +24,14 @@ def draw_spoken(g):
             return y, l, blank
 
 
-def _word_times(y, l, frame_seconds, blank=0):
+def _word_times(y, l, frame_seconds, center, blank=0):
     found = alignment.ctc_align(y, l, blank=blank)
-    return ((found.starts + found.ends - 1) / 2 * frame_seconds).double()
+    return FrameTimes(frame_seconds, center)((found.starts + found.ends - 1) / 2).double()
 
 
 def draw_alignment(g):
     y, l, blank = draw_spoken(g)
-    return y, l, 0.04 * integer(g, 1, 3), blank
+    return y, l, 0.04 * integer(g, 1, 3), 0.0125 * integer(g, 0, 2), blank
 
 
 @task("06.word_times", LESSON + "'Forced alignment'", _word_times, draw_alignment, 60)
@@ -38,40 +39,49 @@ def word_times(ask: Examiner):
     y = torch.full((6, 3), 0.1, dtype=torch.float64)
     y[torch.arange(6), [0, 1, 1, 1, 0, 2]] = 0.8  # ∅ a a a ∅ b
     y = y.log()
-    ask(y, AB, 1.0).equals(
-        [2.0, 5.0],
+    ask(y, AB, 1.0, 0.25).equals(
+        [2.25, 5.25],
         suspects={
-            "the frame at which each label begins; its middle is wanted": [1.0, 5.0],
-            "the frame at which each label ends; its middle is wanted": [3.0, 5.0],
-            "half a frame late: a frame's time is its beginning, so frames 1, 2, 3 are at 2": [2.5, 5.5],
-            "frames counted from the end": [3.0, 0.0],
-            "frames counted from 1": [3.0, 6.0],
+            "`center` is missing: frame 0 is at `center`, not at 0": [2.0, 5.0],
+            "the frame at which each label begins; its middle is wanted": [1.25, 5.25],
+            "the frame at which each label ends; its middle is wanted": [3.25, 5.25],
+            "half a frame late: `center` is where frame 0 is, so frames 1, 2, 3 are around frame 2": [
+                2.75,
+                5.75,
+            ],
+            "frames counted from the end": [3.25, 0.25],
+            "frames counted from 1": [3.25, 6.25],
         },
     )
-    ask(y, AB, 0.08).equals([0.16, 0.4], "times are frames times `frame_seconds`")
+    ask(y, AB, 0.08, 0.0125).equals(
+        [0.1725, 0.4125],
+        suspects={"`center` is in seconds, not in frames": [0.08 * 2.0125, 0.08 * 5.0125]},
+        because="frame t is at `center` + t · `frame_seconds`",
+    )
     doubled = torch.full((5, 3), 0.1, dtype=torch.float64)
     doubled[torch.arange(5), [1, 1, 0, 1, 0]] = 0.8
     doubled[2] = torch.tensor([0.3, 0.6, 0.1])
-    ask(doubled.log(), AA, 1.0).equals(
-        _word_times(doubled.log(), AA, 1.0), "two equal labels need a blank between, however unlikely"
+    ask(doubled.log(), AA, 1.0, 0.0).equals(
+        _word_times(doubled.log(), AA, 1.0, 0.0), "two equal labels need a blank between, however unlikely"
     )
     unsure = torch.tensor(
         [[0.4, 0.6, 0], [0.4, 0.6, 0], [0.55, 0.45, 0], [0.0, 0.1, 0.9]], dtype=torch.float64
     )
     unsure = (unsure + 1e-9).log()
-    ask(unsure, AB, 1.0).equals(
-        _word_times(unsure, AB, 1.0),
+    ask(unsure, AB, 1.0, 0.0).equals(
+        _word_times(unsure, AB, 1.0, 0.0),
         "the most probable whole path, which is not the most probable state of each frame",
     )
     late = torch.tensor(
         [[0.75, 0.15, 0.1], [0.5, 0.1, 0.4], [0.35, 0.3, 0.35], [0.35, 0.35, 0.3]], dtype=torch.float64
     )
-    ask(late.log(), AB, 1.0).equals(
+    ask(late.log(), AB, 1.0, 0.0).equals(
         [2.0, 3.0], "the most probable whole path; the most probable states of the frames are none"
     )
     errors = []
     for clip in clip_posteriors():
-        times = ask(clip.log_probs, clip.labels, clip.frame_seconds).value
+        at = clip.frame_times
+        times = ask(clip.log_probs, clip.labels, at.seconds, at.center).value
         errors += [abs(float(at) - (w.start + w.end) / 2) for at, w in zip(times, clip.words, strict=True)]
     mean = 1000 * sum(errors) / len(errors)
     if not mean <= 50:

@@ -1,60 +1,13 @@
-"""Checkers of assignment 07, RNN-T: the best path and greedy search."""
+"""Checkers of assignment 07, RNN-T: greedy search."""
 
 from __future__ import annotations
 
 import torch
 
 from asrlib.teaching.check import Examiner, task
-from asrlib.teaching.checks.lesson07_sums import BLANK, LABEL, NONE, draw_lattice
 from asrlib.teaching.exercise_data.draws import integer, normal
 
 LESSON = "lesson 07, "
-
-
-def _frames(log_blank, log_label):
-    """The best path by trying all: the witness of the search."""
-    T, U = log_label.shape
-    best = torch.full((T, U + 1), -torch.inf, dtype=log_blank.dtype)
-    best[0, 0], ways = 0, {(0, 0): []}
-    for t in range(T):
-        for u in range(U + 1):
-            by_blank = best[t - 1, u] + log_blank[t - 1, u] if t else -torch.inf
-            by_label = best[t, u - 1] + log_label[t, u - 1] if u else -torch.inf
-            if t == u == 0:
-                continue
-            if by_blank >= by_label:
-                best[t, u], ways[t, u] = by_blank, ways[t - 1, u]
-            else:
-                best[t, u], ways[t, u] = by_label, [*ways[t, u - 1], t]
-    return ways[T - 1, U]
-
-
-@task("07.emission_frames", LESSON + "'A trained transducer's paths'", _frames, draw_lattice, 40)
-def emission_frames(ask: Examiner):
-    sure = torch.tensor([[0.1, 0.9, 0.9], [0.9, 0.9, 0.9], [0.9, 0.1, 0.9], [0.9, 0.9, 0.9]]).double()
-    ask(sure.log(), (1 - sure[:, :2]).log()).equals(
-        [0, 2],
-        suspects={
-            "the frames of the labels in the reverse order": [2, 0],
-            "frames counted from 1": [1, 3],
-            "the best frame of each label by itself; a path must go forwards": [0, 0],
-            "frames counted from the end": [3, 1],
-        },
-    )
-    crossing = torch.tensor([[0.5, 0.9], [0.4, 0.1], [0.9, 0.1]], dtype=torch.float64)
-    stay = torch.tensor([[0.4, 0.1, 0.5], [0.5, 0.8, 0.5], [0.1, 0.8, 0.5]], dtype=torch.float64)
-    ask(stay.log(), crossing.log()).equals(
-        _frames(stay.log(), crossing.log()),
-        "not a path: labels come out in order, so no frame may lie before the last one's",
-    )
-    apart = torch.tensor([[0.45, 0.5], [0.01, 0.9], [0.9, 0.5]], dtype=torch.float64)
-    label = torch.tensor([[0.5], [0.99], [0.1]], dtype=torch.float64)
-    ask(apart.log(), label.log()).equals(
-        _frames(apart.log(), label.log()),
-        "the greedy way; the best whole path may begin with a step that is not the best",
-    )
-    ask(BLANK[:, :1], NONE).equals([], "an empty target has no label")
-    ask(BLANK[:1], LABEL[:1]).equals([0, 0], "one frame: both labels come out at frame 0")
 
 
 def greedy_text(scores, blank=0, max_symbols=3):

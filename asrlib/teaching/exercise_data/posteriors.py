@@ -9,9 +9,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from asrlib.files import package_folder
+from asrlib.signal.frame_times import FrameTimes
 
 # What the lessons' model put out when the assignments were written. Thresholds are set on these numbers, so
 # a model that is trained again must not move them. `tools/prepare_posteriors.py` wrote the file.
+WINDOW_SECONDS = 0.025  # of that model's features
 POSTERIORS = package_folder("asrlib.teaching.exercise_data") / "posteriors.safetensors"
 
 
@@ -29,7 +31,7 @@ class Clip(NamedTuple):
     log_probs: Tensor
     labels: Tensor
     words: list[Word]
-    frame_seconds: float
+    frame_times: FrameTimes
 
 
 @lru_cache
@@ -42,7 +44,8 @@ def clip_posteriors() -> list[Clip]:
         if f"{cut.id} clean" in stored:
             words = [Word(w.symbol, w.start, w.end) for w in cut.supervisions[0].alignment["word"]]
             y = stored[f"{cut.id} clean"].double().log_softmax(-1)
-            found.append(Clip(y, stored[f"{cut.id} labels"], words, float(stored["frame seconds"])))
+            frame_times = FrameTimes(float(stored["frame seconds"]), WINDOW_SECONDS / 2)
+            found.append(Clip(y, stored[f"{cut.id} labels"], words, frame_times))
     return found
 
 

@@ -8,7 +8,13 @@ from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE
 from asrlib.teaching.viz.decoding import plot_costs, plot_emissions, plot_hypotheses
 from asrlib.teaching.viz.lattice import plot_distribution, plot_label_probabilities, plot_moves, plot_nodes
 from asrlib.teaching.viz.network import plot_blocks, plot_dependency, plot_gates, plot_receptive_field
-from asrlib.teaching.viz.results import plot_calibration, plot_confusions, plot_history, plot_seeds
+from asrlib.teaching.viz.results import (
+    plot_calibration,
+    plot_confusions,
+    plot_contexts,
+    plot_history,
+    plot_seeds,
+)
 from asrlib.teaching.viz.signal import (
     mark_formants,
     mark_tokens,
@@ -29,6 +35,7 @@ __all__ = [
     "plot_blocks",
     "plot_calibration",
     "plot_confusions",
+    "plot_contexts",
     "plot_costs",
     "plot_dependency",
     "plot_distribution",

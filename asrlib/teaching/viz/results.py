@@ -1,4 +1,4 @@
-"""Plots of a training run and of a recognizer's errors. Lessons 09 and 11."""
+"""Plots of a training run and of a recognizer's errors. Lessons 09, 11 and 15."""
 
 from __future__ import annotations
 
@@ -97,3 +97,38 @@ def plot_seeds(
     ax.grid(axis="x", alpha=0.3)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
     return ax
+
+
+def plot_contexts(
+    curves: Mapping[str, Mapping[float, Sequence[float]]],
+    ylabel: str = "WER (%)",
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot error rates over the context, a line through the means and a dot per repeat. Lesson 15.
+
+    ``curves`` is {name: {seconds: rates}}. The axis of seconds is logarithmic.
+    """
+    ax = axes_or_new(ax, width=7.0, height=3.4)
+    for color, (name, curve) in zip(_COLORS, curves.items(), strict=False):
+        lengths = sorted(curve)
+        means = [float(np.mean(curve[length])) for length in lengths]
+        ax.plot(lengths, means, color=color, label=name)
+        dots = [(length, rate) for length in lengths for rate in curve[length]]
+        ax.plot(*zip(*dots, strict=True), "o", color=color, markersize=4, alpha=0.5)
+    ax.set_xscale("log", base=2)
+    shown = sorted({length for curve in curves.values() for length in curve})
+    ax.set_xticks(shown, [_duration(seconds) for seconds in shown], fontsize=8)
+    ax.minorticks_off()
+    ax.set(xlabel="context", ylabel=ylabel)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8, frameon=False)
+    return ax
+
+
+_COLORS = (BLUE, ORANGE, GREY, "#1b7837", "#762a83", "#000000")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.0f} h"

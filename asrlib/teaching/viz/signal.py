@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asrlib.signal.features import hz_to_mel
 from asrlib.signal.frame_times import FrameTimes
+from asrlib.signal.mel import hz_to_mel
 from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE, axes_or_new
 
 if TYPE_CHECKING:

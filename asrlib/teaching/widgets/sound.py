@@ -10,7 +10,8 @@ import torch
 from asrlib.errors import InputError
 from asrlib.extras import extra
 from asrlib.signal.augment import add_noise
-from asrlib.signal.features import FrontEnd, frame, log_mel, preemphasize
+from asrlib.signal.features import FrontEnd, log_mel
+from asrlib.signal.framing import frame, preemphasize
 from asrlib.teaching import viz
 from asrlib.teaching.widgets.controls import explorer, player, slider, wav
 

@@ -10,10 +10,12 @@ from asrlib.models.layers.conv import (
     PointwiseConv,
     SeparableConv,
     depthwise_conv,
+    keras_shift,
     output_length,
     pad_amounts,
     receptive_field,
 )
+from asrlib.models.layers.mask import FrameMask, frame_mask
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +77,42 @@ def test_causal_output_does_not_change_with_the_future(kernel, stride):
     same = torch.arange(y.shape[1]) * stride <= 10
     torch.testing.assert_close(y[:, same], z[:, same])
     assert ((y - z)[:, ~same].abs().amax(2) > 1e-3).all()  # frame n does read frame n · stride
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 11])
+@pytest.mark.parametrize("stride", [1, 2, 3, 6])
+def test_keras_same_has_kerass_zeros(kernel, stride):
+    """Keras: max((ceil(n / s) - 1) s + k - n, 0) zeros in all, half of them, rounded down, before."""
+    ours = SeparableConv(6, 10, kernel, stride, "keras-same")
+    theirs = pytorch_separable(ours, 6, 10, kernel, stride)
+    for frames in (1, 2, 7, 8, 30):
+        x = torch.randn(3, frames, 6)
+        zeros = max((-(-frames // stride) - 1) * stride + kernel - frames, 0)
+        expected = theirs(F.pad(x.mT, (zeros // 2, zeros - zeros // 2))).mT
+        torch.testing.assert_close(ours(x), expected, atol=1e-5, rtol=1e-5)
+        assert expected.shape[1] == output_length(frames, stride)
+
+
+def test_keras_same_of_an_even_length_by_hand():
+    """Six frames, kernel 5, stride 2: Keras has a zero before and two after, ``same`` two and two."""
+    assert [keras_shift(frames, 5, 2) for frames in (5, 6)] == [0, 1]
+    x, last = torch.arange(1.0, 7).view(1, 6, 1), torch.tensor([[0.0, 0, 0, 0, 1]])
+    keras, same = (SeparableConv(1, 1, 5, 2, padding) for padding in ("keras-same", "same"))
+    for conv in (keras, same):
+        conv.depthwise.data, conv.pointwise.weight.data = last, torch.ones(1, 1)
+    assert keras(x).flatten().tolist() == [4, 6, 0]
+    assert same(x).flatten().tolist() == [3, 5, 0]
+
+
+@pytest.mark.parametrize("kernel, stride", [(5, 2), (4, 2), (3, 3), (5, 1)])
+def test_keras_same_pads_each_utterance_by_its_own_length(kernel, stride):
+    conv = SeparableConv(4, 3, kernel, stride, "keras-same")
+    x, lengths = torch.randn(5, 13, 4), torch.tensor([13, 12, 11, 8, 1])
+    mask = FrameMask(frame_mask(lengths, 13))
+    together = conv(x * mask.valid[..., None], mask)
+    for row, out, length in zip(x, together, lengths.tolist(), strict=True):
+        alone = conv(row[None, :length])[0]
+        torch.testing.assert_close(out[: len(alone)], alone, atol=1e-6, rtol=1e-5)
 
 
 def test_pad_amounts_by_hand():

@@ -52,3 +52,13 @@ def test_seeds_are_dots_and_this_run_a_circle_over_them():
 def test_a_run_without_seeds_is_drawn_alone():
     ax = viz.plot_seeds({}, {"WER (%)": {"a": 5.0}}, "WER (%)")
     assert [len(line.get_xdata()) for line in ax.lines] == [0, 1]
+
+
+def test_contexts_are_lines_of_means_with_a_dot_per_repeat():
+    ax = viz.plot_contexts({"a": {10.24: [3.0, 5.0], 3600.0: [2.0]}, "b": {20.48: [9.0]}})
+    line, dots, *_ = ax.lines
+    assert line.get_xydata().tolist() == [[10.24, 4.0], [3600.0, 2.0]]
+    assert dots.get_xydata().tolist() == [[10.24, 3.0], [10.24, 5.0], [3600.0, 2.0]]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["10 s", "20 s", "1 h"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale()) == ("context", "WER (%)", "log")

@@ -70,5 +70,5 @@ def test_draw_spectrogram_says_how_many_filters_are_empty(cut):
     frames = 1 + (len(asrlib.cut_audio(cut)) - 80) // 80
     assert above.get_title() == f"{frames} frames of 80 samples, hop 80"
     assert above.get_images()[0].get_array().shape == (65, frames)
-    empty = int((asrlib.signal.features.mel_filters(16000, 128, 80).sum(0) == 0).sum())
+    empty = int((asrlib.signal.mel.mel_filters(16000, 128, 80).sum(0) == 0).sum())
     assert empty > 0 and below.get_title() == f"80 filters over bins of 125 Hz, {empty} of them empty"

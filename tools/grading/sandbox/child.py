@@ -48,6 +48,9 @@ class _Served:
     """What a session knows: its names, the functions asked for, and the call in progress."""
 
     def __init__(self, names: dict):
+        from asrlib.teaching.check import conditions
+
+        self.conditions = conditions
         self.names, self.handles = names, []
         self.given: tuple[list, dict] = [], {}
         self.before = ""
@@ -85,7 +88,10 @@ class _Served:
             raise TypeError(f"it is not a function but a {type(function).__name__}")
         args, kwargs = self.given
         with contextlib.redirect_stdout(_Capped()), contextlib.redirect_stderr(_Capped()):
-            with torch.set_grad_enabled(message["autograd"]):
+            with torch.enable_grad() if message["autograd"] else self.conditions.no_autograd():
+                if message["count"]:
+                    self.result, work = self.conditions.count_work(function, args, kwargs)
+                    return {"work": [work.lines, work.operations]}
                 self.result = function(*args, **kwargs)
         return {}
 

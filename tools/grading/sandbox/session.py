@@ -8,6 +8,8 @@ import signal
 import socket
 from typing import Any, NoReturn
 
+from asrlib.teaching.check.conditions import Work
+
 from .channel import receive_counted, send
 from .clock import ComputingTime, TimeIsUp
 from .limits import AnswerError, Limits, ProcessEnded, SandboxError
@@ -60,8 +62,12 @@ class Session:
         self._owed += self.used  # a thread may have computed since the last call
         return None if not isinstance(handle, int) else Remote(self, name, handle)
 
-    def call(self, handle: int, name: str, args: tuple, kwargs: dict, autograd: bool = True) -> Any:
-        """Raises ``AnswerError``, ``ProcessEnded``, or ``SandboxError`` for what cannot cross.
+    def call(
+        self, handle: int, name: str, args: tuple, kwargs: dict, autograd: bool = True, count: bool = False
+    ) -> Any:
+        """The value; with ``count``, the pair of it and the ``Work`` that the process counted.
+
+        Raises ``AnswerError``, ``ProcessEnded``, or ``SandboxError`` for what cannot cross.
 
         In three steps, so that the time of the answer is taken here and holds nothing else: the arguments
         cross, the function is called, the value comes back.
@@ -77,14 +83,16 @@ class Session:
         begun = self._computed
         hidden, self._owed = self._owed, 0.0
         hidden += self._step({"op": "arguments", **sent}, allowed, what, begun)[1]
-        seconds = self._step({"op": "call", "handle": handle, "autograd": autograd}, allowed, what, begun)[1]
+        request = {"op": "call", "handle": handle, "autograd": autograd, "count": count}
+        done, seconds = self._step(request, allowed, what, begun)
         reply, more = self._step({"op": "value"}, allowed, what, begun)
         hidden += more
         # what crossing takes is not the answer's, but nobody computes in secret meanwhile
         free = self.pace * (CROSSING + CROSSING_BYTE * self.crossed)
         self.seconds = seconds + max(0.0, hidden - free)
         try:
-            return decode(reply["value"])
+            value = decode(reply["value"])
+            return (value, Work(*map(int, done["work"]))) if count else value
         except Exception as error:
             self._end(f"replied what is no value ({_in_short(error)}); {LOOK}")
 
@@ -159,6 +167,12 @@ class Remote:
         import torch
 
         return self.session.call(self.handle, self.name, args, kwargs, torch.is_grad_enabled())
+
+    def counted(self, *args: Any, **kwargs: Any) -> tuple[Any, Work]:
+        """Call the function, and count the work; the process counts itself, so its time stays limited."""
+        import torch
+
+        return self.session.call(self.handle, self.name, args, kwargs, torch.is_grad_enabled(), count=True)
 
 
 def clean(text: Any, longest: int) -> str:
