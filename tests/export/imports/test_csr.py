@@ -83,7 +83,7 @@ def test_what_is_no_such_checkpoint(tmp_path, labels):
     refused({"a": torch.zeros(1)}, "no layer1.0")
     refused(weights | {"attention.0.weight": torch.zeros(1)}, "attention.0.weight")
     refused(weights, "list the 4 of them with --tokenizer", None)
-    refused({k: v for k, v in weights.items() if not k.startswith("layer2")}, "four positive numbers")
+    refused({k: v for k, v in weights.items() if not k.startswith("layer2")}, "four numbers from 1 to 10,000")
     refused(weights | {"layer2.0.weight": torch.zeros(3, 7, 5, 5)}, "do not fit")
     (tmp_path / "few.txt").write_text("AA\nB\n")
     refused(weights, "3 labels", tmp_path / "few.txt")
