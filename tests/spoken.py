@@ -15,7 +15,7 @@ LEXICON = Lexicon(
     {"go": [["G", "OW"]], "no": [["N", "OW"]], "oh": [["OW"]], "on": [["AA", "N"], ["OW", "N"]]}
 )
 CONFIG = """
-features: {sample_rate: 1000, window_ms: 10, hop_ms: 10, mels: 4}
+features: {sample_rate: 4000, window_ms: 2.5, hop_ms: 2.5, mels: 4}
 tokenizer: {kind: phones, vocabulary: 8, lexicon: cmudict}
 prediction: null
 joint: null
@@ -49,6 +49,6 @@ def _loudness(waveforms, lengths, warp=None):
 
 
 def samples(phones):
-    """Samples at 1,000 Hz in which each of the phones lasts a frame, ``-`` being blank."""
+    """Samples at 4,000 Hz in which each of the phones lasts a frame, ``-`` being blank."""
     labels = [0 if phone == "-" else 1 + PHONES.index(phone) for phone in phones.split()]
     return torch.tensor(labels).repeat_interleave(10) / 8

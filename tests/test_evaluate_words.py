@@ -25,7 +25,7 @@ def cuts(tmp_path):
     lines = ["path\ttext"]
     for n, (text, phones) in enumerate(SAID):
         soundfile.write(
-            tmp_path / f"{n}.wav", spoken.samples(phones).numpy().astype(np.float32), 1000, "FLOAT"
+            tmp_path / f"{n}.wav", spoken.samples(phones).numpy().astype(np.float32), 4000, "FLOAT"
         )
         lines.append(f"{n}.wav\t{text}")
     (tmp_path / "manifest.tsv").write_text("\n".join(lines) + "\n")

@@ -100,45 +100,45 @@ def test_too_short_for_any_word():
 )
 def test_a_recognizer_writes_words(phones, word):
     recognizer = spoken.recognizer()
-    hypothesis = recognizer.transcribe(spoken.samples(phones).numpy(), 1000)
+    hypothesis = recognizer.transcribe(spoken.samples(phones).numpy(), 4000)
     assert hypothesis.text == word
     assert " ".join(hypothesis.tokens) in {" ".join(p) for p in spoken.LEXICON.pronunciations(word)}
     assert hypothesis.words == [(word, hypothesis.times[0])]
     assert recognizer.reference("On, GO!") == "on go"
     recognizer.config.decoding.words = None
-    hypothesis = recognizer.transcribe(spoken.samples(phones).numpy(), 1000)
+    hypothesis = recognizer.transcribe(spoken.samples(phones).numpy(), 4000)
     assert hypothesis.text.split() == [p for p, _ in itertools.groupby(phones.split()) if p != "-"]
     assert recognizer.reference("On, GO!") == "AA N G OW"
 
 
 def test_silence_is_a_word_of_the_list_and_no_phones():
     recognizer = spoken.recognizer()
-    assert recognizer.transcribe(spoken.samples("- - - -").numpy(), 1000).text in spoken.LEXICON
+    assert recognizer.transcribe(spoken.samples("- - - -").numpy(), 4000).text in spoken.LEXICON
     recognizer.config.decoding.words = None
-    hypothesis = recognizer.transcribe(spoken.samples("- - - -").numpy(), 1000)
+    hypothesis = recognizer.transcribe(spoken.samples("- - - -").numpy(), 4000)
     assert hypothesis.text == "" and hypothesis.tokens == hypothesis.words == []
 
 
 def test_the_list_can_be_changed():
     recognizer = spoken.recognizer()
     recognizer.config.decoding.words = ["oh", "on"]
-    assert recognizer.transcribe(spoken.samples("- G OW -").numpy(), 1000).text == "oh"
+    assert recognizer.transcribe(spoken.samples("- G OW -").numpy(), 4000).text == "oh"
     recognizer.config.decoding.words = ["oh", "stop"]
     with pytest.raises(InputError, match="'stop'"):
-        recognizer.transcribe(spoken.samples("- G OW -").numpy(), 1000)
+        recognizer.transcribe(spoken.samples("- G OW -").numpy(), 4000)
     recognizer.config.decoding.words = None
     with pytest.raises(InputError, match="list the words"):
         recognizer.word_list()
     recognizer.config.decoding.words = ["oh"]
     recognizer.tokenizer = Tokenizer("phones", spoken.PHONES)
     with pytest.raises(InputError, match="decoding.words needs a tokenizer of phones with a lexicon"):
-        recognizer.transcribe(spoken.samples("- G OW -").numpy(), 1000)
+        recognizer.transcribe(spoken.samples("- G OW -").numpy(), 4000)
 
 
 def test_log_probabilities_and_streams():
     recognizer = spoken.recognizer()
     log_probs, lengths = recognizer.ctc_log_probs(
-        [(spoken.samples("- G OW"), 1000), (spoken.samples("OW"), 1000)]
+        [(spoken.samples("- G OW"), 4000), (spoken.samples("OW"), 4000)]
     )
     assert log_probs.shape == (2, 3, 8) and lengths.tolist() == [3, 1]
     assert log_probs.argmax(-1)[0].tolist() == [0, 3, 5]
