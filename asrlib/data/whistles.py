@@ -11,12 +11,15 @@ covers it.
     script = draw_script(draw, seconds=120.0)      what is whistled
     samples, words = play(script, scene, seed=1)   at 8 kHz
 
-The two factors are separate on purpose: a scene says nothing about names, and a cast nothing about pitches.
+The two factors are drawn apart on purpose: a scene says nothing about which names occur, and a cast nothing
+about the whistler. What is heard is not quite apart: a name is centered on the pitch in the middle of its
+whistler's range, so a name whose pitches are made out gives the range away as well.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -194,14 +197,12 @@ def past_and_tail(
     """Return test recording ``number`` with a past of choice: samples, the tail's text, and where it begins.
 
     The tail, the last ``tail_seconds``, is the same for every ``past``, to the sample. ``past`` is one of
-    ``PASTS``. ``intact`` belongs to the tail. ``shuffled`` is that in another order. ``whistler`` says the
-    same, whistled by another, through another channel in another room. ``names`` is the same whistler's with
-    other names and words. ``masked`` is background noise.
+    ``PASTS``. ``intact`` belongs to the tail. ``shuffled`` is that in another order; a script is longer than
+    ``past_seconds``, so a part of what is heard is other words of the same script. ``whistler`` says the same
+    in a new ``Scene``: another range, tempo, channel, room and background. ``names`` is the same whistler's
+    with other names and words. ``masked`` is the faint background alone, ``Scene.noise_db``.
     """
-    draw = random.Random(f"whistles past {number}")
-    scene, cast = draw_scene(draw), draw_cast(draw)
-    tail = draw_script(draw, tail_seconds, cast, introduced=True)
-    before, seed = draw_script(draw, past_seconds, cast), draw.getrandbits(32)
+    draw, scene, cast, tail, before, seed = _drawn(number, past_seconds, tail_seconds)
     now, spans = play(tail, scene, seed, tail_seconds)
     if past == "shuffled":
         before = draw.sample(before, len(before))
@@ -213,6 +214,22 @@ def past_and_tail(
         before = []
     then, _ = play(before, scene, seed + 1, past_seconds)
     return np.concatenate([then, now]), " ".join(word for word, *_ in spans), past_seconds
+
+
+def semitones_apart(number: int, past_seconds: float, tail_seconds: float) -> float:
+    """Return how much higher the other whistler of `past_and_tail` is than the tail's, in semitones."""
+    draw, scene, *_ = _drawn(number, past_seconds, tail_seconds)
+    return 12 * math.log2(draw_scene(draw).lowest / scene.lowest)
+
+
+def _drawn(
+    number: int, past_seconds: float, tail_seconds: float
+) -> tuple[random.Random, Scene, list[str], list[Said], list[Said], int]:
+    """Draw what all pasts of a test recording share, and return the generator, too."""
+    draw = random.Random(f"whistles past {number}")
+    scene, cast = draw_scene(draw), draw_cast(draw)
+    tail = draw_script(draw, tail_seconds, cast, introduced=True)
+    return draw, scene, cast, tail, draw_script(draw, past_seconds, cast), draw.getrandbits(32)
 
 
 def recordings(split: str, count: int, seconds: float) -> Iterator[tuple]:

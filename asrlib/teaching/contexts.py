@@ -73,11 +73,15 @@ def clearly_better(worse: Sequence[float], better: Sequence[float], errors: floa
     return statistics.mean(worse) - statistics.mean(better) > errors * spread
 
 
-def saturation(curve: Curve) -> float:
-    """Return the shortest context in seconds that no longer one is clearly better than."""
+def saturation(curve: Curve, errors: float = 2.0) -> float:
+    """Return the shortest context in seconds that no longer one is clearly better than.
+
+    ``errors`` is that of `clearly_better`.
+    """
     lengths = sorted(curve)
     for length in lengths:
-        if not any(clearly_better(curve[length], curve[longer]) for longer in lengths if longer > length):
+        longer = [other for other in lengths if other > length]
+        if not any(clearly_better(curve[length], curve[other], errors) for other in longer):
             return length
     raise AssertionError("nothing is longer than the longest")
 

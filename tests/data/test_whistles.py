@@ -21,6 +21,7 @@ from asrlib.data.whistles import (
     draw_script,
     past_and_tail,
     play,
+    semitones_apart,
     write_whistles,
 )
 
@@ -96,6 +97,13 @@ def test_the_tail_is_the_same_whatever_came_before():
         if past != "intact":
             assert not np.allclose(samples[:cut], whole[:cut], atol=0.05)
     assert np.abs(made["masked"][0][:cut]).max() < 0.1 < np.abs(whole[:cut]).max()
+
+
+def test_the_other_whistlers_range_is_as_far_away_as_is_said():
+    found = {number: semitones_apart(number, 112.0, 16.0) for number in range(24)}
+    assert abs(found[0]) < 0.5 and -14.5 < found[1] < -13.5 and 4 < found[3] < 5
+    sure = [number for number, apart in found.items() if abs(apart) >= 4]
+    assert sure[:6] == [1, 3, 4, 6, 8, 9] and len(sure) == 12
 
 
 def test_a_corpus_is_written_with_word_times_and_without_a_shared_whistler(tmp_path):

@@ -40,6 +40,14 @@ def test_saturation_is_the_shortest_context_that_none_beats():
     assert saturation({10.0: [1.0, 1.1]}) == 10.0
 
 
+def test_a_stricter_rule_ends_the_benefit_earlier():
+    curve = {10.0: [9.0, 9.1], 20.0: [8.0, 8.1], 40.0: [7.8, 7.9]}
+    assert saturation(curve) == 40.0 and saturation(curve, errors=3.0) == 20.0
+    found = [published(BEST, name, "test") for name in ("earnings22", "tedlium", "rev16")]
+    assert [round(saturation(rates)) for rates in found] == [1311, 328, 82]
+    assert [round(saturation(rates, errors=3.0)) for rates in found] == [164, 164, 20]
+
+
 def test_measured_rates_are_read_for_each_seed_and_part(tmp_path, monkeypatch):
     rows = ["model\ttrained_s\tseed\twindow_s\tpast\tpart\terrors\twords"]
     rows += [f"m\t{t}\t{seed}\t{w}\tintact\t{part}\t{e + seed}\t50"

@@ -80,32 +80,31 @@ def join(pieces, starts, frames):
         "the head's alone",
     ),
     (
-        "15.saturation",
+        "15.saved",
         None,
         """
-def saturation(curve):
-    return min(curve, key=lambda length: statistics.mean(curve[length]))
+def saved(short, long):
+    seeds = sorted(short.keys() & long.keys())
+    a, b = [short[seed] for seed in seeds], [long[seed] for seed in seeds]
+    mean = statistics.mean(a) - statistics.mean(b)
+    if len(seeds) == 1:
+        return mean, math.inf
+    return mean, math.sqrt((statistics.variance(a) + statistics.variance(b)) / len(seeds))
 """,
-        "lowest mean",
+        "scatter of the two contexts",
     ),
+    ("15.saved", "short[seed] - long[seed]", "long[seed] - short[seed]", "longer minus shorter"),
+    ("15.saved", " / math.sqrt(len(seeds))", "", "standard deviation"),
+    ("15.saved", "math.sqrt(len(seeds))", "len(seeds)", "divided by n"),
+    ("15.saved", "math.sqrt(len(seeds))", "math.sqrt(3)", "taken for granted"),
+    ("15.saved", "statistics.stdev", "statistics.pstdev", "n - 1 is wanted"),
     (
-        "15.saturation",
-        None,
-        """
-def saturation(curve):
-    return min(curve, key=lambda length: min(curve[length]))
-""",
-        "best single run",
+        "15.saved",
+        "[short[seed] - long[seed] for seed in seeds]",
+        "[a - b for a, b in zip(short.values(), long.values())]",
+        "paired by place",
     ),
-    ("15.saturation", "variances / len(worse)", "variances", "standard deviation"),
-    ("15.saturation", "lengths[place + 1 :]", "lengths[place + 1 : place + 2]", "only the next longer"),
-    (
-        "15.saturation",
-        "statistics.mean(worse) - statistics.mean(better)",
-        "abs(statistics.mean(worse) - statistics.mean(better))",
-        "beats nothing",
-    ),
-    ("15.saturation", "sorted(curve)", "list(curve)", "order of the dictionary"),
+    ("15.saved", "math.inf", "0.0", "one seed says nothing"),
     (
         "15.near",
         None,

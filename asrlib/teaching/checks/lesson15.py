@@ -1,4 +1,4 @@
-"""Checkers of assignment 15, long context: chunks, rotary positions, windows, self-conditioning, scatter."""
+"""Checkers of assignment 15, long context: chunks, rotary positions, windows, self-conditioning, seeds."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _condition(x, head, back):
     return x + (_normed(x) @ head.T).softmax(-1) @ back.T
 
 
-@task("15.condition", LESSON + "'Self-conditioning'", _condition, draw_condition)
+@task("15.condition", LESSON + "'Reading its own predictions'", _condition, draw_condition)
 def condition(ask: Examiner):
     g = torch.Generator().manual_seed(18)
     x, head, back = 3 * normal(g, 4, 5) + 1, normal(g, 6, 5), normal(g, 5, 6)
@@ -184,65 +184,81 @@ def condition(ask: Examiner):
     ask(x[:1], head, torch.zeros_like(back)).equals(x[:1], "a way back of zeros changes nothing")
 
 
-def draw_saturation(g):
-    lengths = [10.0 * 2**n for n in range(integer(g, 1, 6))]
-    return ({length: [number(g, 8.0, 10.0) for _ in range(3)] for length in lengths},)
+def draw_saved(g):
+    seeds = integer(g, 2, 8)
+    level = [number(g, 8.0, 30.0) for _ in range(seeds)]
+    short = {seed: level[seed] + number(g, 0.0, 2.0) for seed in range(seeds)}
+    long = {seed: level[seed] - number(g, -0.5, 2.0) for seed in reversed(range(seeds))}
+    for curve in (short, long):
+        if len(short.keys() & long.keys()) > 1 and integer(g, 0, 1):
+            del curve[min(short.keys() & long.keys())]
+    return short, long
 
 
-def _beats(better, worse, of_mean=True, errors=2.0):
-    count = len(better) if of_mean else 1
-    spread = math.sqrt((statistics.variance(better) + statistics.variance(worse)) / count)
-    return statistics.mean(worse) - statistics.mean(better) > errors * spread
+def _differences(short, long):
+    return [short[seed] - long[seed] for seed in short if seed in long]
 
 
-def _saturation(curve, beats=_beats):
-    lengths = sorted(curve)
-    for length in lengths:
-        if not any(beats(curve[longer], curve[length]) for longer in lengths if longer > length):
-            return length
-    return None
+def _saved(short, long, error=lambda d: statistics.stdev(d) / math.sqrt(len(d))):
+    found = _differences(short, long)
+    return statistics.mean(found), error(found) if len(found) > 1 else math.inf
 
 
-@task("15.saturation", LESSON + "'What the repeats allow one to say'", _saturation, draw_saturation)
-def saturation(ask: Examiner):
-    curve = {
-        10.0: [9.0, 9.2, 9.1],
-        20.0: [8.5, 8.9, 8.7],
-        40.0: [8.3, 8.4, 8.2],
-        80.0: [8.3, 8.5, 8.1],
-        160.0: [8.0, 8.3, 8.4],
-    }
+def _apart(short, long):
+    """The comparison of means over all seeds, as if nothing linked the two."""
+    both = [list(short.values()), list(long.values())]
+    means = [statistics.mean(rates) for rates in both]
+    return means[0] - means[1], math.sqrt(sum(statistics.variance(rates) / len(rates) for rates in both))
 
-    def neighbors(curve):
-        lengths = sorted(curve)
-        for length, longer in zip(lengths, lengths[1:], strict=False):
-            if not _beats(curve[longer], curve[length]):
-                return length
-        return lengths[-1]
 
-    least = min(curve, key=lambda length: statistics.mean(curve[length]))
-    single = min(curve, key=lambda length: min(curve[length]))
-    ask(curve).equals(
-        _saturation(curve),
+def _by_place(short, long):
+    return _saved(dict(enumerate(short.values())), dict(enumerate(long.values())))
+
+
+@task("15.saved", LESSON + "'Recognition in windows'", _saved, draw_saved)
+def saved(ask: Examiner):
+    short = {0: 50.8, 1: 54.9, 2: 42.4, 3: 47.0}
+    long = {0: 41.3, 1: 47.0, 2: 32.4, 3: 40.1}
+    mean, error = _saved(short, long)
+    found = _differences(short, long)
+    ask(short, long).equals(
+        (mean, error),
         suspects={
-            "the context with the lowest mean, however little lower it is": least,
-            "the context of the best single run": single,
-            "the standard deviation of runs; the standard error of a mean of three is smaller": _saturation(
-                curve, lambda a, b: _beats(a, b, of_mean=False)
+            "longer minus shorter; what is saved is shorter minus longer": (-mean, error),
+            "the scatter of the two contexts; that of the differences within seeds is wanted": _apart(
+                short, long
             ),
+            "the standard deviation; a mean's standard error is smaller by the root of n": _saved(
+                short, long, statistics.stdev
+            ),
+            "divided by n; it is the root of n": _saved(short, long, lambda d: statistics.stdev(d) / len(d)),
+            "the variance has n below it, and n - 1 is wanted": _saved(
+                short, long, lambda d: statistics.pstdev(d) / math.sqrt(len(d))
+            ),
+            "three repeats are taken for granted; n is the number of seeds": _saved(
+                short, long, lambda d: statistics.stdev(d) / math.sqrt(3)
+            ),
+            "the variance of the mean; its root is wanted": (mean, statistics.variance(found) / len(found)),
+            "only the mean; a pair is wanted": mean,
         },
     )
-    slow = {10.0: [9.0, 9.2, 8.8], 20.0: [8.8, 9.0, 8.6], 40.0: [8.6, 8.8, 8.4], 80.0: [8.4, 8.6, 8.2]}
-    ask(slow).equals(
-        _saturation(slow),
-        "a context is compared with every longer one: small steps add up",
-        {"only the next longer context is compared": neighbors(slow)},
+    turned = dict(reversed(long.items()))
+    ask(short, turned).equals(
+        (mean, error),
+        "seeds belong together by their number, and not by their place in the dictionary",
+        {"paired by place": _by_place(short, turned)},
     )
-    rising = {10.0: [8.0, 8.1, 8.2], 20.0: [9.0, 9.1, 9.2]}
-    ask(rising).equals(10.0, "a longer context that is worse beats nothing")
-    turned = dict(reversed(curve.items()))
-    ask(turned).equals(_saturation(curve), "the order of the dictionary is not that of the contexts")
-    ask({3600.0: [8.0, 8.1, 8.2]}).equals(3600.0, "nothing is longer than the longest context")
+    ask(short | {7: 99.0}, long | {8: 1.0}).equals(
+        (mean, error),
+        "a seed that is in one of the two only counts for nothing",
+        {"all seeds are in the means": _apart(short | {7: 99.0}, long | {8: 1.0})},
+    )
+    two = {5: 30.0, 6: 20.0}, {5: 28.0, 6: 17.0}
+    ask(*two).equals((2.5, 0.5), "two seeds")
+    ask({3: 9.0}, {3: 8.0}).equals((1.0, math.inf), "one seed says nothing about the scatter")
+    ask({1: 9.0, 2: 9.0}, {1: 8.0, 2: 8.0}).equals((1.0, 0.0), "two seeds that save the same do not scatter")
+    worse = {0: 8.0, 1: 8.5}, {0: 9.0, 1: 9.0}
+    ask(*worse).equals((-0.75, 0.25), "a longer context may be worse: a negative number is saved")
 
 
 def draw_near(g):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,8 @@ def plot_contexts(
 ) -> Axes:
     """Plot error rates over the context, a line through the means and a dot per repeat. Lesson 15.
 
-    ``curves`` is {name: {seconds: rates}}. The axis of seconds is logarithmic.
+    ``curves`` is {name: {seconds: rates}}. The axis of seconds is logarithmic;
+    a context whose label would touch that of the next has none.
     """
     ax = axes_or_new(ax, width=7.0, height=3.4)
     for color, (name, curve) in zip(_COLORS, curves.items(), strict=False):
@@ -117,7 +119,8 @@ def plot_contexts(
         ax.plot(*zip(*dots, strict=True), "o", color=color, markersize=4, alpha=0.5)
     ax.set_xscale("log", base=2)
     shown = sorted({length for curve in curves.values() for length in curve})
-    ax.set_xticks(shown, [_duration(seconds) for seconds in shown], fontsize=8)
+    apart = [a for a, b in zip(shown, [*shown[1:], math.inf], strict=True) if b > 1.5 * a]
+    ax.set_xticks(apart, [_duration(seconds) for seconds in apart], fontsize=8)
     ax.minorticks_off()
     ax.set(xlabel="context", ylabel=ylabel)
     ax.grid(alpha=0.3)

@@ -62,3 +62,8 @@ def test_contexts_are_lines_of_means_with_a_dot_per_repeat():
     assert [text.get_text() for text in ax.get_xticklabels()] == ["10 s", "20 s", "1 h"]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale()) == ("context", "WER (%)", "log")
+
+
+def test_contexts_that_are_close_share_a_label():
+    ax = viz.plot_contexts({"a": {1310.72: [3.0], 2621.44: [2.0], 3600.0: [2.0]}})
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["22 min", "1 h"]
