@@ -12,7 +12,7 @@ def start(config, corpus, out, processes=2):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "asrlib.cli", "train", config, "--corpus", corpus]
-    command += ["--out", out, "--resume"]
+    command += ["--out", out, *(["--resume"] if out.exists() else [])]
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
     return [
         subprocess.Popen(

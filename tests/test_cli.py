@@ -102,7 +102,7 @@ def test_too_little_memory_is_one_line(fails, model, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(Recognizer, "load", load)
-    fails("transcribe", model, "a.wav", naming=["not enough memory: choose a smaller model"])
+    fails("transcribe", model, "a.wav", naming=["not enough memory: give less at once"])
 
 
 def test_a_defect_of_asrlib_keeps_its_traceback(monkeypatch, model):

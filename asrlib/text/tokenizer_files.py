@@ -38,7 +38,7 @@ def read_tokenizer(kind: str, file: str | Path, normalize: bool = True) -> Token
     except ValueError as error:  # an InputError is one
         listed = kind != "wordpieces" or path.suffix in LISTS
         what = f"a list of {kind}: {error}" if listed else "a sentencepiece model"
-        raise InputError(f"tokenizer file {shown(str(path))[1:-1]} is not {what}") from None
+        raise InputError(f"tokenizer file {path} is not {what}") from None
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:

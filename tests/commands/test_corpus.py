@@ -34,7 +34,7 @@ def test_two_corpora_whose_files_have_the_same_names(asrlib, model, tmp_path):
         (lambda f: (f / "train-1.wav").unlink(), "train-1.wav"),
         (lambda f: (f / "train-1.wav").write_bytes(b""), "train-1.wav"),
         (lambda f: (f / "train-1.wav").write_bytes((f / "train-1.wav").read_bytes()[:-500]), "truncated"),
-        (lambda f: (f / "manifest.tsv").unlink(), "no such file"),
+        (lambda f: (f / "manifest.tsv").unlink(), "does not exist"),
     ],
     ids=["no path column", "no text column", "missing file", "empty file", "truncated file", "no manifest"],
 )

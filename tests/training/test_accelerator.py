@@ -1,7 +1,6 @@
 """What a GPU does otherwise than a CPU, on a device that is not there and refuses tensors of the CPU."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -20,6 +19,7 @@ from asrlib.losses.joint import joint_rnnt_loss
 from asrlib.losses.rnnt import rnnt_loss, rnnt_posteriors
 from asrlib.recognizer import Recognizer
 from asrlib.training.loop import train
+from asrlib.training.step import TrainingStep
 
 pretended = pytest.importorskip("pretended", reason="here no device can be pretended", exc_type=ImportError)
 DEVICE, pretending = pretended.DEVICE, pretended.pretending
@@ -79,11 +79,23 @@ def test_training_there_has_the_losses_of_training_here(tiny_corpus, tmp_path, s
     torch.testing.assert_close(there, here, rtol=1e-4, atol=0)
 
 
-def test_training_there_resumes(tiny_corpus, tmp_path):
+def test_training_there_resumes(tiny_corpus, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    perform = TrainingStep.__call__
+
+    def stop(self, batch, generator, number):
+        if number == 4:
+            raise Killed
+        return perform(self, batch, generator, number)
+
     with pretending():
         _, whole = run(tiny_corpus, tmp_path / "whole", DEVICE)
-        shutil.copytree(tmp_path / "whole", tmp_path / "cut")
-        shutil.rmtree(tmp_path / "cut/checkpoints/step-00000006")
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(TrainingStep, "__call__", stop)
+            run(tiny_corpus, tmp_path / "cut", DEVICE)
+        assert [path.name for path in (tmp_path / "cut/checkpoints").iterdir()] == ["step-00000003"]
         _, resumed = run(tiny_corpus, tmp_path / "cut", DEVICE, resume=True)
     torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
 
