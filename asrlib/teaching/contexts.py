@@ -40,12 +40,6 @@ def published(model: str, dataset: str, split: str) -> Curve:
     return _known(found, f"{model}, {dataset}, {split}", PUBLISHED)
 
 
-def published_models(dataset: str, split: str) -> list[str]:
-    """Return the names of the models that were tested on a split of a data set."""
-    rows = [row for row in _rows(PUBLISHED) if (row["dataset"], row["split"]) == (dataset, split)]
-    return list(dict.fromkeys(row["model"] for row in rows))
-
-
 def measured(model: str, part: str = "all", trained: float | None = 128.0, past: str = "intact") -> Curve:
     """Return this kit's rates in percent, one per seed, for each window of recognition in seconds.
 

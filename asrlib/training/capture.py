@@ -32,8 +32,6 @@ from asrlib.training.step import Outcome, TrainingStep
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-CAPTURES = ("auto", "off")
-
 
 def captures(config: Config, accelerator: Accelerator, varying: bool) -> bool:
     """Return whether training steps are captured as CUDA graphs.

@@ -6,7 +6,7 @@ import pytest
 
 from asrlib.errors import InputError
 from asrlib.teaching import contexts
-from asrlib.teaching.contexts import clearly_better, measured, published, published_models, saturation
+from asrlib.teaching.contexts import clearly_better, measured, published, saturation
 
 BEST = "6L-768D-6H rotary 1.5M"
 
@@ -17,7 +17,6 @@ def test_the_published_means_are_those_of_the_paper():
     means = [round(statistics.mean(rates), 2) for rates in curve.values()]
     assert means == [20.68, 19.68, 19.32, 18.71, 18.45, 18.27, 18.28, 18.07, 18.12, 18.07]
     assert {len(rates) for rates in curve.values()} == {3}
-    assert len(published_models("earnings22_full", "test")) == 13
 
 
 def test_data_sets_and_splits_are_apart():
