@@ -27,6 +27,7 @@ from asrlib import validate
 from asrlib.errors import InputError
 from asrlib.signal.framing import Count, frame, frame_count, mirrored, preemphasize
 from asrlib.signal.mel import SLOPES, mel_filters, warp_filters
+from asrlib.signal.resample import check_rate
 
 NORMALIZATIONS = ("none", "utterance", "bin", "running", "recording")
 SPECTRA = ("power", "magnitude")
@@ -82,7 +83,7 @@ class FeatureConfig:
         validate.choice(where, "features", self, "floor", FLOORS)
         validate.choice(where, "features", self, "log_unit", LOG_UNITS)
         validate.choice(where, "features", self, "epsilon_in", EPSILON_PLACES)
-        validate.at_most(where, "features", self, 1_000_000, "sample_rate")
+        check_rate(self.sample_rate, f"{where}: key features.sample_rate")
         validate.at_most(where, "features", self, 10_000, "mels", "window_ms", "hop_ms")
         with validate.named(where, "features"):
             FrontEnd(**vars(self))
