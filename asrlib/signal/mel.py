@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from asrlib.errors import InputError
+from asrlib.reading import shown
 
 SLOPES = ("hz", "mel")
 
@@ -44,7 +45,7 @@ def mel_filters(
     if not 0 <= low_hz < high_hz <= sample_rate / 2:
         raise InputError(f"mel filters from {low_hz} to {high_hz} Hz do not fit in 0 to {sample_rate / 2} Hz")
     if slopes not in SLOPES:
-        raise InputError(f"mel_slopes is {slopes!r}; use one of {', '.join(SLOPES)}")
+        raise InputError(f"mel_slopes is {shown(slopes)}; use one of {', '.join(SLOPES)}")
     frequency = torch.linspace(0, sample_rate / 2, fft_size // 2 + 1, dtype=torch.float64)
     ends = hz_to_mel(torch.tensor([low_hz, high_hz], dtype=torch.float64))
     edges = torch.linspace(float(ends[0]), float(ends[1]), mels + 2, dtype=torch.float64)
