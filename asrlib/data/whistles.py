@@ -30,6 +30,7 @@ import numpy as np
 from jaxtyping import Float
 
 from asrlib.data.manifest import load_folder, save_corpus
+from asrlib.errors import InputError
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -201,7 +202,11 @@ def past_and_tail(
     ``past_seconds``, so a part of what is heard is other words of the same script. ``whistler`` says the same
     in a new ``Scene``: another range, tempo, channel, room and background. ``names`` is the same whistler's
     with other names and words. ``masked`` is the faint background alone, ``Scene.noise_db``.
+
+    Raises ``InputError`` for another ``past``.
     """
+    if past not in PASTS:
+        raise InputError(f"past is {past!r}; use one of {', '.join(PASTS)}")
     draw, scene, cast, tail, before, seed = _drawn(number, past_seconds, tail_seconds)
     now, spans = play(tail, scene, seed, tail_seconds)
     if past == "shuffled":

@@ -24,6 +24,7 @@ from asrlib.data.whistles import (
     semitones_apart,
     write_whistles,
 )
+from asrlib.errors import InputError
 
 QUIET = Scene(lowest=500.0, tempo=1.0, response=(0.0,) * 6, echo=0.05, noise_db=-80.0)
 
@@ -97,6 +98,11 @@ def test_the_tail_is_the_same_whatever_came_before():
         if past != "intact":
             assert not np.allclose(samples[:cut], whole[:cut], atol=0.05)
     assert np.abs(made["masked"][0][:cut]).max() < 0.1 < np.abs(whole[:cut]).max()
+
+
+def test_another_past_is_refused():
+    with pytest.raises(InputError, match="past is 'other'; use one of intact, shuffled"):
+        past_and_tail(0, "other", 30.0, 8.0)
 
 
 def test_the_other_whistlers_range_is_as_far_away_as_is_said():
