@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from asrlib.errors import InputError
 from asrlib.losses.alignment import ctc_align
 from asrlib.losses.ctc import ctc_loss
-
-if TYPE_CHECKING:
-    from asrlib.teaching.playgrounds.widget import CTCPlayground
+from asrlib.teaching.playgrounds.widget import Playground
 
 # what the picture has room for
 _MOST_FRAMES, _MOST_LABELS, _MOST_TARGET = 12, 5, 6
+
+
+class CTCPlayground(Playground):
+    """The playground of lesson 06."""
+
+    @property
+    def probabilities(self) -> Float[Tensor, "T V"]:
+        """Return y as it is shown, the label probabilities of each frame, blank first, in float64."""
+        return torch.tensor(self.value["y"], dtype=torch.float64)
+
+    @property
+    def target(self) -> Int[Tensor, "U"]:
+        """Return the numbers of the labels of the target that is shown."""
+        labels = self.options["labels"]
+        return torch.tensor([labels.index(label) for label in self.value["target"]], dtype=torch.long)
 
 
 def ctc_playground(
     labels: str = "∅abc", target: str = "ab", probabilities: Any = None, frames: int = 6
 ) -> CTCPlayground:
     """Return the playground for a notebook; the arguments are those of ``ctc_options``. Lesson 06."""
-    from asrlib.teaching.playgrounds.widget import CTCPlayground
-
-    return CTCPlayground(ctc_options(labels, target, probabilities, frames))
+    return CTCPlayground("ctc", ctc_options(labels, target, probabilities, frames))
 
 
 def ctc_options(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from asrlib.errors import InputError
@@ -14,13 +14,33 @@ from asrlib.losses.alignment import rnnt_align
 from asrlib.losses.textbook import rnnt_betas, rnnt_scores
 from asrlib.recognizer import Recognizer
 from asrlib.signal.resample import resample
-from asrlib.teaching.playgrounds.floats import as_matrix, as_text
-
-if TYPE_CHECKING:
-    from asrlib.teaching.playgrounds.widget import TransducerPlayground
+from asrlib.teaching.playgrounds.floats import as_matrix, as_text, from_text
+from asrlib.teaching.playgrounds.widget import Playground
 
 # dB of speech over noise; None is no noise
 SNRS = (None, 20, 15, 10, 5, 0, -5)
+
+
+class TransducerPlayground(Playground):
+    """The playground of lesson 07."""
+
+    def __init__(self, options: dict[str, Any], recognizer: Recognizer):
+        super().__init__("transducer", options)
+        self._recognizer = recognizer
+
+    @property
+    def target(self) -> Int[Tensor, "U"]:
+        """Return the label numbers of the text that the lattice is of."""
+        return torch.tensor(self.options["target"])
+
+    @property
+    def logits(self) -> Float[Tensor, "T U1 V"]:
+        """Return the joint's logits of the lattice as it is shown, with its noise and its blank penalty."""
+        level = self.options["levels"][SNRS.index(self.value["snr_db"])]
+        frames = from_text(level["frames"]).view(-1, self._recognizer.model.joint.output.in_features)
+        logits = joint_logits(self._recognizer, frames, self.options["target"])
+        logits[..., 0] -= self.value["blank_penalty"]
+        return logits
 
 
 def transducer_playground(
@@ -31,8 +51,6 @@ def transducer_playground(
     words: Sequence[tuple[str, float, float]] = (),
 ) -> TransducerPlayground:
     """Return the playground for a notebook; the arguments are those of ``transducer_options``. Lesson 07."""
-    from asrlib.teaching.playgrounds.widget import TransducerPlayground
-
     options = transducer_options(recognizer, samples, sample_rate, text, words)
     return TransducerPlayground(options, recognizer)
 
