@@ -3,12 +3,12 @@
 
 const STYLE = `
 .asrlib-play { --ink: #1b1b1b; --muted: #595959; --line: #c4c4c4; --panel: #ffffff; --mark: #d55e00;
-  --k0: #757575; --k1: #0072b2; --k2: #d55e00; --k3: #009e73; --k4: #b35a8a; --k5: #1d8ac4; --k6: #a87400;
+  --k0: #757575; --k1: #0072b2; --k2: #d55e00; --k3: #009e73; --k4: #cc79a7; --k5: #56b4e9; --k6: #e69f00;
   background: var(--panel); color: var(--ink); font: 14px/1.45 system-ui, sans-serif; padding: 10px 12px;
   border: 1px solid var(--line); border-radius: 6px; max-width: 940px; box-sizing: border-box; }
 .asrlib-play[data-theme="dark"] { --ink: #ededed; --muted: #b4b4b4; --line: #5a5a5a; --panel: #1b1b1b;
-  --mark: #e69f00; --k0: #a8a8a8; --k1: #56b4e9; --k2: #e69f00; --k3: #1fbf8f; --k4: #cc79a7; --k5: #f0e442;
-  --k6: #ff8c4a; color-scheme: dark; }
+  --mark: #e69f00; --k0: #a8a8a8; --k1: #56b4e9; --k2: #e69f00; --k3: #009e73; --k4: #cc79a7; --k5: #f0e442;
+  --k6: #d55e00; color-scheme: dark; }
 .asrlib-play[data-theme="light"] { color-scheme: light; }
 .asrlib-play svg { display: block; width: 100%; height: auto; user-select: none; }
 .asrlib-play svg text { fill: var(--ink); font-size: 12px; }
