@@ -40,14 +40,14 @@ export function mount(element, options, { onChange = () => {} } = {}) {
     row(path, button("best path", () => edit({ path: spelled(bestPath()) }))), collapsed,
   );
 
-  const numbers = (text) => Array.from(text, (c) => (BLANKS.includes(c) ? 0 : labels.indexOf(c)));
+  const symbols = (text) => Array.from(text, (c) => (BLANKS.includes(c) ? 0 : labels.indexOf(c)));
   const spelled = (path) => path.map((k) => labels[k]).join("");
   const bestPath = () => ctcBestPath(logs(), goal()).map((s) => sums.states[s]);
   const logs = () => value.y.map((y) => y.map(Math.log));
 
   /** The labels of the target, or none while it cannot be read. */
   function goal() {
-    const found = numbers(value.target);
+    const found = symbols(value.target);
     return found.some((k) => k <= 0) ? [] : found;
   }
 
@@ -103,7 +103,7 @@ export function mount(element, options, { onChange = () => {} } = {}) {
   }
 
   function show(rebuild) {
-    const labelsOut = goal(), steps = numbers(value.path);
+    const labelsOut = goal(), steps = symbols(value.path);
     sums = ctcSums(logs(), labelsOut);
     if (rebuild || !picture) {
       picture = ctcPicture(value.y.length, labels, labelsOut, { drag, look });
@@ -113,7 +113,7 @@ export function mount(element, options, { onChange = () => {} } = {}) {
     onPath = complete ? statesOf(steps, labelsOut) : null;
     if (pointed && pointed[1] >= sums.states.length) pointed = null;
     redraw();
-    message.textContent = numbers(value.target).some((k) => k <= 0)
+    message.textContent = symbols(value.target).some((k) => k <= 0)
       ? `The target has letters from ${labels.slice(1).join(" ")}.` : "";
     const repeats = labelsOut.filter((k, n) => n > 0 && k === labelsOut[n - 1]).length;
     loss.textContent = sums.logP === -Infinity
@@ -149,10 +149,11 @@ export function mount(element, options, { onChange = () => {} } = {}) {
       return;
     }
     const [t, s] = pointed;
-    const p = (x) => Math.exp(x).toPrecision(3), label = labels[sums.states[s]];
-    const ways = t === 0 ? [s < 2 ? "1" : "0"] : statesBefore(sums.states, s).map((from) => p(sums.alpha[t - 1][from]));
-    arcs.textContent = `α(${t}, ${s}) = y(${t}, ${label}) · (${ways.join(" + ")}) = ${value.y[t][sums.states[s]].toPrecision(3)}`
-      + ` · … = ${p(sums.alpha[t][s])}; β = ${p(sums.beta[t][s])}; γ = ${sums.gamma[t][s].toPrecision(3)}`;
+    const p = (x) => Math.exp(x).toPrecision(3), k = sums.states[s], from = t ? statesBefore(sums.states, s) : [];
+    const names = from.map((before) => `α(${t - 1}, ${before})`).join(" + ") || "start";
+    const numbers = from.map((before) => p(sums.alpha[t - 1][before])).join(" + ") || (s < 2 ? "1" : "0");
+    arcs.textContent = `α(${t}, ${s}) = y(${t}, ${labels[k]}) · (${names}) = ${value.y[t][k].toPrecision(3)} · (${numbers})`
+      + ` = ${p(sums.alpha[t][s])}; β(${t}, ${s}) = ${p(sums.beta[t][s])}; γ(${t}, ${s}) = ${sums.gamma[t][s].toPrecision(3)}`;
   }
 
   assign(first);

@@ -304,9 +304,12 @@ def test_sliders_and_cursor_of_the_spectrogram_follow_the_mouse(page, clip):
 @on("spectrogram")
 def test_the_spectrogram_is_played_with_the_keyboard(page):
     one(page, 'input[aria-label="window"]').send_keys(Keys.HOME)
-    assert "shorter than the hop" in text(page, "size") and shown(page)["window_ms"] == 5
+    assert (shown(page)["window_ms"], shown(page)["hop_ms"]) == (5, 5)
+    assert "a longer hop would leave samples out" in text(page, "message")
+    one(page, 'input[aria-label="hop"]').send_keys(Keys.END)
+    assert (shown(page)["window_ms"], shown(page)["hop_ms"]) == (40, 40)
     one(page, 'input[aria-label="hop"]').send_keys(Keys.HOME)
-    assert "frames × 80 mels" in text(page, "size")
+    assert (shown(page)["window_ms"], shown(page)["hop_ms"]) == (40, 2) and text(page, "message") == ""
     canvas = one(page, "canvas")
     canvas.send_keys(Keys.HOME, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_UP)
     assert (shown(page)["frame"], shown(page)["bin"]) == (2, 41)
