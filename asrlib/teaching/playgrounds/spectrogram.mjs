@@ -90,7 +90,9 @@ export function mount(element, options, { onChange = () => {}, onSound = () => {
       features = logMel(samples, sound.rate, value);
       paint(window, hop);
     }
-    const T = features.length, { frame, bin } = inside();
+    // the cursor stays within the picture
+    const T = features.length, frame = Math.min(value.frame, T - 1), bin = Math.min(value.bin, value.mels - 1);
+    value = { ...value, frame, bin };
     const start = (frame * hop) / sound.rate, top = hzToMel(sound.rate / 2) / (value.mels + 1);
     across.style.bottom = `${(100 * (bin + 0.5)) / value.mels}%`;
     down.style.left = `${(100 * (frame + 0.5)) / T}%`;
@@ -98,11 +100,6 @@ export function mount(element, options, { onChange = () => {}, onSound = () => {
       + ` (around ${Math.round(melToHz(top * (bin + 1)))} Hz): ${features[frame][bin].toFixed(4)}`;
     pointed.textContent = what;
     set(canvas, { "aria-label": `log-mel picture, arrow keys move the cursor: ${what}` });
-  }
-
-  /** The cursor, within the picture as it is now. */
-  function inside() {
-    return { frame: Math.min(value.frame, features.length - 1), bin: Math.min(value.bin, value.mels - 1) };
   }
 
   function paint(window, hop) {
@@ -143,12 +140,7 @@ export function mount(element, options, { onChange = () => {}, onSound = () => {
       at(event);
     });
     canvas.addEventListener("pointermove", (event) => { if (event.buttons === 1) at(event); });
-    const by = (frames, bins) => () => {
-      const { frame, bin } = inside();
-      edit({
-        frame: Math.min(features.length - 1, Math.max(0, frame + frames)), bin: Math.min(value.mels - 1, Math.max(0, bin + bins)),
-      });
-    };
+    const by = (frames, bins) => () => edit({ frame: Math.max(0, value.frame + frames), bin: Math.max(0, value.bin + bins) });
     onKeys(canvas, {
       ArrowLeft: by(-1, 0), ArrowRight: by(1, 0), ArrowUp: by(0, 1), ArrowDown: by(0, -1), PageUp: by(0, 8), PageDown: by(0, -8),
       Home: by(-Infinity, 0), End: by(Infinity, 0),

@@ -315,6 +315,9 @@ def test_the_spectrogram_is_played_with_the_keyboard(page):
     assert (shown(page)["frame"], shown(page)["bin"]) == (2, 41)
     canvas.send_keys(Keys.END)
     assert "mel bin 41" in canvas.get_attribute("aria-label")
+    one(page, 'input[aria-label="mels"]').send_keys(Keys.HOME)
+    size = page.execute_script("return [playground.features.length, playground.features[0].length]")
+    assert size[1] == 4 and [shown(page)["frame"], shown(page)["bin"]] == [size[0] - 1, 3]
     page.find_element(By.XPATH, "//button[text()='as at first']").click()
     assert shown(page)["window_ms"] == 25
 
