@@ -290,13 +290,19 @@ def notebook_of_widgets():
         read = nbformat.read(ROOT / "notebooks" / f"{lesson}.ipynb", as_version=4)
         code = [c for c in read.cells if c.cell_type == "code" and "colab" not in c.metadata.get("tags", [])]
         facts = [global_names(cell.source) for cell in code]
-        shows = [n for n, cell in enumerate(code) if any(WIDGET in o.get("data", {}) for o in cell.outputs)]
+        shows = [n for n, cell in enumerate(code) if shows_widget(cell)]
         assert len(shows) == list(WIDGETS.values()).count(lesson), lesson
         needed = set().union(*(needed_for(n, facts) for n in shows))
         for n in sorted(needed):
             cells.append(v4.new_code_cell(f"run_in({lesson!r}, {code[n].source!r}, shown={n in shows})"))
     # which kernel it is, or JupyterLab would ask
     return v4.new_notebook(cells=cells, metadata=read.metadata)
+
+
+def shows_widget(cell):
+    """Whether a cell shows a widget other than a playground; these have tests of their own."""
+    shown = [output.data for output in cell.outputs if WIDGET in output.get("data", {})]
+    return any("Playground" not in data["text/plain"] for data in shown)
 
 
 # a cell of the notebook of widgets: what is no widget's is not shown, to keep the page short
