@@ -38,7 +38,7 @@ def first_cell(repository: str, tag: str) -> str:
     return dedent(f"""\
         import importlib.util, sys  # asrlib, the course's library: `make lab` has installed it
         if "google.colab" in sys.modules and not importlib.util.find_spec("asrlib"):  # a minute
-            %pip install -q "asrlib[synth,train,phones] @ git+{repository}@{tag}\"""")
+            %pip install -q "asrlib[colab] @ git+{repository}@{tag}\"""")
 
 
 def stamped(notebook: nbformat.NotebookNode, source: str) -> nbformat.NotebookNode:
