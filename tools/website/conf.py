@@ -1,0 +1,75 @@
+"""Sphinx's settings for the course's site. make_site.py runs Sphinx on the folder that sources.py writes."""
+
+import importlib.metadata
+import sys
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TOOLS.parent), str(TOOLS)]
+
+import colab  # noqa: E402 (after the path)
+from website import docstrings  # noqa: E402
+
+import asrlib  # noqa: E402
+
+project = "Speech recognition with ContextNet"
+author = "the authors of asrlib"
+copyright = "the authors of asrlib, MIT license"
+release = version = asrlib.__version__
+language = "en"
+repository, tag = colab.project()
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx.ext.mathjax"]
+default_role = "code"
+
+# lessons are committed with what they print and draw: nothing is executed here
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_render_image_options = {"alt": "Figure drawn by the code above"}
+myst_enable_extensions = ["amsmath", "dollarmath", "html_image"]
+myst_heading_anchors = 4
+# the reference's pages are reStructuredText, and IPython's magic is not Python
+suppress_warnings: list[str] = []
+
+autodoc_inherit_docstrings = False
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+
+# MathJax comes from a package, not from a web server: this build alone has all glyphs within
+MATHJAX = "static/mathjax/tex-svg.js"
+mathjax_path = "tex-svg.js"
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_favicon = "static/mark.svg"
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {
+    "source_repository": repository,
+    "source_branch": tag,
+    "footer_icons": [],
+    "top_of_page_buttons": [],
+}
+
+
+def setup(app):
+    """Write docstrings as reStructuredText, and put MathJax into the site."""
+    lessons = {path.stem[:2]: f"/notebooks/{path.stem}" for path in (TOOLS.parent / "notebooks").glob("*.ipynb")}
+
+    def rewrite(app, what, name, obj, options, lines):
+        lines[:] = docstrings.restructured(lines, lessons)
+
+    def add_mathjax(app, exception):
+        if exception is None:
+            package = importlib.metadata.distribution("sphinx-mathjax-offline")
+            (file,) = (file for file in package.files or () if str(file).endswith(MATHJAX))
+            (Path(app.outdir) / "_static" / mathjax_path).write_bytes(Path(file.locate()).read_bytes())
+
+    app.connect("autodoc-process-docstring", rewrite)
+    app.connect("build-finished", add_mathjax)
