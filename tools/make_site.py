@@ -26,7 +26,10 @@ MARK = ".buildinfo"  # Sphinx leaves it in what it builds
 
 
 def build(site: Path) -> int:
-    """Build the site into the folder ``site``; return the number of pages. Raise ``InputError`` if it fails."""
+    """Build the site into the folder ``site``; return the number of pages.
+
+    Raises ``InputError`` if it fails, and for a folder with something else in it.
+    """
     if site.exists():  # Sphinx leaves what was there, such as pages that are no more
         if not site.is_dir() or (any(site.iterdir()) and not (site / MARK).is_file()):
             raise InputError(f"{site} is not a site that this tool built: choose another folder")

@@ -1,5 +1,6 @@
 """Sphinx's settings for the course's site. make_site.py runs Sphinx on the folder that sources.py writes."""
 
+import hashlib
 import importlib.metadata
 import sys
 from pathlib import Path
@@ -8,9 +9,9 @@ TOOLS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TOOLS.parent), str(TOOLS)]
 
 import colab  # noqa: E402 (after the path)
-from website import docstrings  # noqa: E402
 
 import asrlib  # noqa: E402
+from website import docstrings  # noqa: E402
 
 project = "Speech recognition with ContextNet"
 author = "the authors of asrlib"
@@ -28,8 +29,6 @@ nb_merge_streams = True
 nb_render_image_options = {"alt": "Figure drawn by the code above"}
 myst_enable_extensions = ["amsmath", "dollarmath", "html_image"]
 myst_heading_anchors = 4
-# the reference's pages are reStructuredText, and IPython's magic is not Python
-suppress_warnings: list[str] = []
 
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
@@ -39,8 +38,10 @@ python_maximum_signature_line_length = 88
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 
-# MathJax comes from a package, not from a web server: this build alone has all glyphs within
+# MathJax comes from a package, not from a web server. This build of it has all glyphs within, and the hash of
+# es5/tex-svg.js in npm's mathjax 3.2.2
 MATHJAX = "static/mathjax/tex-svg.js"
+MATHJAX_HASH = "d4295dc33744836935c1399feece5159577b34c5c8ffb9f1c6324cd82e03a882"
 mathjax_path = "tex-svg.js"
 
 html_theme = "furo"
@@ -60,7 +61,8 @@ html_theme_options = {
 
 def setup(app):
     """Write docstrings as reStructuredText, and put MathJax into the site."""
-    lessons = {path.stem[:2]: f"/notebooks/{path.stem}" for path in (TOOLS.parent / "notebooks").glob("*.ipynb")}
+    names = [path.stem for path in (TOOLS.parent / "notebooks").glob("*.ipynb")]
+    lessons = {name[:2]: f"/notebooks/{name}" for name in names}
 
     def rewrite(app, what, name, obj, options, lines):
         lines[:] = docstrings.restructured(lines, lessons)
@@ -69,7 +71,15 @@ def setup(app):
         if exception is None:
             package = importlib.metadata.distribution("sphinx-mathjax-offline")
             (file,) = (file for file in package.files or () if str(file).endswith(MATHJAX))
-            (Path(app.outdir) / "_static" / mathjax_path).write_bytes(Path(file.locate()).read_bytes())
+            content = Path(file.locate()).read_bytes()
+            if hashlib.sha256(content).hexdigest() != MATHJAX_HASH:
+                raise ValueError(f"{file.locate()} is not the file of MathJax 3.2.2")
+            (Path(app.outdir) / "_static" / mathjax_path).write_bytes(content)
+
+    def skip(app, what, name, obj, options, skipped):
+        # the fields of a NamedTuple, of which its docstring tells more
+        return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
 
     app.connect("autodoc-process-docstring", rewrite)
+    app.connect("autodoc-skip-member", skip)
     app.connect("build-finished", add_mathjax)

@@ -6,7 +6,9 @@ spaces. What is aligned stays as it is, in a block of its own; the rest is escap
 
 from __future__ import annotations
 
+import ast
 import re
+import textwrap
 from collections.abc import Mapping
 
 CODE = re.compile(r"(``.+?``|`[^`\n]+`)", re.DOTALL)
@@ -20,7 +22,8 @@ def restructured(lines: list[str], lessons: Mapping[str, str]) -> list[str]:
     found: list[str] = []
     for paragraph in paragraphs(lines):
         if aligned(paragraph):
-            found += ["::", "", *(f"    {line}" for line in paragraph), ""]
+            language = "python" if is_code("\n".join(paragraph)) else "text"
+            found += [f".. code-block:: {language}", "", *(f"    {line}" for line in paragraph), ""]
         else:
             found += [*escaped("\n".join(paragraph), lessons).split("\n"), ""]
     return found
@@ -44,6 +47,15 @@ def aligned(paragraph: list[str]) -> bool:
         return False
     indented = all(line.startswith(" ") for line in paragraph if line)
     return indented or any(GAP.search(line.replace(".  ", ". ")) for line in paragraph)
+
+
+def is_code(text: str) -> bool:
+    """Return whether the text is Python that does something, and no table of words."""
+    try:
+        statements = ast.parse(textwrap.dedent(text)).body
+    except SyntaxError:
+        return False
+    return any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in statements)
 
 
 def escaped(text: str, lessons: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ STYLE = re.compile(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)")
 
 
 class Page(HTMLParser):
-    """What a page offers, ``anchors``, and what it asks for: ``links`` to click, ``fetched`` by the browser."""
+    """A page's ``anchors``, its ``links`` to click, and what a browser gets with it, ``fetched``."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)

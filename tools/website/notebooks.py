@@ -1,4 +1,4 @@
-"""Lessons and assignments as pages: what a reader without a kernel needs, and what to click for one with it."""
+"""Lessons and assignments as pages, for readers without a kernel."""
 
 from __future__ import annotations
 

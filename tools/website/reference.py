@@ -52,14 +52,15 @@ def public_names(package: Path) -> dict[str, str]:
 
 def index(names: dict[str, str], groups: list[str]) -> str:
     """Return the page of the public names, with the list of the packages' pages."""
-    rows = [f"   * - :py:obj:`~{module}.{name}`\n     - ``{module}``" for name, module in sorted(names.items())]
+    defined = sorted(names.items())
+    rows = [f"   * - :py:obj:`~{module}.{name}`\n     - ``{module}``" for name, module in defined]
     return "\n".join(
         [
             "Reference",
             "=========",
             "",
-            "``import asrlib`` offers these names. They stay what they are from one version to the next, or the",
-            "changelog says so. Shapes in signatures are those of jaxtyping.",
+            "``import asrlib`` offers these names. They stay what they are from one version to the next, or",
+            "the changelog says so. Shapes in signatures are those of jaxtyping.",
             "",
             ".. list-table::",
             "   :header-rows: 1",

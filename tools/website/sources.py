@@ -14,6 +14,7 @@ from pathlib import Path
 
 import colab
 import handout
+import make_picture
 import nbformat
 
 from website import notebooks, reference
@@ -22,9 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "data/README.md", "data/*/README.md")
 PICTURES = ("docs/*.png", "docs/*.svg", "data/*/*.png")
 FRONT = "README.md"
+PICTURE, CLIP = "docs/front.png", "data/clips/" + make_picture.CLIP
 COURSE = {  # the order of the documents in the site's contents
     "Using it": ("docs/command-line", "docs/library", "docs/configuration", "docs/training", "docs/glossary"),
-    "What was measured": ("docs/results", "docs/benchmarks", "docs/gpu"),
+    "What was measured": ("docs/digits", "docs/results", "docs/benchmarks", "docs/gpu"),
     "Teaching and building": ("docs/instructors", "docs/extending", "CONTRIBUTING"),
 }
 
@@ -55,14 +57,15 @@ class Sources:
         for name, text in pages.items():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             (target / name).write_text(text, encoding="utf-8")
-        for path in (path for glob in PICTURES for path in self.root.glob(glob)):
+        for path in [path for glob in PICTURES for path in self.root.glob(glob)]:
             (target / self.name(path)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target / self.name(path))
         return len(pages)
 
     def write_downloads(self, site: Path) -> None:
-        """Put each notebook, as it is in the repository, beside its page in the built ``site``."""
-        for name, content in self.notebooks.items():
+        """Put the notebooks, as the repository has them, and the first page's clip into the built ``site``."""
+        for name, content in (self.notebooks | {CLIP: (self.root / CLIP).read_bytes()}).items():
+            (site / name).parent.mkdir(parents=True, exist_ok=True)
             (site / name).write_bytes(content)
 
     # ---------------------------------------------------------------------------- pages
@@ -74,6 +77,8 @@ class Sources:
     def front(self) -> str:
         """Return the first page: the README, followed by the contents of the site."""
         text = self.relinked((self.root / FRONT).read_text(encoding="utf-8"), "index.md")
+        picture, rest = re.split(rf"(?<=\({re.escape(PICTURE)}\))\n", text)
+        text = f'{picture}\n\n<audio controls src="{html.escape(CLIP)}"></audio>\n{rest}'
         lessons = [name for name in self.notebooks if name.startswith("notebooks/")]
         parts = [("Lessons", lessons), ("Assignments", ["exercises/index"])]
         known = {posixpath.splitext(page)[0] for page in self.pages}
@@ -92,9 +97,9 @@ class Sources:
         names = [posixpath.splitext(name)[0] for name in self.notebooks if name.startswith("exercises/")]
         tree = "\n".join(["```{toctree}", ":maxdepth: 1", "", *(f"/{name}" for name in names), "```"])
         return (
-            "# Assignments\n\nEach task has a checker that says whether an answer is right and, if not, what was "
-            "expected, what came, and where to look. They are answered in a running notebook: each page has "
-            f"the links on top.\n\n{tree}\n"
+            "# Assignments\n\nEach task has a checker that says whether an answer is right and, if not, what "
+            "was expected, what came, and where to look. Tasks are answered in a running notebook: each page "
+            f"has the links on top.\n\n{tree}\n"
         )
 
     def notebook(self, name: str) -> str:
@@ -105,7 +110,7 @@ class Sources:
 
     def bar(self, name: str) -> str:
         """Return the links on top of a lesson or an assignment: to its file, to Colab, to its counterpart."""
-        colab_page = self.repository.replace("https://github.com/", "https://colab.research.google.com/github/")
+        colab_page = self.repository.replace("github.com", "colab.research.google.com/github")
         file = posixpath.basename(name)
         links = [
             f'<a href="{html.escape(file)}" download>Download the notebook</a>',
