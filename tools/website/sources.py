@@ -63,7 +63,7 @@ class Sources:
         return len(pages)
 
     def write_downloads(self, site: Path) -> None:
-        """Put the notebooks, as the repository has them, and the first page's clip into the built ``site``."""
+        """Put the notebooks, as the repository has them, and the front page's clip into ``site``."""
         for name, content in (self.notebooks | {CLIP: (self.root / CLIP).read_bytes()}).items():
             (site / name).parent.mkdir(parents=True, exist_ok=True)
             (site / name).write_bytes(content)
