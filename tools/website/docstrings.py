@@ -22,8 +22,9 @@ def restructured(lines: list[str], lessons: Mapping[str, str]) -> list[str]:
     found: list[str] = []
     for paragraph in paragraphs(lines):
         if aligned(paragraph):
-            language = "python" if is_code("\n".join(paragraph)) else "text"
-            found += [f".. code-block:: {language}", "", *(f"    {line}" for line in paragraph), ""]
+            text = textwrap.dedent("\n".join(paragraph))
+            found += [f".. code-block:: {'python' if is_code(text) else 'text'}", ""]
+            found += [*textwrap.indent(text, "    ").split("\n"), ""]
         else:
             found += [*escaped("\n".join(paragraph), lessons).split("\n"), ""]
     return found
@@ -52,7 +53,7 @@ def aligned(paragraph: list[str]) -> bool:
 def is_code(text: str) -> bool:
     """Return whether the text is Python that does something, and no table of words."""
     try:
-        statements = ast.parse(textwrap.dedent(text)).body
+        statements = ast.parse(text).body
     except SyntaxError:
         return False
     return any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in statements)
