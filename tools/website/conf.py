@@ -36,7 +36,8 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 add_module_names = False
-toc_object_entries_show_parents = "hide"
+# a page of the reference has hundreds of objects, and each page of the site holds the contents of all
+toc_object_entries = False
 
 # MathJax comes from a package, not from a web server. This build of it has all glyphs within, and the hash of
 # es5/tex-svg.js in npm's mathjax 3.2.2
