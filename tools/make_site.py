@@ -30,19 +30,21 @@ def build(site: Path) -> int:
 
     Raises ``InputError`` if it fails, and for a folder with something else in it.
     """
-    if site.exists():  # Sphinx leaves what was there, such as pages that are no more
-        if not site.is_dir() or (any(site.iterdir()) and not (site / MARK).is_file()):
-            raise InputError(f"{site} is not a site that this tool built: choose another folder")
-        shutil.rmtree(site)
-    sources = Sources()
+    if site.exists() and (not site.is_dir() or (any(site.iterdir()) and not (site / MARK).is_file())):
+        raise InputError(f"{site} is not a site that this tool built: choose another folder")
+    shutil.rmtree(WORK, ignore_errors=True)
+    sources, draft = Sources(), WORK / "site"
     count = sources.write(WORK / "source")
     options = ["-q", "-W", "--keep-going", "-E", "-b", "html"]
     options += ["-c", str(SETTINGS), "-d", str(WORK / "doctrees")]
-    if sphinx([*options, str(WORK / "source"), str(site)]):
+    if sphinx([*options, str(WORK / "source"), str(draft)]):
         raise InputError("the site was not built: the warnings above say why")
-    sources.write_downloads(site)
-    if found := problems(site):
+    sources.write_downloads(draft)
+    if found := problems(draft):
         raise InputError("\n".join(found))
+    shutil.rmtree(site, ignore_errors=True)
+    site.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(draft, site)
     return count
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from nbformat import NotebookNode
 
@@ -19,12 +19,14 @@ HEADING = re.compile(r"^(#+)(?= )", re.MULTILINE)
 FENCE = re.compile(r"(^```.*?^```[ ]*$)", re.MULTILINE | re.DOTALL)
 
 
-def page(notebook: NotebookNode, bar: str, link: Callable[[str], str]) -> NotebookNode:
+def page(
+    notebook: NotebookNode, bar: str, link: Callable[[str], str], playgrounds: Mapping[str, str] | None = None
+) -> NotebookNode:
     """Return the notebook as a page: ``bar``, HTML, stands under its title.
 
-    The cell that installs the library on Colab is left out, widgets are replaced by a line that says how to
-    get them, and titles after the first become headings. ``link`` gives the address to write for that of a
-    link.
+    The cell that installs the library on Colab is left out, and titles after the first become headings.
+    ``link`` gives the address to write for that of a link. A widget is replaced by the HTML that
+    ``playgrounds`` has for the id of its cell, or else by a line that says how to get it.
     """
     cells = [cell for cell in notebook.cells if SETUP not in cell.metadata.get("tags", [])]
     texts = [cell for cell in cells if cell.cell_type == "markdown"]
@@ -38,7 +40,8 @@ def page(notebook: NotebookNode, bar: str, link: Callable[[str], str]) -> Notebo
         cell.source = source
     for cell in cells:
         if cell.cell_type == "code":
-            cell.outputs = [without_widget(output) for output in cell.outputs]
+            instead = (playgrounds or {}).get(cell.id, STILL)
+            cell.outputs = [without_widget(output, instead) for output in cell.outputs]
     notebook.cells = cells
     return notebook
 
@@ -79,10 +82,10 @@ def outside_code(markdown: str, change: Callable[[str], str]) -> str:
     return "".join(part if i % 2 else change(part) for i, part in enumerate(parts))
 
 
-def without_widget(output: NotebookNode) -> NotebookNode:
-    """Return the output; if it is a widget, which needs a kernel, a line that says so."""
+def without_widget(output: NotebookNode, instead: str) -> NotebookNode:
+    """Return the output; if it is a widget, which needs a kernel, the HTML ``instead``."""
     if WIDGET not in output.get("data", {}):
         return output
     still = NotebookNode(output)
-    still.data = NotebookNode({"text/html": STILL, "text/plain": "a widget"})
+    still.data = NotebookNode({"text/html": instead, "text/plain": "a widget"})
     return still

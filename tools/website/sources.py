@@ -17,12 +17,12 @@ import handout
 import make_picture
 import nbformat
 
-from website import notebooks, reference
+from website import notebooks, playgrounds, reference
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "data/README.md", "data/*/README.md")
 PICTURES = ("docs/*.png", "docs/*.svg", "data/*/*.png")
-FRONT = "README.md"
+FRONT, PLAYGROUNDS = "README.md", "playgrounds.md"
 PICTURE, CLIP = "docs/front.png", "data/clips/" + make_picture.CLIP
 COURSE = {  # the order of the documents in the site's contents
     "Using it": ("docs/command-line", "docs/library", "docs/configuration", "docs/training", "docs/glossary"),
@@ -50,6 +50,7 @@ class Sources:
         """Write all pages into the folder ``target``, anew; return their number."""
         shutil.rmtree(target, ignore_errors=True)
         pages = {"index.md": self.front(), "exercises/index.md": self.assignments()}
+        pages |= {PLAYGROUNDS: playgrounds.page()}
         pages |= {self.name(path): self.document(path) for path in self.documents}
         pages |= {name: self.notebook(name) for name in self.notebooks}
         listed = reference.pages(self.root / "asrlib")
@@ -78,9 +79,10 @@ class Sources:
         """Return the first page: the README, followed by the contents of the site."""
         text = self.relinked((self.root / FRONT).read_text(encoding="utf-8"), "index.md")
         picture, rest = re.split(rf"(?<=\({re.escape(PICTURE)}\))\n", text)
-        text = f'{picture}\n\n<audio controls src="{html.escape(CLIP)}"></audio>\n{rest}'
+        player = f'<audio controls src="{html.escape(CLIP)}" aria-label="the clip of the picture"></audio>'
+        text = f"{picture}\n\n{player}\n\n**[Move it yourself]({PLAYGROUNDS})**: playgrounds.\n{rest}"
         lessons = [name for name in self.notebooks if name.startswith("notebooks/")]
-        parts = [("Lessons", lessons), ("Assignments", ["exercises/index"])]
+        parts = [("Lessons", [*lessons, PLAYGROUNDS]), ("Assignments", ["exercises/index"])]
         known = {posixpath.splitext(page)[0] for page in self.pages}
         parts += [(title, [page for page in pages if page in known]) for title, pages in COURSE.items()]
         placed = {posixpath.splitext(page)[0] for _, pages in parts for page in pages}
@@ -105,7 +107,8 @@ class Sources:
     def notebook(self, name: str) -> str:
         """Return a lesson or an assignment as a notebook for Sphinx."""
         notebook = nbformat.reads(self.notebooks[name].decode(), as_version=4)
-        page = notebooks.page(notebook, self.bar(name), lambda target: self.link(target, name))
+        live = playgrounds.found(notebook)
+        page = notebooks.page(notebook, self.bar(name), lambda target: self.link(target, name), live)
         return nbformat.writes(page)
 
     def bar(self, name: str) -> str:
