@@ -271,7 +271,7 @@ def test_playgrounds_move_without_a_kernel(visit):
     browser = visit("playgrounds.html")
     for name in ("ctc", "transducer", "spectrogram"):
         place = browser.find_element(By.ID, f"playground-{name}")
-        wait(browser, lambda driver, place=place: "asrlib-play" in place.get_attribute("class"))
+        wait(browser, lambda driver, place=place: place.find_elements(By.CSS_SELECTOR, ".asrlib-play"))
         browser.execute_script("arguments[0].scrollIntoView({block: 'start'})", place)
         shows(browser, f"playground-{name}")
         before = place.get_attribute("innerHTML") + drawn(browser, place)
@@ -302,4 +302,4 @@ def test_pages_are_read_from_files_too(browser, site):
     browser.get((site / LESSON).as_uri())
     wait(browser, lambda driver: driver.find_elements(By.CSS_SELECTOR, ".math mjx-container > svg"))
     browser.get((site / "playgrounds.html").as_uri())
-    wait(browser, lambda driver: driver.find_elements(By.CSS_SELECTOR, "#playground-ctc.asrlib-play"))
+    wait(browser, lambda driver: driver.find_elements(By.CSS_SELECTOR, "#playground-ctc .asrlib-play"))

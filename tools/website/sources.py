@@ -78,9 +78,13 @@ class Sources:
     def front(self) -> str:
         """Return the first page: the README, followed by the contents of the site."""
         text = self.relinked((self.root / FRONT).read_text(encoding="utf-8"), "index.md")
-        picture, rest = re.split(rf"(?<=\({re.escape(PICTURE)}\))\n", text)
+        # after the picture's caption
+        above, rest = re.split(rf"(?<=\({re.escape(PICTURE)}\)\n\n)", text, maxsplit=1)
+        caption, rest = rest.split("\n\n", 1)
         player = f'<audio controls src="{html.escape(CLIP)}" aria-label="the clip of the picture"></audio>'
-        text = f"{picture}\n\n{player}\n\n**[Move it yourself]({PLAYGROUNDS})**: playgrounds.\n{rest}"
+        text = (
+            f"{above}{caption}\n\n{player}\n\n**[Move it yourself]({PLAYGROUNDS})**: playgrounds.\n\n{rest}"
+        )
         lessons = [name for name in self.notebooks if name.startswith("notebooks/")]
         parts = [("Lessons", [*lessons, PLAYGROUNDS]), ("Assignments", ["exercises/index"])]
         known = {posixpath.splitext(page)[0] for page in self.pages}
