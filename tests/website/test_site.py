@@ -74,6 +74,8 @@ def browser(tmp_path_factory):
         patch.setenv("no_proxy", "localhost,127.0.0.1")
         driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
     PICTURES.mkdir(parents=True, exist_ok=True)
+    driver.get("about:blank")
+    requests(driver)  # those of the browser's own first page
     yield driver
     driver.quit()
 
@@ -169,7 +171,7 @@ def test_formulas_are_set(site, visit):
     browser = visit(LESSON)
     formula = browser.find_element(By.CSS_SELECTOR, "div.math mjx-container > svg")
     assert formula.size["width"] > 50 and formula.size["height"] > 15
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", formula)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", formula)
     shows(browser, "formulas")
 
 
@@ -183,7 +185,7 @@ def test_figures_and_players_are_there(site, visit):
         widths = browser.execute_async_script(script)
         assert isinstance(widths, list) and all(width > 100 for width in widths), (page, widths)
         figures += len(widths)
-        script = """const done = arguments[0], players = [...document.querySelectorAll("audio")];
+        script = """const done = arguments[0], players = [...document.querySelectorAll("audio[src], audio:has(source)")];
           Promise.all(players.map((player) => new Promise((found) => {
             if (player.readyState >= 1) return found(player.duration);
             player.onloadedmetadata = () => found(player.duration);
@@ -272,7 +274,7 @@ def test_playgrounds_move_without_a_kernel(visit):
     for name in ("ctc", "transducer", "spectrogram"):
         place = browser.find_element(By.ID, f"playground-{name}")
         wait(browser, lambda driver, place=place: place.find_elements(By.CSS_SELECTOR, ".asrlib-play"))
-        browser.execute_script("arguments[0].scrollIntoView({block: 'start'})", place)
+        browser.execute_script("arguments[0].scrollIntoView({block: 'start', behavior: 'instant'})", place)
         shows(browser, f"playground-{name}")
         before = place.get_attribute("innerHTML") + drawn(browser, place)
         handle = next(

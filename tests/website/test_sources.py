@@ -6,7 +6,7 @@ import re
 
 import colab
 import pytest
-from website import reference
+from website import notebooks, reference
 from website.sources import CLIP, FRONT, ROOT, Sources
 
 import asrlib
@@ -49,6 +49,13 @@ def test_every_lesson_assignment_and_document_is_a_page(written):
     kept = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("exercises/*/*.ipynb"), *ROOT.glob("docs/*.md")]
     assert len(kept) > 40
     assert [path for path in kept if not (written / path.relative_to(ROOT)).is_file()] == []
+
+
+def test_every_document_has_one_title(written):
+    titles = {path: notebooks.titles(path.read_text(encoding="utf-8")) for path in written.rglob("*.md")}
+    assert {path.name: found for path, found in titles.items() if len(found) != 1} == {}
+    assert titles[written / "docs" / "results.md"] == ["# Results"]
+    assert "\n## Command words by their phones\n" in (written / "docs" / "results.md").read_text("utf-8")
 
 
 def test_every_page_is_in_the_contents(written):

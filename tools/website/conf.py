@@ -28,7 +28,7 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 nb_render_image_options = {"alt": "Figure drawn by the code above"}
 myst_enable_extensions = ["amsmath", "dollarmath", "html_image"]
-myst_heading_anchors = 4
+myst_heading_anchors = 5
 
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"

@@ -72,8 +72,14 @@ class Sources:
     # ---------------------------------------------------------------------------- pages
 
     def document(self, path: Path) -> str:
-        """Return the text of a document with its links leading to pages or to the repository."""
-        return self.relinked(path.read_text(encoding="utf-8"), self.name(path))
+        """Return the text of a document with its links leading to pages or to the repository.
+
+        A page has one title: that of a document with several is its file's name.
+        """
+        text = self.relinked(path.read_text(encoding="utf-8"), self.name(path))
+        if len(notebooks.titles(text)) > 1:
+            text = f"# {path.stem.capitalize()}\n\n" + notebooks.outside_code(text, notebooks.shifted)
+        return text
 
     def front(self) -> str:
         """Return the first page: the README, followed by the contents of the site."""
