@@ -185,7 +185,8 @@ def test_figures_and_players_are_there(site, visit):
         widths = browser.execute_async_script(script)
         assert isinstance(widths, list) and all(width > 100 for width in widths), (page, widths)
         figures += len(widths)
-        script = """const done = arguments[0], players = [...document.querySelectorAll("audio[src], audio:has(source)")];
+        script = """const done = arguments[0];  // a recorder's player has no sound yet
+          const players = [...document.querySelectorAll("audio[src], audio:has(source)")];
           Promise.all(players.map((player) => new Promise((found) => {
             if (player.readyState >= 1) return found(player.duration);
             player.onloadedmetadata = () => found(player.duration);
