@@ -57,7 +57,13 @@ recipe_app.command("long-context")(recipes.long_context)
 app.add_typer(recipe_app, name="recipe")
 
 bench_app = typer.Typer(help="Compare speed, memory and long recordings in one run.", no_args_is_help=True)
-for command in (benchmarks.losses, benchmarks.train, benchmarks.decode, benchmarks.chapters):
+for command in (
+    benchmarks.losses,
+    benchmarks.train,
+    benchmarks.decode,
+    benchmarks.chapters,
+    benchmarks.playgrounds,
+):
     bench_app.command()(command)
 app.add_typer(bench_app, name="bench")
 

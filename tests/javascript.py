@@ -8,15 +8,11 @@ import shutil
 import subprocess
 
 import pytest
+from chromium import CHROMIUM, FLAGS
 
 from asrlib.teaching.playgrounds import bundle
 
 NODE = shutil.which("node")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync --window-size=1400,1000"
-).split()
 ENGINES = [
     pytest.param("node", marks=pytest.mark.skipif(not NODE, reason="needs node")),
     pytest.param(

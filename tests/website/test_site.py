@@ -13,19 +13,14 @@ from urllib.parse import urlsplit
 import pytest
 
 pytest.importorskip("sphinx", reason="needs the extra site")
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+pytest.importorskip("selenium.webdriver", reason="needs selenium")
 
-from selenium.webdriver.common.by import By  # noqa: E402 (after the skip)
+from browsers import chromium, needs_browser  # noqa: E402 (after the skip)
+from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
-from test_browser import CHROMEDRIVER, CHROMIUM, FLAGS  # noqa: E402
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="needs chromium"),
-    pytest.mark.skipif(not CHROMEDRIVER, reason="needs chromedriver"),
-]
+pytestmark = [pytest.mark.slow, *needs_browser]
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "build" / "site-pictures"  # what the browser showed; ignored by git
@@ -63,21 +58,12 @@ def address(site):
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """No name but this machine's can be looked up; the protocol of all requests is kept."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("browser") / "profile"
     blocked = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
-    for flag in [*FLAGS.split(), f"--user-data-dir={profile}", blocked]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("no_proxy", "localhost,127.0.0.1")
-        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    driver.get("about:blank")
-    requests(driver)  # those of the browser's own first page
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("browser"), [blocked], ("browser", "performance")) as driver:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        driver.get("about:blank")
+        requests(driver)  # those of the browser's own first page
+        yield driver
 
 
 @pytest.fixture

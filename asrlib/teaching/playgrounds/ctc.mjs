@@ -6,7 +6,7 @@ import { logSoftmax } from "./logs.mjs";
 import { dress } from "./theme.mjs";
 import { widget } from "./widget.mjs";
 
-const BLANKS = "∅-_", STEPS = 400;
+const BLANKS = "∅-_", STEPS = 400, LONGEST_TARGET = 6;
 
 /**
  * Fill an element with the playground. options: {labels, value}, as asrlib.teaching.playgrounds.ctc_options gives;
@@ -20,7 +20,7 @@ export function mount(element, options, { onChange = () => {} } = {}) {
   const root = html("div");
   element.append(root);
   const undress = dress(root);
-  const target = field("target", value.target, (text) => edit({ target: text }));
+  const target = field("target", value.target, aim);
   const path = field("path", value.path, (text) => edit({ path: text }));
   const shown = choice("show", ["α", "β", "γ"], value.shown, (name) => edit({ shown: name }));
   const rate = slider("step size", { min: 0.1, max: 4, step: 0.1, value: 1, shown: (x) => x.toFixed(1) }, () => {});
@@ -40,15 +40,17 @@ export function mount(element, options, { onChange = () => {} } = {}) {
     row(path, button("best path", () => edit({ path: spelled(bestPath()) }))), collapsed,
   );
 
-  const numbers = (text) => Array.from(text, (c) => (BLANKS.includes(c) ? 0 : labels.indexOf(c)));
+  const symbols = (text) => Array.from(text, (c) => (BLANKS.includes(c) ? 0 : labels.indexOf(c)));
   const spelled = (path) => path.map((k) => labels[k]).join("");
-  const bestPath = () => ctcBestPath(logs(), goal()).map((s) => sums.states[s]);
+  const bestPath = () => ctcBestPath(logs(), symbols(value.target)).map((s) => sums.states[s]);
   const logs = () => value.y.map((y) => y.map(Math.log));
 
-  /** The labels of the target, or none while it cannot be read. */
-  function goal() {
-    const found = numbers(value.target);
-    return found.some((k) => k <= 0) ? [] : found;
+  /** Take a new target if it can be one. */
+  function aim(text) {
+    const found = symbols(text);
+    message.textContent = found.some((k) => k <= 0) ? `The target has letters from ${labels.slice(1).join(" ")}.`
+      : found.length > LONGEST_TARGET ? `The target has at most ${LONGEST_TARGET} letters.` : "";
+    if (!message.textContent) edit({ target: text });
   }
 
   function edit(changes) {
@@ -103,7 +105,7 @@ export function mount(element, options, { onChange = () => {} } = {}) {
   }
 
   function show(rebuild) {
-    const labelsOut = goal(), steps = numbers(value.path);
+    const labelsOut = symbols(value.target), steps = symbols(value.path);
     sums = ctcSums(logs(), labelsOut);
     if (rebuild || !picture) {
       picture = ctcPicture(value.y.length, labels, labelsOut, { drag, look });
@@ -113,8 +115,6 @@ export function mount(element, options, { onChange = () => {} } = {}) {
     onPath = complete ? statesOf(steps, labelsOut) : null;
     if (pointed && pointed[1] >= sums.states.length) pointed = null;
     redraw();
-    message.textContent = numbers(value.target).some((k) => k <= 0)
-      ? `The target has letters from ${labels.slice(1).join(" ")}.` : "";
     const repeats = labelsOut.filter((k, n) => n > 0 && k === labelsOut[n - 1]).length;
     loss.textContent = sums.logP === -Infinity
       ? `No path: this target needs ${labelsOut.length + repeats} frames or more.`
@@ -149,10 +149,11 @@ export function mount(element, options, { onChange = () => {} } = {}) {
       return;
     }
     const [t, s] = pointed;
-    const p = (x) => Math.exp(x).toPrecision(3), label = labels[sums.states[s]];
-    const ways = t === 0 ? [s < 2 ? "1" : "0"] : statesBefore(sums.states, s).map((from) => p(sums.alpha[t - 1][from]));
-    arcs.textContent = `α(${t}, ${s}) = y(${t}, ${label}) · (${ways.join(" + ")}) = ${value.y[t][sums.states[s]].toPrecision(3)}`
-      + ` · … = ${p(sums.alpha[t][s])}; β = ${p(sums.beta[t][s])}; γ = ${sums.gamma[t][s].toPrecision(3)}`;
+    const p = (x) => Math.exp(x).toPrecision(3), k = sums.states[s], from = t ? statesBefore(sums.states, s) : [];
+    const names = from.map((before) => `α(${t - 1}, ${before})`).join(" + ") || "start";
+    const numbers = from.map((before) => p(sums.alpha[t - 1][before])).join(" + ") || (s < 2 ? "1" : "0");
+    arcs.textContent = `α(${t}, ${s}) = y(${t}, ${labels[k]}) · (${names}) = ${value.y[t][k].toPrecision(3)} · (${numbers})`
+      + ` = ${p(sums.alpha[t][s])}; β(${t}, ${s}) = ${p(sums.beta[t][s])}; γ(${t}, ${s}) = ${sums.gamma[t][s].toPrecision(3)}`;
   }
 
   assign(first);

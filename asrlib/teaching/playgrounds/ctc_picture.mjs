@@ -33,7 +33,8 @@ export function ctcPicture(T, labels, target, { drag, look }) {
     picture.append(...bars[t].map((one) => one.group), ...slopes[t]);
   }
   states.forEach((label, s) => picture.append(
-    svg("text", { x: LEFT - 14, y: level(s) + 4, class: "end", style: `fill: ${labelColor(label)}; font-weight: bold` }, labels[label]),
+    svg("rect", { x: LEFT - 24, y: level(s) - 6, width: 12, height: 12, rx: 2, fill: labelColor(label) }),
+    text(LEFT - 32, level(s) + 4, labels[label], "end"),
   ));
   for (let t = 1; t < T; t++) {
     states.forEach((_, s) => statesBefore(states, s).forEach((from) => {

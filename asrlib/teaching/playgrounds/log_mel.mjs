@@ -15,7 +15,7 @@ function halfToEven(x) {
   return down % 2 === 0 ? down : down + 1;
 }
 
-/** Return a function that gives the power spectrum (size / 2 + 1) of real samples. */
+/** Return a function that gives the power spectrum (size / 2 + 1) of real samples, each time in the same array. */
 export function powerSpectrum(size) {
   const bits = Math.log2(size), order = new Uint32Array(size);
   for (let i = 0; i < size; i++) order[i] = (order[i >> 1] >> 1) | ((i & 1) << Math.max(0, bits - 1));
@@ -25,8 +25,10 @@ export function powerSpectrum(size) {
     sin[i] = Math.sin((2 * Math.PI * i) / size);
   }
   const re = new Float64Array(size), im = new Float64Array(size);
+  const power = new Float64Array(size / 2 + 1);
   return (samples) => {
-    for (let i = 0; i < size; i++) { re[i] = samples[order[i]] ?? 0; im[i] = 0; }
+    im.fill(0);
+    for (let i = 0; i < size; i++) re[i] = order[i] < samples.length ? samples[order[i]] : 0;
     for (let half = 1; half < size; half *= 2) {
       const stride = size / (2 * half);
       for (let start = 0; start < size; start += 2 * half) {
@@ -38,7 +40,8 @@ export function powerSpectrum(size) {
         }
       }
     }
-    return Float64Array.from({ length: size / 2 + 1 }, (_, k) => re[k] ** 2 + im[k] ** 2);
+    for (let k = 0; k <= size / 2; k++) power[k] = re[k] * re[k] + im[k] * im[k];
+    return power;
   };
 }
 
@@ -70,13 +73,19 @@ export function melFilters(rate, size, mels) {
 export function logMel(samples, rate, settings) {
   const { window, hop, size } = lengths(rate, settings.window_ms, settings.hop_ms);
   const taper = Float64Array.from({ length: window }, (_, n) => Math.fround(0.5 - 0.5 * Math.cos((2 * Math.PI * n) / window)));
-  const emphasized = (n) => (n < samples.length ? samples[n] - (n > 0 ? settings.preemphasis * samples[n - 1] : 0) : 0);
+  // zeros fill up a signal that is shorter than a window
+  const signal = new Float64Array(Math.max(samples.length, window)), piece = new Float64Array(window);
+  for (let n = 0; n < samples.length; n++) signal[n] = samples[n] - (n > 0 ? settings.preemphasis * samples[n - 1] : 0);
   const filters = melFilters(rate, size, settings.mels), spectrum = powerSpectrum(size);
   const frames = 1 + Math.floor(Math.max(samples.length - window, 0) / hop);
   return Array.from({ length: frames }, (_, t) => {
-    const power = spectrum(taper.map((weight, n) => weight * emphasized(t * hop + n)));
-    return Float64Array.from(filters, ({ from, weights }) => (
-      Math.log(weights.reduce((sum, weight, i) => sum + weight * power[from + i], 0) + LOG_FLOOR)
-    ));
+    for (let n = 0; n < window; n++) piece[n] = taper[n] * signal[t * hop + n];
+    const power = spectrum(piece), row = new Float64Array(filters.length);
+    filters.forEach(({ from, weights }, m) => {
+      let sum = 0;
+      for (let i = 0; i < weights.length; i++) sum += weights[i] * power[from + i];
+      row[m] = Math.log(sum + LOG_FLOOR);
+    });
+    return row;
   });
 }

@@ -21,6 +21,11 @@ export function impossible(rows, columns) {
   return Array.from({ length: rows }, () => new Array(columns).fill(-Infinity));
 }
 
+/** Return a log probability as text, with a true minus sign. */
+export function minus(value) {
+  return value.toFixed(4).replace("-", "−");
+}
+
 /** Return the index of the largest value, the first of several. */
 export function argmax(values) {
   return values.reduce((best, value, k) => (value > values[best] ? k : best), 0);

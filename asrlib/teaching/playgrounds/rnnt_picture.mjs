@@ -36,7 +36,8 @@ export function rnntPicture(T, target, labels, clock, words, { move, listen }) {
   picture.append(text(4, bottom + 14, "frame t", "small muted"), text(4, TOP - 8, "said", "small muted"));
   for (let u = 0; u <= U; u++) {
     const name = u === 0 ? "nothing" : labels[target[u - 1]];
-    picture.append(svg("text", { x: LEFT - 8, y: y(u) + 4, class: "end", style: u ? `fill: ${labelColor(target[u - 1])}; font-weight: bold` : "" }, `${u}  ${name}`));
+    if (u) picture.append(svg("rect", { x: LEFT - 18, y: y(u) - 6, width: 12, height: 12, rx: 2, fill: labelColor(target[u - 1]) }));
+    picture.append(text(LEFT - 24, y(u) + 4, `${u}  ${name}`, "end"));
   }
   const future = svg("rect", { y: TOP, height: bottom - TOP, fill: "var(--panel)", "fill-opacity": 0.55, "pointer-events": "none" });
   const stair = svg("polyline", { fill: "none", stroke: "var(--mark)", "stroke-width": 3, "stroke-linejoin": "round", "pointer-events": "none" });

@@ -1,6 +1,6 @@
 // The panel of the transducer playground in which greedy and beam search go step by step.
 import { button, choice, html, row, slider } from "./elements.mjs";
-import { argmax } from "./logs.mjs";
+import { argmax, minus } from "./logs.mjs";
 import { beamSteps, greedySteps } from "./rnnt_search.mjs";
 import { labelColor } from "./theme.mjs";
 
@@ -49,7 +49,7 @@ export function searchPanel(T, labels, most, seconds, edit) {
 
   function showGreedy({ t, written, logProbs, label, score }) {
     const best = argmax(logProbs), what = label === 0 ? "∅: go on to the next frame" : `${labels[label]}: write it, stay at the frame`;
-    message.textContent = `t = ${t} (${seconds(t)}), written: ${name(written)} → ${best === label ? "" : "at the limit, "}${what}; ln P(path) = ${score.toFixed(4)}`;
+    message.textContent = `t = ${t} (${seconds(t)}), written: ${name(written)} → ${best === label ? "" : "at the limit, "}${what}; ln P(path) = ${minus(score)}`;
     body.replaceChildren(...labels.map((one, k) => (
       line(one, Math.exp(logProbs[k]), Math.exp(logProbs[k]).toFixed(3), labelColor(k), k === label)
     )));
@@ -57,9 +57,9 @@ export function searchPanel(T, labels, most, seconds, edit) {
   }
 
   function showBeam(beam) {
-    message.textContent = `after frame ${now} (${seconds(now)}), best of ${beam.length}: ${name(beam[0].written)}; ln P = ${beam[0].score.toFixed(4)}`;
+    message.textContent = `after frame ${now} (${seconds(now)}), best of ${beam.length}: ${name(beam[0].written)}; ln P = ${minus(beam[0].score)}`;
     body.replaceChildren(...beam.map(({ written, score }, n) => (
-      line(name(written), Math.exp(score - beam[0].score), `ln P = ${score.toFixed(4)}`, "var(--k1)", n === 0)
+      line(name(written), Math.exp(score - beam[0].score), `ln P = ${minus(score)}`, "var(--k1)", n === 0)
     )));
     return beam[0].written;
   }

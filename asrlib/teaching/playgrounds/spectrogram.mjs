@@ -6,6 +6,8 @@ import { play, soundSource } from "./sound.mjs";
 import { dress, viridis } from "./theme.mjs";
 import { widget } from "./widget.mjs";
 
+// viridis as pixels, whose bytes are red, green, blue, opacity
+const COLORS = new Uint32Array(Uint8Array.from(Array.from({ length: 256 }, (_, i) => [...viridis(i / 255), 255]).flat()).buffer);
 const LONGEST = 10; // seconds that are shown of a sound
 const SETTINGS = [
   ["window", "window_ms", { min: 5, max: 100, step: 1, shown: (x) => `${x} ms` }],
@@ -28,7 +30,7 @@ export function mount(element, options, { onChange = () => {}, onSound = () => {
   element.append(root);
   const undress = dress(root);
   const sliders = Object.fromEntries(SETTINGS.map(([name, key, range]) => (
-    [key, slider(name, { ...range, value: value[key] }, (number) => edit({ [key]: number }))]
+    [key, slider(name, { ...range, value: value[key] }, (number) => turn(key, number))]
   )));
   const [message, size, pointed] = ["status", "status", "status"].map((role) => html("div", { class: "readout", role }));
   size.dataset.name = "size";
@@ -57,6 +59,16 @@ export function mount(element, options, { onChange = () => {}, onSound = () => {
     publish();
   }
 
+  /** Set one of the settings; a hop longer than the window would leave samples out, so it takes the other along. */
+  function turn(key, number) {
+    const changes = { [key]: number };
+    if (key === "hop_ms" && number > value.window_ms) changes.window_ms = number;
+    if (key === "window_ms" && number < value.hop_ms) changes.hop_ms = number;
+    for (const [name, other] of Object.entries(changes)) sliders[name].show(other);
+    message.textContent = Object.keys(changes).length > 1 ? "Window and hop go together: a longer hop would leave samples out." : "";
+    edit(changes);
+  }
+
   function publish() { onChange(structuredClone(value)); }
 
   function assign(content) {
@@ -74,15 +86,13 @@ export function mount(element, options, { onChange = () => {}, onSound = () => {
 
   function show(again) {
     const { window, hop } = lengths(sound.rate, value.window_ms, value.hop_ms);
-    if (window < hop) {
-      size.textContent = `A window of ${value.window_ms} ms is shorter than the hop: samples would be left out. The picture is the one before.`;
-      return;
-    }
     if (again) {
       features = logMel(samples, sound.rate, value);
       paint(window, hop);
     }
-    const T = features.length, { frame, bin } = inside();
+    // the cursor stays within the picture
+    const T = features.length, frame = Math.min(value.frame, T - 1), bin = Math.min(value.bin, value.mels - 1);
+    value = { ...value, frame, bin };
     const start = (frame * hop) / sound.rate, top = hzToMel(sound.rate / 2) / (value.mels + 1);
     across.style.bottom = `${(100 * (bin + 0.5)) / value.mels}%`;
     down.style.left = `${(100 * (frame + 0.5)) / T}%`;
@@ -92,22 +102,16 @@ export function mount(element, options, { onChange = () => {}, onSound = () => {
     set(canvas, { "aria-label": `log-mel picture, arrow keys move the cursor: ${what}` });
   }
 
-  /** The cursor, within the picture as it is now. */
-  function inside() {
-    return { frame: Math.min(value.frame, features.length - 1), bin: Math.min(value.bin, value.mels - 1) };
-  }
-
   function paint(window, hop) {
     const T = features.length, M = value.mels;
     let low = Infinity, high = -Infinity;
     for (const row of features) for (const x of row) { low = Math.min(low, x); high = Math.max(high, x); }
     canvas.width = T;
     canvas.height = M;
-    const picture = brush.createImageData(T, M), colors = Array.from({ length: 256 }, (_, i) => viridis(i / 255));
-    features.forEach((row, t) => row.forEach((x, m) => {
-      const color = colors[Math.round((255 * (x - low)) / (high - low || 1))];
-      picture.data.set([...color, 255], 4 * ((M - 1 - m) * T + t));
-    }));
+    const picture = brush.createImageData(T, M), pixels = new Uint32Array(picture.data.buffer), scale = 255 / (high - low || 1);
+    features.forEach((row, t) => {
+      for (let m = 0; m < M; m++) pixels[(M - 1 - m) * T + t] = COLORS[Math.round(scale * (row[m] - low))];
+    });
     brush.putImageData(picture, 0, 0);
     size.textContent = `${T} frames × ${M} mels = ${T * M} numbers from ${samples.length} samples; `
       + `ln from ${low.toFixed(2)} (dark) to ${high.toFixed(2)} (bright); ${window} samples a window, hop ${hop}`;
@@ -136,12 +140,7 @@ export function mount(element, options, { onChange = () => {}, onSound = () => {
       at(event);
     });
     canvas.addEventListener("pointermove", (event) => { if (event.buttons === 1) at(event); });
-    const by = (frames, bins) => () => {
-      const { frame, bin } = inside();
-      edit({
-        frame: Math.min(features.length - 1, Math.max(0, frame + frames)), bin: Math.min(value.mels - 1, Math.max(0, bin + bins)),
-      });
-    };
+    const by = (frames, bins) => () => edit({ frame: Math.max(0, value.frame + frames), bin: Math.max(0, value.bin + bins) });
     onKeys(canvas, {
       ArrowLeft: by(-1, 0), ArrowRight: by(1, 0), ArrowUp: by(0, 1), ArrowDown: by(0, -1), PageUp: by(0, 8), PageDown: by(0, -8),
       Home: by(-Infinity, 0), End: by(Infinity, 0),

@@ -3,12 +3,12 @@
 
 const STYLE = `
 .asrlib-play { --ink: #1b1b1b; --muted: #595959; --line: #c4c4c4; --panel: #ffffff; --mark: #d55e00;
-  --k0: #757575; --k1: #0072b2; --k2: #d55e00; --k3: #009e73; --k4: #b35a8a; --k5: #1d8ac4; --k6: #a87400;
+  --k0: #555555; --k1: #0072b2; --k2: #d55e00; --k3: #009e73; --k4: #cc79a7; --k5: #56b4e9; --k6: #e69f00;
   background: var(--panel); color: var(--ink); font: 14px/1.45 system-ui, sans-serif; padding: 10px 12px;
   border: 1px solid var(--line); border-radius: 6px; max-width: 940px; box-sizing: border-box; }
 .asrlib-play[data-theme="dark"] { --ink: #ededed; --muted: #b4b4b4; --line: #5a5a5a; --panel: #1b1b1b;
-  --mark: #e69f00; --k0: #a8a8a8; --k1: #56b4e9; --k2: #e69f00; --k3: #1fbf8f; --k4: #cc79a7; --k5: #f0e442;
-  --k6: #ff8c4a; color-scheme: dark; }
+  --mark: #e69f00; --k0: #a8a8a8; --k1: #56b4e9; --k2: #e69f00; --k3: #009e73; --k4: #cc79a7; --k5: #f0e442;
+  --k6: #d55e00; color-scheme: dark; }
 .asrlib-play[data-theme="light"] { color-scheme: light; }
 .asrlib-play svg { display: block; width: 100%; height: auto; user-select: none; }
 .asrlib-play svg text { fill: var(--ink); font-size: 12px; }
@@ -38,10 +38,11 @@ const STYLE = `
 .asrlib-play .bar { height: 10px; background: var(--k1); min-width: 1px; }
 `;
 
-// every 32nd of the 256 colors of matplotlib's viridis, and its last
+// 17 of the colors of matplotlib's viridis, evenly spaced
 const VIRIDIS = [
-  [68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141],
-  [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37],
+  [68, 1, 84], [72, 24, 106], [71, 45, 123], [66, 64, 134], [59, 82, 139], [51, 99, 141],
+  [44, 114, 142], [38, 130, 142], [33, 145, 140], [31, 160, 136], [40, 174, 128], [63, 188, 115],
+  [94, 201, 98], [132, 212, 75], [173, 220, 48], [216, 226, 25], [253, 231, 37],
 ];
 
 /** Return viridis' [red, green, blue], 0 to 255, at a place from 0 to 1. */

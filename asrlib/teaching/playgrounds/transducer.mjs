@@ -1,6 +1,6 @@
 // The transducer playground: drag a stair over γ; noise and blank penalty; sound and text up to the cursor; searches.
 import { button, html, row, slider } from "./elements.mjs";
-import { floatsFrom } from "./logs.mjs";
+import { floatsFrom, minus } from "./logs.mjs";
 import { network } from "./rnnt_network.mjs";
 import { rnntPicture } from "./rnnt_picture.mjs";
 import { greedySteps } from "./rnnt_search.mjs";
@@ -93,7 +93,7 @@ export function mount(element, options, { onChange = () => {} } = {}) {
     Object.assign(value, { log_path: pathScore(scores, value.frames), log_total: sums.logP, text: name(found.text) });
     picture.draw(value, sums.gamma);
     const share = (100 * Math.exp(value.log_path - sums.logP)).toPrecision(3);
-    path.textContent = `ln P(path) = ${value.log_path.toFixed(4)}, ${share} % of all paths' sum; ln P(text) = ${sums.logP.toFixed(4)}`;
+    path.textContent = `ln P(path) = ${minus(value.log_path)}, ${share} % of all paths' sum; ln P(text) = ${minus(sums.logP)}`;
     const stair = target.filter((_, u) => value.frames[u] <= value.cursor);
     const written = greedy.filter(({ t, label }) => t <= value.cursor && label > 0).map(({ label }) => label);
     heard.textContent = `Up to ${seconds(value.cursor + 0.5)}: the stair wrote “${name(stair)}”, greedy search “${name(written)}”.`;

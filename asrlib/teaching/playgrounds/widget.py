@@ -33,6 +33,7 @@ class Playground:
 
     @value.setter
     def value(self, value: dict[str, Any]) -> None:
+        """Show what is given; keys that are left out keep their values."""
         self.widget.value = {**self.widget.value, **copy.deepcopy(value)}
 
     def __repr__(self) -> str:
