@@ -15,10 +15,9 @@ import pytest
 pytest.importorskip("sphinx", reason="needs the extra site")
 pytest.importorskip("selenium.webdriver", reason="needs selenium")
 
-from browsers import chromium, needs_browser  # noqa: E402 (after the skip)
+from browsers import chromium, needs_browser, wait  # noqa: E402 (after the skip)
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 pytestmark = [pytest.mark.slow, *needs_browser]
 
@@ -75,15 +74,11 @@ def visit(browser, address):
         browser.get(address + page)
         if browser.find_elements(By.CSS_SELECTOR, ".math"):
             ready = "return Boolean(window.MathJax?.startup?.promise)"
-            wait(browser, lambda driver: driver.execute_script(ready))
+            wait(browser, lambda: browser.execute_script(ready), "MathJax")
             browser.execute_async_script("MathJax.startup.promise.then(arguments[0])")
         return browser
 
     return open_page
-
-
-def wait(browser, condition, seconds=60):
-    return WebDriverWait(browser, seconds).until(condition)
 
 
 def shows(browser, name):
@@ -226,10 +221,8 @@ def test_search_finds_lessons_and_functions(visit, query, page):
     browser = visit("index.html")
     field = browser.find_element(By.CSS_SELECTOR, "input[name=q]")
     field.send_keys(query, Keys.ENTER)
-    found = wait(browser, lambda driver: driver.find_elements(By.CSS_SELECTOR, "#search-results li a"))
     script = "return [...document.querySelectorAll('#search-results li a')].map((link) => link.href)"
-    wait(browser, lambda driver: any(page in link for link in driver.execute_script(script)))
-    assert found
+    wait(browser, lambda: any(page in link for link in browser.execute_script(script)), page)
     shows(browser, f"search-{query}")
 
 
@@ -260,35 +253,27 @@ def test_playgrounds_move_without_a_kernel(visit):
     browser = visit("playgrounds.html")
     for name in ("ctc", "transducer", "spectrogram"):
         place = browser.find_element(By.ID, f"playground-{name}")
-        wait(browser, lambda driver, place=place: place.find_elements(By.CSS_SELECTOR, ".asrlib-play"))
+        wait(browser, lambda place=place: place.find_elements(By.CSS_SELECTOR, ".asrlib-play"), name)
         browser.execute_script("arguments[0].scrollIntoView({block: 'start', behavior: 'instant'})", place)
+        before = shown(browser, place)
+        controls = place.find_elements(By.CSS_SELECTOR, "[role=slider], input[type=range]")
+        control = next(control for control in controls if control.is_displayed())
+        control.send_keys(Keys.ARROW_RIGHT)
+        wait(browser, lambda place=place, before=before: shown(browser, place) != before, f"{name} to move")
         shows(browser, f"playground-{name}")
-        before = place.get_attribute("innerHTML") + drawn(browser, place)
-        handle = next(
-            element
-            for element in place.find_elements(By.CSS_SELECTOR, "[role=slider], input[type=range]")
-            if element.is_displayed()
-        )
-        handle.send_keys(Keys.ARROW_UP)
-        handle.send_keys(Keys.ARROW_RIGHT)
-        wait(
-            browser,
-            lambda driver, place=place, before=before: (
-                place.get_attribute("innerHTML") + drawn(driver, place) != before
-            ),
-        )
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
-def drawn(browser, place):
-    """What its canvases show."""
-    script = "return [...arguments[0].querySelectorAll('canvas')].map((canvas) => canvas.toDataURL()).join()"
+def shown(browser, place):
+    """What a playground writes and draws."""
+    script = """const canvases = [...arguments[0].querySelectorAll("canvas")];
+      return arguments[0].innerHTML + canvases.map((canvas) => canvas.toDataURL()).join()"""
     return browser.execute_script(script, place)
 
 
 def test_pages_are_read_from_files_too(browser, site):
     """Without any server: formulas, figures and playgrounds."""
     browser.get((site / LESSON).as_uri())
-    wait(browser, lambda driver: driver.find_elements(By.CSS_SELECTOR, ".math mjx-container > svg"))
+    wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, ".math mjx-container > svg"), "formulas")
     browser.get((site / "playgrounds.html").as_uri())
-    wait(browser, lambda driver: driver.find_elements(By.CSS_SELECTOR, "#playground-ctc .asrlib-play"))
+    wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#playground-ctc .asrlib-play"), "CTC")
