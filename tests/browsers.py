@@ -65,15 +65,17 @@ def jupyterlab(folder, first):
 
 
 @contextlib.contextmanager
-def chromium(folder):
-    """Give a chromium, whose profile and last picture are in ``folder``."""
+def chromium(folder, flags=(), logs=("browser",)):
+    """Give a chromium, whose profile and last picture are in ``folder``, that keeps the ``logs`` named."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for flag in [*FLAGS, *MICROPHONE, f"--user-data-dir={folder / 'profile'}"]:
+    for flag in [*FLAGS, *MICROPHONE, *flags, f"--user-data-dir={folder / 'profile'}"]:
         options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", dict.fromkeys(logs, "ALL"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("no_proxy", "localhost")  # selenium would ask a proxy even for its own chromedriver
+        patch.setenv(
+            "no_proxy", "localhost,127.0.0.1"
+        )  # selenium would ask a proxy even for its own chromedriver
         driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
     try:
         yield driver

@@ -4,11 +4,9 @@ The others' widgets stand in one notebook, made from the lessons: of each lesson
 cells before only those that they need, in a namespace of the lesson's own.
 """
 
-import builtins
 import itertools
 import shutil
 import subprocess
-import symtable
 import sys
 import time
 from pathlib import Path
@@ -33,6 +31,7 @@ from browsers import (  # noqa: E402 (after the skip)
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from website.cells import global_names, needed_for  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 LESSON = ROOT / "notebooks" / "00_start_here.ipynb"
@@ -325,33 +324,6 @@ def run_in(lesson, source, shown):
         else:
             exec(compile(ast.Module([last], []), lesson, "exec"), names)
 """
-
-
-def global_names(source):
-    """Of a cell's global names: those it binds, those it needs, those its functions need when called."""
-    table = symtable.symtable(source, "cell", "exec")
-    binds = {name.get_name() for name in table.get_symbols() if name.is_assigned() or name.is_imported()}
-    needs = {name.get_name() for name in table.get_symbols() if name.is_referenced()} - binds
-    late, tables = set(), list(table.get_children())
-    while tables:
-        inner = tables.pop()
-        tables += inner.get_children()
-        late |= {name.get_name() for name in inner.get_symbols() if name.is_global() and name.is_referenced()}
-    known = set(dir(builtins))
-    return binds, needs - known, late - known - binds
-
-
-def needed_for(last, facts):
-    """The cells that cell ``last`` needs, itself included: of each name the last binding before."""
-    chosen, todo = set(), [last]
-    while todo:
-        n = todo.pop()
-        if n not in chosen:
-            chosen.add(n)
-            _, needs, late = facts[n]
-            for name, before in [(name, n) for name in needs] + [(name, last) for name in late]:
-                todo.append(max(m for m in range(before) if name in facts[m][0]))
-    return chosen
 
 
 def move(control):

@@ -21,7 +21,7 @@ class Playground:
     """
 
     def __init__(self, name: str, options: dict[str, Any]):
-        self.options = options
+        self.name, self.options = name, options
         self.widget = _kind(name)(
             options=options, value=copy.deepcopy(options["value"]), sound=options.get("sound", {})
         )
