@@ -36,11 +36,16 @@ def draw_noisy(
     recognizer: Recognizer, samples: Any, sample_rate: int, snr_db: float, seed: int = 0
 ) -> Figure:
     """Draw the log-mel features of speech in white noise, with what is recognized in it. Lesson 00."""
-    noisy = with_white_noise(samples, snr_db, seed)
-    found = recognizer.transcribe(noisy, sample_rate)
-    ax = viz.plot_log_mel(log_mel(torch.from_numpy(noisy), sample_rate))
+    return draw_heard(recognizer, with_white_noise(samples, snr_db, seed), sample_rate, f"{snr_db:g} dB   ")
+
+
+def draw_heard(recognizer: Recognizer, samples: Any, sample_rate: int, title: str = "") -> Figure:
+    """Draw the log-mel features of (samples,) with the words that are recognized, and when. Lesson 00."""
+    samples = np.asarray(samples, dtype=np.float32)
+    found = recognizer.transcribe(samples, sample_rate)
+    ax = viz.plot_log_mel(log_mel(torch.from_numpy(samples), sample_rate))
     viz.mark_tokens(found.tokens, found.times, ax)
-    ax.set_title(f"{snr_db:g} dB   heard: {found.text or '(nothing)'}", loc="left")
+    ax.set_title(f"{title}heard: {found.text or '(nothing)'}", loc="left")
     return ax.figure
 
 
