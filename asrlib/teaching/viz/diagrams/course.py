@@ -19,7 +19,7 @@ class _Stage(NamedTuple):
 
 
 _WIDTH, _HEIGHT = 1.2, 0.42
-_USED, _TRAINED = 1.84, 0.72  # the heights of the two rows
+_USED, _TRAINED = 1.73, 0.65  # the heights of the two rows
 _STAGES = {
     "sound": _Stage(2.0, _USED, "00, 13"),
     "features": _Stage(3.65, _USED, "01"),
@@ -45,7 +45,7 @@ def pipeline(here: str | tuple[str, ...] = (), ax: Axes | None = None) -> Axes:
     for name in marked:
         if name not in _STAGES and name not in _ROWS:
             raise InputError(f"here is {name!r}; use {', '.join([*_STAGES, *_ROWS])}")
-    ax = canvas(ax, 9.3, 2.36)
+    ax = canvas(ax, 9.3, 2.15)
     for name, (y, title) in _ROWS.items():
         strong = name in marked
         _row(ax, y, title, strong)
@@ -69,7 +69,7 @@ def pipeline(here: str | tuple[str, ...] = (), ax: Axes | None = None) -> Axes:
 
 def _row(ax: Axes, y: float, title: str, strong: bool) -> None:
     with_edge = {"edgecolor": ORANGE if strong else PALE[GREY], "facecolor": "#f7f7f7", "zorder": 0}
-    middle, height = (y - 0.02, 0.96) if y == _USED else (y - 0.15, 1.0)
+    middle, height = (y - 0.02, 0.85) if y == _USED else (y - 0.14, 0.94)
     box(ax, (4.65, middle), "", 9.2, height, GREY, strong=strong, **with_edge)
     color = ORANGE if strong else "black"
     text = f"{title}\nyou are here" if strong else title
