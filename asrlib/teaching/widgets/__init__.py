@@ -31,6 +31,7 @@ from asrlib.teaching.widgets.sound import (
     spectrogram_explorer,
     with_white_noise,
 )
+from asrlib.teaching.widgets.tokens import draw_tokens, token_explorer
 from asrlib.teaching.widgets.voice import voice_explorer
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "draw_receptive_field",
     "draw_rnnt_path",
     "draw_spectrogram",
+    "draw_tokens",
     "explorer",
     "gate_viewer",
     "lattice_explorer",
@@ -58,6 +60,7 @@ __all__ = [
     "se_gates",
     "spectrogram_explorer",
     "stepper",
+    "token_explorer",
     "voice_explorer",
     "with_white_noise",
 ]
