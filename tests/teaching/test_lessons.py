@@ -38,12 +38,12 @@ def test_there_is_something_to_hear(lesson):
 
 
 def test_stored_sounds_are_small(lesson):
-    """What a notebook stores, git keeps for good: some 4 s of 16-bit samples at 16,000 Hz per player."""
+    """What a notebook stores, git keeps for good: some 6 s of 16-bit samples at 16,000 Hz per player."""
     _, cells = lesson
     sounds = [
         sound for html in html_of(cells) for sound in re.findall(r"base64,([A-Za-z0-9+/=]{100,})", html)
     ]
-    assert max(map(len, sounds), default=0) * 3 / 4 < 130_000
+    assert max(map(len, sounds), default=0) * 3 / 4 < 200_000
 
 
 def test_there_are_five_questions_with_folded_answers(lesson):
