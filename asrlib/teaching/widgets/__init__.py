@@ -24,12 +24,15 @@ from asrlib.teaching.widgets.network import (
     se_gates,
 )
 from asrlib.teaching.widgets.sound import (
+    draw_heard,
     draw_noisy,
     draw_spectrogram,
     noise_explorer,
     spectrogram_explorer,
     with_white_noise,
 )
+from asrlib.teaching.widgets.tokens import draw_tokens, token_explorer
+from asrlib.teaching.widgets.voice import voice_explorer
 
 __all__ = [
     "beam_after",
@@ -41,12 +44,14 @@ __all__ = [
     "draw_ctc_frame",
     "draw_gates",
     "draw_greedy_step",
+    "draw_heard",
     "draw_hypotheses",
     "draw_models",
     "draw_noisy",
     "draw_receptive_field",
     "draw_rnnt_path",
     "draw_spectrogram",
+    "draw_tokens",
     "explorer",
     "gate_viewer",
     "lattice_explorer",
@@ -55,5 +60,7 @@ __all__ = [
     "se_gates",
     "spectrogram_explorer",
     "stepper",
+    "token_explorer",
+    "voice_explorer",
     "with_white_noise",
 ]
