@@ -10,8 +10,9 @@ fusion). Hypotheses are compared by
 
     ln P(labels | audio) + lm_weight · ln P_lm(labels) + label_bonus · (number of labels)
 
-For the final ranking, the language model also adds its log-probability that the text ends here, and
-``norm_score`` divides the sum by the number of labels + 1. Lesson 11.
+and ``hotwords`` (``decoding.hotwords``) can add a bonus for every label of a given phrase. For the final
+ranking, the language model also adds its log-probability that the text ends here, and ``norm_score`` divides
+the sum by the number of labels + 1. Lesson 11.
 """
 
 from __future__ import annotations
