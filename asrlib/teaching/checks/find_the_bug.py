@@ -22,7 +22,7 @@ def _loss(y, l, blank):
 
 @task(
     "bug.utterance_loss",
-    "which arguments the call inside gets (lesson 06, 'Error clinic')",
+    "which arguments the call inside gets (lesson 06b, 'Error clinic')",
     _loss,
     draw_possible,
 )

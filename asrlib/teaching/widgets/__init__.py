@@ -24,12 +24,14 @@ from asrlib.teaching.widgets.network import (
     se_gates,
 )
 from asrlib.teaching.widgets.sound import (
+    draw_heard,
     draw_noisy,
     draw_spectrogram,
     noise_explorer,
     spectrogram_explorer,
     with_white_noise,
 )
+from asrlib.teaching.widgets.voice import voice_explorer
 
 __all__ = [
     "beam_after",
@@ -41,6 +43,7 @@ __all__ = [
     "draw_ctc_frame",
     "draw_gates",
     "draw_greedy_step",
+    "draw_heard",
     "draw_hypotheses",
     "draw_models",
     "draw_noisy",
@@ -55,5 +58,6 @@ __all__ = [
     "se_gates",
     "spectrogram_explorer",
     "stepper",
+    "voice_explorer",
     "with_white_noise",
 ]
