@@ -16,7 +16,7 @@ from asrlib.config.decoding import DecodingConfig
 from asrlib.decoding.hotwords import Hotwords, HotwordState
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.errors import InputError
-from asrlib.text.ngram import NGram
+from asrlib.text.ngram import LanguageModel
 
 LOG_ZERO = -torch.inf  # ln 0, the score of an empty slot
 _NOTHING = HotwordState(0, 0)  # of a search without hotwords
@@ -33,7 +33,7 @@ class BeamOptions:
 
     beam_width: int = 5
     norm_score: bool = DecodingConfig.norm_score
-    lm: NGram | None = None
+    lm: LanguageModel | None = None
     lm_weight: float = DecodingConfig.lm_weight
     label_bonus: float = DecodingConfig.label_bonus
     hotwords: Hotwords | None = None
