@@ -32,6 +32,7 @@ from asrlib.teaching.widgets.sound import (
     spectrogram_explorer,
     with_white_noise,
 )
+from asrlib.teaching.widgets.tokens import draw_tokens, token_explorer
 from asrlib.teaching.widgets.voice import voice_explorer
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "draw_rnnt_path",
     "draw_shown",
     "draw_spectrogram",
+    "draw_tokens",
     "explorer",
     "gate_viewer",
     "lattice_explorer",
@@ -62,6 +64,7 @@ __all__ = [
     "shown_words",
     "spectrogram_explorer",
     "stepper",
+    "token_explorer",
     "voice_explorer",
     "with_white_noise",
 ]

@@ -118,13 +118,13 @@ def draw_contextnet(variant: str, alpha: float, kernel: int, downsampling: str) 
     figure, axes = plt.subplots(1, 3, figsize=(12, 2.9), layout="constrained")
     panels = (
         ("parameters", 1e6, "parameters (millions)"),
-        ("work", 1e6, "multiplications (millions a second)"),
+        ("work", 1e6, "multiplications (millions per second)"),
         ("field", 100, "receptive field (s)"),
     )
     for ax, (key, unit, label) in zip(axes, panels, strict=True):
         viz.plot_blocks([value / unit for value in profile[key]], profile["rate"], label, ax)
     axes[0].set_title(f"{sum(profile['parameters']) / 1e6:.1f} million")
-    axes[1].set_title(f"{sum(profile['work']) / 1e6:,.0f} million a second of sound")
+    axes[1].set_title(f"{sum(profile['work']) / 1e6:,.0f} million per second of sound")
     axes[2].set_title(f"{profile['field'][-1] / 100:.1f} s by convolution alone")
     return figure
 

@@ -19,7 +19,7 @@ class _Stage(NamedTuple):
 
 
 _WIDTH, _HEIGHT = 1.2, 0.42
-_USED, _TRAINED = 1.66, 0.58  # the heights of the two rows
+_USED, _TRAINED = 1.73, 0.65  # the heights of the two rows
 _STAGES = {
     "sound": _Stage(2.0, _USED, "00, 13"),
     "features": _Stage(3.65, _USED, "01"),
@@ -52,8 +52,10 @@ def pipeline(here: str | tuple[str, ...] = (), ax: Axes | None = None) -> Axes:
     for name, (x, y, lessons) in _STAGES.items():
         strong = name in marked
         box(ax, (x, y), name, _WIDTH, _HEIGHT, ORANGE if strong else BLUE, strong=strong)
-        below = f"you are here: {lessons}" if strong and lessons else lessons
-        note(ax, (x, y - 0.34), below, ORANGE if strong else GREY, fontweight="bold" if strong else "normal")
+        look = {"color": ORANGE, "fontweight": "bold"} if strong else {"color": GREY}
+        note(ax, (x, y - 0.34), lessons, **look)
+        if strong:  # above in the upper row, as arrows leave below it
+            note(ax, (x, y + (0.31 if y == _USED else -0.49 if lessons else -0.34)), "you are here", **look)
     across = [("sound", "features"), ("features", "encoder"), ("encoder", "search"), ("search", "text")]
     for tail, head in [*across, ("transcript", "tokens"), ("tokens", "loss"), ("loss", "weights")]:
         side = _WIDTH / 2 if _STAGES[head].x > _STAGES[tail].x else -_WIDTH / 2
@@ -67,7 +69,8 @@ def pipeline(here: str | tuple[str, ...] = (), ax: Axes | None = None) -> Axes:
 
 def _row(ax: Axes, y: float, title: str, strong: bool) -> None:
     with_edge = {"edgecolor": ORANGE if strong else PALE[GREY], "facecolor": "#f7f7f7", "zorder": 0}
-    box(ax, (4.65, y - 0.09), "", 9.2, 0.92, GREY, strong=strong, **with_edge)
+    middle, height = (y - 0.02, 0.85) if y == _USED else (y - 0.14, 0.94)
+    box(ax, (4.65, middle), "", 9.2, height, GREY, strong=strong, **with_edge)
     color = ORANGE if strong else "black"
     text = f"{title}\nyou are here" if strong else title
     note(ax, (0.68, y - 0.06), text, color, NORMAL if not strong else 9, fontweight="bold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -26,27 +27,28 @@ def separable_convolution(
 
     Each square is a number; time runs to the right, channels upwards. ``kernel`` is odd.
     """
-    frames = kernel + 6
-    ax = canvas(ax, 9.3, 2.5)
-    width = frames * _CELL
+    frames = kernel + 4
+    cell = min(_CELL, 6.4 / (3 * frames))
+    width, low = frames * cell, 0.72 + max(channels_in, channels_out) * cell / 2
+    ax = canvas(ax, 9.3, 2 * low - 0.36)
     lefts = [0.45, 0.45 + (8.4 - width) / 2, 8.85 - width]
     middle, channel, half = frames // 2, channels_in // 2, kernel // 2
     heights = [channels_in, channels_in, channels_out]
-    corner = [(left, 1.3 - height * _CELL / 2) for left, height in zip(lefts, heights, strict=True)]
+    corner = [(left, low - height * cell / 2) for left, height in zip(lefts, heights, strict=True)]
     reads = {(t, channel) for t in range(middle - half, middle + half + 1)}
-    _grid(ax, corner[0], frames, channels_in, lambda t, c: ORANGE if (t, c) in reads else GREY)
+    draw = functools.partial(_grid, ax, cell=cell)
+    draw(corner[0], frames, channels_in, lambda t, c: ORANGE if (t, c) in reads else GREY)
     column = {(middle, c) for c in range(channels_in)}
     colors = dict.fromkeys(column, BLUE) | {(middle, channel): ORANGE}
-    _grid(ax, corner[1], frames, channels_in, lambda t, c: colors.get((t, c), GREY))
+    draw(corner[1], frames, channels_in, lambda t, c: colors.get((t, c), GREY))
     written = {(middle, c) for c in range(channels_out)}
-    _grid(ax, corner[2], frames, channels_out, lambda t, c: BLUE if (t, c) in written else GREY)
+    draw(corner[2], frames, channels_out, lambda t, c: BLUE if (t, c) in written else GREY)
     for n, text in enumerate(("input", "after depthwise", "after pointwise")):
-        note(ax, (lefts[n] + width / 2, 2.3), text, size=10)
-        note(ax, (lefts[n] + width / 2, 0.52), "time (frames)", GREY)
-        note(ax, (lefts[n] - 0.17, 1.3), "channels", GREY, rotation=90)
+        note(ax, (lefts[n] + width / 2, 2 * low - 0.5), text, size=10)
+        note(ax, (lefts[n] + width / 2, 0.53), "time (frames)", GREY)
+        note(ax, (lefts[n] - 0.17, low), "channels", GREY, rotation=90)
     for n, color in enumerate((ORANGE, BLUE)):
-        gap = lefts[n + 1] - 0.36 - (lefts[n] + width)
-        arrow(ax, [(lefts[n] + width + 0.1, 1.3), (lefts[n] + width + gap, 1.3)], color, 2.2)
+        arrow(ax, [(lefts[n] + width + 0.1, low), (lefts[n + 1] - 0.36, low)], color, 2.2)
     between = [(lefts[n] + width + lefts[n + 1] - 0.26) / 2 for n in (0, 1)]
     note(ax, (between[0], 0.18), f"depthwise: {kernel} frames, its own channel only\n"
          f"{channels_in} · {kernel} = {channels_in * kernel} weights", ORANGE)  # fmt: skip
@@ -170,6 +172,7 @@ def _grid(
     rows: int,
     color_of: Callable[[int, int], str],
     fill: Callable[[int], Any] | None = None,
+    cell: float = _CELL,
 ) -> None:
     """Draw squares from the lower left corner on, each filled with the pale tint of its color.
 
@@ -181,10 +184,10 @@ def _grid(
     for column in range(columns):
         for row in range(rows):
             color = color_of(column, row)
-            at = corner[0] + column * _CELL, corner[1] + row * _CELL
+            at = corner[0] + column * cell, corner[1] + row * cell
             style = {
                 "facecolor": fill(row) if fill else PALE[color],
                 "edgecolor": color,
                 "linewidth": 0.6 if color == GREY else 1.4,
             }
-            ax.add_patch(Rectangle(at, _CELL, _CELL, zorder=1 if color == GREY else 2, **style))
+            ax.add_patch(Rectangle(at, cell, cell, zorder=1 if color == GREY else 2, **style))

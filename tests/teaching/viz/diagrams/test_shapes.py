@@ -10,6 +10,7 @@ DIAGRAMS = {
     "pipeline at three places": lambda ax=None: viz.pipeline(("loss", "tokens", "shipping"), ax),
     "asr_map": viz.asr_map,
     "separable_convolution": viz.separable_convolution,
+    "separable_convolution of kernel 5": lambda ax=None: viz.separable_convolution(5, 6, 4, ax),
     "squeeze_excitation": viz.squeeze_excitation,
     "contextnet_block": viz.contextnet_block,
     "contextnet_block with stride": lambda ax=None: viz.contextnet_block(5, 2, ax),
