@@ -54,6 +54,8 @@ recipe_app = typer.Typer(help="Run the trainings behind the figures in the READM
 for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.commands):
     recipe_app.command()(command)
 recipe_app.command("long-context")(recipes.long_context)
+recipe_app.command("digits-model")(recipes.digits_model)
+recipe_app.command("digits-streaming-model")(recipes.digits_streaming_model)
 app.add_typer(recipe_app, name="recipe")
 
 bench_app = typer.Typer(help="Compare speed, memory and long recordings in one run.", no_args_is_help=True)
