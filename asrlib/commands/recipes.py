@@ -62,6 +62,23 @@ def sentences(
         print(f"{name}: {value:.2f}")
 
 
+def word_pieces(
+    out: Annotated[
+        Path, typer.Option(help="The runs' directory; the best model is written to its folder model.")
+    ],
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="A seed; repeat. Default: 0 to 4.")] = None,
+    config: Annotated[str, typer.Option(help="A configuration's name or file.")] = "pieces-sentences",
+    ctc_steps: Annotated[int, typer.Option(min=0, help="Steps of the first stage, CTC alone.")] = 700,
+    text_steps: Annotated[int, typer.Option(min=0, help="Steps of the second stage, texts alone.")] = 400,
+    set_: SetOption = None,
+) -> None:
+    """Train sentences-model: a transducer on synthetic sentences, with several seeds (docs/results.md)."""
+    from asrlib.training.sentence_recipe import SEEDS, train_sentence_seeds
+
+    for row in train_sentence_seeds(out, seed or SEEDS, config, ctc_steps, text_steps, set_ or []):
+        print(f"seed {row['seed']}, {row['split']}, {row['head']}: WER {row['wer_percent']:.2f} %")
+
+
 def commands(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory.")],
