@@ -34,7 +34,8 @@ _VOICE = re.compile(r"([a-z][a-z0-9-]*)\+\w+")
 class GroupRate(NamedTuple):
     """The word error rate of a group, and its 95 % interval in percent.
 
-    ``low`` and ``high`` are None if the group has a single speaker, or a speaker is not named.
+    ``low`` and ``high`` are None if the group has a single speaker, if a speaker is not named, and if there
+    is no error: all draws are then alike, and say nothing of the errors of others.
     """
 
     group: str
@@ -118,7 +119,7 @@ def _rate(
     whole = _errors(names, pairs)
     counts = np.array([_counts(part, pairs) for part in by_speaker.values()])
     low = high = None
-    if len(by_speaker) > 1 and None not in by_speaker:
+    if len(by_speaker) > 1 and None not in by_speaker and counts[:, 0].any():
         errors, words = counts[draw.integers(0, len(counts), (DRAWS, len(counts)))].sum(1).T
         rates = 100.0 * errors[words > 0] / words[words > 0]
         low, high = map(float, np.percentile(rates, [2.5, 97.5]))

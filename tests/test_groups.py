@@ -85,6 +85,13 @@ def test_a_speaker_without_a_name_leaves_the_interval_out(people):
     assert [row.low for row in rows if row.group in ("all", "f")] == [None, None]
 
 
+def test_without_errors_there_is_no_interval(people):
+    pairs = PAIRS | {"1.wav": ("three", "three")}
+    rows = rates_by_group(people, pairs, group_of(people, "sex"))
+    row = next(row for row in rows if row.group == "f")
+    assert (row.words.rate, row.low, row.high) == (0.0, None, None)
+
+
 def test_a_group_that_says_nothing(people):
     pairs = PAIRS | {"3.wav": ("", "hm")}
     rows = rates_by_group(people, pairs, group_of(people, "sex"))
