@@ -51,8 +51,9 @@ app.command("lm")(training.language_model)
 app.command("import")(importing.import_)
 
 recipe_app = typer.Typer(help="Run the trainings behind the figures in the README.", no_args_is_help=True)
-for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.commands):
+for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.english, recipes.commands):
     recipe_app.command()(command)
+recipe_app.command("word-pieces")(recipes.word_pieces)
 recipe_app.command("long-context")(recipes.long_context)
 recipe_app.command("digits-model")(recipes.digits_model)
 recipe_app.command("digits-streaming-model")(recipes.digits_streaming_model)
