@@ -66,7 +66,8 @@ def table(lessons: list[Path], repository: str, tag: str) -> str:
         header = nbformat.read(path, as_version=4).cells[0].source
         number, title = re.match(r"# (\d\db?) · (.*)", header).groups()
         minutes = re.search(r"\*\*Minutes\.\*\* (\d+)", header).group(1)
-        needs = ", ".join(re.findall(r"\b\d\db?\b", re.search(r"\*\*Needs\.\*\*(.*)", header).group(1))) or "–"
+        needed = re.search(r"\*\*Needs\.\*\*(.*)", header).group(1)
+        needs = ", ".join(re.findall(r"\b\d\db?\b", needed)) or "–"
         there = f"[Colab]({colab}/blob/{tag}/notebooks/{path.name})"
         rows.append(f"| [{number} {title}](notebooks/{path.name}) | {minutes} | {needs} | {there} |")
     return "\n".join(rows) + "\n"

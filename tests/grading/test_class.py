@@ -82,7 +82,7 @@ class Memory(threading.Thread):
         while not self.over.wait(0.5):
             there = self.processes()
             bytes_held = sum(map(held, there))
-            # a page of a process that ends meanwhile would be counted twice, in its part and in those of others
+            # the pages of a process that ends meanwhile would be counted twice, for it and for the others
             if there == self.processes():
                 self.most = max(self.most, bytes_held)
 
