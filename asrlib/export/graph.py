@@ -5,7 +5,7 @@ transform is a convolution, control flow does not depend on lengths, recurrent n
 products, and states are inputs and outputs. The modules process one utterance at a time.
 
 This module has the front end, the encoder and the CTC head. ``transducer_graph`` has the transducer, and
-``stream_step`` one step of a stream. Lesson 12.
+``stream_step`` one step of a stream. Lesson 12b.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The ContextNet encoder (Han et al. 2020): 23 convolution blocks with squeeze-and-excitation. Lesson 04.
 
-Several networks have this name: the paper's and those of TensorFlowASR's code. Lesson 04 counts their
+Several networks have this name: the paper's and those of TensorFlowASR's code. Lesson 04b counts their
 parameters; `asrlib.models.contextnet_blocks` describes how their blocks differ.
 `asrlib.models.contextnet_plain` is a minimal version of the paper's network, without padding.
 """
