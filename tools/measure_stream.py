@@ -3,9 +3,9 @@
     python tools/measure_stream.py digits-streaming-model --minutes 60 [--real FOLDER] [--forget never]
 
 The stream is made of utterances of digits in random order, by synthetic test voices and, with ``--real``, by
-speakers of AN4 and Speech Commands whom the shipped models have not heard, with pauses of 0.5 to 10 s in faint
-noise. It is fed to one stream in chunks of 2 s. ``--forget never`` gives the running means of the model a memory
-without end, which is what they had before they could forget.
+speakers of AN4 and Speech Commands whom the shipped models have not heard, with pauses of 0.5 to 10 s in
+faint noise. It is fed to one stream in chunks of 2 s. ``--forget never`` gives the running means of the model
+a memory without end, which is what they had before they could forget.
 """
 
 import argparse
