@@ -51,9 +51,10 @@ def test_header_says_goals_needs_and_minutes(lesson):
 
 
 def test_enough_outputs_are_compared(lesson):
-    _, notebook = lesson
+    """A companion (07b and the like) is shorter; those of times and of synthesized speech differ a little."""
+    path, notebook = lesson
     compared = [c for c in code_cells(notebook) if c.outputs and SKIPPED not in c.metadata.get("tags", [])]
-    assert len(compared) >= 10
+    assert len(compared) >= (3 if path.stem[2] == "b" else 10)
 
 
 def test_github_can_show_it(lesson):

@@ -14,6 +14,7 @@ from asrlib.teaching.widgets.decoding import (
     draw_models,
 )
 from asrlib.teaching.widgets.lattice import ctc_explorer, draw_ctc_frame, draw_rnnt_path, lattice_explorer
+from asrlib.teaching.widgets.live import draw_shown, live_explorer, shown_words
 from asrlib.teaching.widgets.network import (
     contextnet_explorer,
     draw_contextnet,
@@ -50,14 +51,17 @@ __all__ = [
     "draw_noisy",
     "draw_receptive_field",
     "draw_rnnt_path",
+    "draw_shown",
     "draw_spectrogram",
     "draw_tokens",
     "explorer",
     "gate_viewer",
     "lattice_explorer",
+    "live_explorer",
     "noise_explorer",
     "receptive_field_explorer",
     "se_gates",
+    "shown_words",
     "spectrogram_explorer",
     "stepper",
     "token_explorer",
