@@ -96,12 +96,10 @@ def test_the_site_is_built_by_the_makefile_and_only_publishing_may_write():
 
 
 def test_integration_asks_for_the_browser_that_the_tests_look_for(workflow):
-    from test_browser import CHROMEDRIVER, CHROMIUM  # noqa: F401 (that they exist)
+    from chromium import BROWSERS
 
     steps = " ".join(commands({"jobs": {"one": workflow["jobs"]["integration"]}}))
-    for name in re.findall(
-        r'"([a-z-]+)"', text("tests/test_browser.py").split("CHROMIUM = ")[1].split("\n")[0]
-    ):
+    for name in BROWSERS:
         assert f"which {name}" in steps
     assert "which chromedriver" in steps
 
