@@ -23,9 +23,11 @@ from asrlib.models.transducer import Transducer
 from asrlib.text.tokenizer_files import load_tokenizer
 from asrlib.text.tokenizers import Tokenizer
 
+DEFAULT = "digits-model"  # what transcribes when no model is named
 
-def shipped_model(name: str = "digits-model") -> Path:
-    """Return the folder of a shipped model: ``digits-model``, ``commands-model`` or ``lessons-model``.
+
+def shipped_model(name: str = DEFAULT) -> Path:
+    """Return the folder of a shipped model, see ``shipped_models``; ``sentences-model`` writes word pieces.
 
     ``lessons-model`` is a single network whose weights never change, so that the output of the lessons
     stays the same.

@@ -48,6 +48,38 @@ def shipped(
         print(f"{name}: {value:.2f}")
 
 
+def digits_model(
+    real: RealOption,
+    out: Annotated[Path, typer.Option(help="The run's directory; the model is written to its folder model.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    set_: SetOption = None,
+) -> None:
+    """Train the shipped digit recognizer: without the speakers that it is tested on, then with them."""
+    from asrlib.training.digit_recipe import train_digits
+
+    _print_errors(train_digits(real, out, None, set_ or [], resume))
+
+
+def digits_streaming_model(
+    real: RealOption,
+    out: Annotated[Path, typer.Option(help="The run's directory; the model is written to its folder model.")],
+    offline: Annotated[Path, typer.Option(help="The run's directory of digits-model, to start from.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    set_: SetOption = None,
+) -> None:
+    """Train the digit recognizer that streams, from the networks of digits-model."""
+    from asrlib.training.digit_recipe import train_digits
+
+    _print_errors(train_digits(real, out, offline, set_ or [], resume))
+
+
+def _print_errors(stages: dict) -> None:
+    for stage, heads in stages.items():
+        for head, corpora in heads.items():
+            for name, errors in corpora.items():
+                print(f"{stage}, {head}, {name}: {errors['rate']:.2f} % of {errors['length']} words")
+
+
 def sentences(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory.")],
@@ -60,6 +92,47 @@ def sentences(
 
     for name, value in train_sentences(real, out, init, repeats, set_ or []).items():
         print(f"{name}: {value:.2f}")
+
+
+def word_pieces(
+    out: Annotated[
+        Path, typer.Option(help="The runs' directory; the best model is written to its folder model.")
+    ],
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="A seed; repeat. Default: 0 to 4.")] = None,
+    config: Annotated[str, typer.Option(help="A configuration's name or file.")] = "pieces-sentences",
+    ctc_steps: Annotated[int, typer.Option(min=0, help="Steps of the first stage, CTC alone.")] = 700,
+    text_steps: Annotated[int, typer.Option(min=0, help="Steps of the second stage, texts alone.")] = 400,
+    set_: SetOption = None,
+) -> None:
+    """Train sentences-model: a transducer on synthetic sentences, with several seeds (docs/results.md)."""
+    from asrlib.training.sentence_recipe import SEEDS, train_sentence_seeds
+
+    for row in train_sentence_seeds(out, seed or SEEDS, config, ctc_steps, text_steps, set_ or []):
+        print(f"seed {row['seed']}, {row['split']}, {row['head']}: WER {row['wer_percent']:.2f} %")
+
+
+def english(
+    real: RealOption,
+    out: Annotated[Path, typer.Option(help="The runs' directory; a run that was interrupted continues.")],
+    hours: Annotated[
+        float | None, typer.Option(help="Train on this many hours of read books only. Default: on all.")
+    ] = None,
+    init: Annotated[
+        str, typer.Option(help="Start from this model's weights, or from random ones if it is empty.")
+    ] = "commands-model",
+    first_steps: Annotated[
+        int, typer.Option(min=1, help="Steps of the first stage, short utterances.")
+    ] = 500,
+    set_: SetOption = None,
+) -> None:
+    """Train on read sentences of people; test on four other readers (docs/results.md)."""
+    from asrlib.training.english_recipe import train_english
+
+    result = train_english(real, out, hours, init or None, first_steps=first_steps, settings=set_ or [])
+    print(f"{result['cpu_seconds']:.0f} s of CPU time, {result['training_hours']:.2f} hours of speech")
+    for search in ("greedy", "beam", "beam, lm"):
+        rates = result[search]
+        print(f"{search}: WER {rates['wer']['percent']:.2f} %, CER {rates['cer']['percent']:.2f} %")
 
 
 def commands(

@@ -34,17 +34,27 @@ def test(
     lm_weight: LMWeightOption = None,
     label_bonus: BonusOption = None,
     phones: PhonesOption = False,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            help="Also print the WER of each speaker, accent, or value of another column of manifest.tsv,"
+            " with its 95 % interval over speakers; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Transcribe a split; print WER and CER (of phones, PER) in percent and write one row per utterance."""
     from asrlib.data.corpora import load_corpora
     from asrlib.evaluate import evaluate
     from asrlib.files import write_atomically
+    from asrlib.groups import format_groups, group_of, rates_by_group
     from asrlib.recognizer import Recognizer
 
     check_output(output)
     recognizer = Recognizer.load(model_dir)
     configure_search(recognizer, beam, lm, lm_weight, label_bonus, phones)
     cuts = load_corpora(corpus, None if split == "all" else split)
+    people = {column: group_of(cuts, column) for column in by or ()}  # before the work, not after
     words, characters, rows = evaluate(recognizer, cuts)
     table = ["id\treference\thypothesis\tscore"]
     table += [
@@ -55,6 +65,9 @@ def test(
     by_phones = recognizer.tokenizer.kind == "phones" and recognizer.config.decoding.words is None
     print(f"PER {words}" if by_phones else f"WER {words}\nCER {characters}")
     print(f"{len(rows)} utterances in {output}")
+    for column, groups in people.items():
+        pairs = {name: (reference, hypothesis.text) for name, reference, hypothesis in rows}
+        print(f"\n{format_groups(column, rates_by_group(cuts, pairs, groups))}")
 
 
 def configure_search(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,10 +122,12 @@ def transcribe(
     elif len(files) > 1:
         rate = recognizer.config.features.sample_rate
         transcribed(np.zeros(rate, dtype=np.float32), rate)
-    failed = False
+    failed, announced = False, folder is not None
     for file in files:
         try:
             hypothesis = _in_memory(file, transcribed)
+            if not announced:
+                announced = _announce_default()
         except InputError as error:
             failed = True
             print_error(error)
@@ -163,6 +166,18 @@ def _model_and_files(arguments: list[str]) -> tuple[str | None, list[str]]:
             f" {', '.join(known) or 'none'}"
         )
     return None, arguments
+
+
+def _announce_default() -> bool:
+    """Print on standard error which model transcribes when none is named; return True."""
+    from asrlib.model_directory import DEFAULT, shipped_models
+
+    others = ", ".join(name for name in shipped_models() if name != DEFAULT)
+    note = f"asrlib: no model is named, so {DEFAULT} transcribes, which knows the digits zero to nine"
+    if others:
+        note += f"; name another one before the files, such as {others}, or a model directory"
+    print(note, file=sys.stderr, flush=True)
+    return True
 
 
 def _in_memory(file: str, transcribed: Callable[[str], Hypothesis]) -> Hypothesis:

@@ -5,7 +5,8 @@
     save_corpus(folder, utterances, rate)  write such a folder
 
     manifest.tsv       tab-separated, header ``path speaker seconds text split``; path and text are
-                       required; paths are relative to the manifest, texts are used as written
+                       required; paths are relative to the manifest, texts are used as written; other
+                       columns, such as ``sex`` or ``accent``, are kept in ``cut.custom``
     alignments.json    optional: {path: {"word": [[symbol, start, end], ...], "phone": [...]}}, in seconds
 
 Lessons 01 (waveforms) and 09 (training).
@@ -18,7 +19,7 @@ import shutil
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,17 +37,19 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
 SPLITS = ("train", "dev", "test")
 MANIFEST = "manifest.tsv"
 ALIGNMENTS = "alignments.json"
+COLUMNS = ("path", "speaker", "seconds", "text", "split")
 
 
 @dataclass
 class Row:
-    """One utterance of a manifest, with its line number."""
+    """One utterance of a manifest, with its line number; ``more`` has the values of other columns."""
 
     line: int
     path: str
     text: str
     speaker: str | None
     split: str
+    more: dict[str, str] = field(default_factory=dict)
 
 
 # -------------------------------------------------------------------------------- read
@@ -112,7 +115,8 @@ def read_manifest(manifest: Path) -> list[Row]:
                 f"{manifest}: line {number}: {path} is already in line {line_of[place]}; drop one"
             )
         line_of[place] = number
-        rows.append(Row(number, path, row["text"], row.get("speaker") or None, row.get("split", "")))
+        more = {column: row[column] for column in header if column not in COLUMNS and row[column].strip()}
+        rows.append(Row(number, path, row["text"], row.get("speaker") or None, row.get("split", ""), more))
     if not rows:
         raise InputError(f"{manifest}: it has no utterances; add a row for each audio file")
     if "split" not in header:
@@ -215,7 +219,7 @@ def _cut(folder: Path, row: Row, times: dict | None) -> "lhotse.cut.Cut":
         channel=channel,
         supervisions=[supervision],
         recording=recording,
-        custom={"split": row.split},
+        custom={**row.more, "split": row.split},
     )
 
 
@@ -288,8 +292,8 @@ def _write_corpus(folder: Path, utterances: Iterable, sample_rate: int) -> None:
     (folder / "audio").mkdir()
     lines, alignments = ["path\tspeaker\tseconds\tsplit\ttext"], {}
     for path, speaker, split, text, samples, times in utterances:
-        for what, field in (("path", path), ("speaker", speaker), ("split", split), ("text", text)):
-            check_field(field, what)
+        for what, value in (("path", path), ("speaker", speaker), ("split", split), ("text", text)):
+            check_field(value, what)
         soundfile.write(folder / path, np.round(samples * 32767).astype(np.int16), sample_rate)
         seconds = len(samples) / sample_rate
         lines.append(f"{path}\t{speaker}\t{seconds:.3f}\t{split}\t{text}")

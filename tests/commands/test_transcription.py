@@ -105,7 +105,12 @@ def test_transcribe_without_a_model_uses_the_one_that_ships(asrlib, model, tmp_p
     monkeypatch.setenv("ASRLIB_DATA", str(tmp_path))
     model.rename(tmp_path / "digits-model")
     soundfile.write(tmp_path / "a.wav", tiny.tones("mid low"), tiny.RATE)
-    assert asrlib("transcribe", tmp_path / "a.wav") == (0, "mid low\n", "")
+    code, out, err = asrlib("transcribe", tmp_path / "a.wav")
+    assert (code, out) == (0, "mid low\n")
+    assert err.startswith("asrlib: no model is named, so digits-model transcribes") and err.count("\n") == 1
+    shutil.copytree(tmp_path / "digits-model", tmp_path / "tones-model")
+    code, out, err = asrlib("transcribe", tmp_path / "a.wav", tmp_path / "a.wav", "--json")
+    assert len(out.splitlines()) == 2 and err.count("such as tones-model, or") == err.count("\n") == 1
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
