@@ -64,7 +64,7 @@ html_theme_options = {
 def setup(app):
     """Write docstrings as reStructuredText, and put MathJax into the site."""
     names = [path.stem for path in (TOOLS.parent / "notebooks").glob("*.ipynb")]
-    lessons = {name[:2]: f"/notebooks/{name}" for name in names}
+    lessons = {name.split("_")[0]: f"/notebooks/{name}" for name in names}
 
     def rewrite(app, what, name, obj, options, lines):
         lines[:] = docstrings.restructured(lines, lessons)
