@@ -23,6 +23,7 @@ def written(text):
         ("Of *args, a|b and name_.", r"Of \*args, a\|b and name\_."),
         ("`blank`s and log`x`", r"``blank``\ s and log\ ``x``"),
         ("The loss (Lesson 06).", "The loss (Lesson :doc:`06 </notebooks/06_ctc>`)."),
+        ("Lesson 06b.", "Lesson :doc:`06b </notebooks/06b_ctc_gradient>`."),
         ("Lessons 06 and 99.", "Lessons :doc:`06 </notebooks/06_ctc>` and 99."),
         ("The gradient (Lesson 06b).", "The gradient (Lesson :doc:`06b </notebooks/06b_ctc_gradient>`)."),
         ("In 06 frames.", "In 06 frames."),

@@ -22,6 +22,7 @@ repository, tag = colab.project()
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx.ext.mathjax"]
 default_role = "code"
+highlight_language = "none"
 
 # lessons are committed with what they print and draw: nothing is executed here
 nb_execution_mode = "off"
