@@ -26,8 +26,8 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 STUDENT := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter/student:$$JUPYTER_CONFIG_PATH"
 JUPYTER = PATH="$(abspath $(BIN)):$$PATH" jupyter lab $(ROOT) --ServerApp.root_dir=. $(LABFLAGS)
 
-.PHONY: lab instruct handout test test-slow test-class test-xla test-export unit integration lessons lint notebooks \
-	exercises grade bench bench-gpu fuzz lock clean
+.PHONY: lab instruct handout site test test-slow test-class test-xla test-export unit integration lessons lint \
+	notebooks exercises grade bench bench-gpu fuzz lock clean
 
 lab: $(READY)
 	$(STUDENT) $(JUPYTER) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
@@ -106,6 +106,10 @@ export SUBMITTED
 grade: $(READY)
 	$(BIN)/python tools/grade.py --out="$$GRADED" -- "$${SUBMITTED:?make grade SUBMITTED=folder}"
 
+# The course as a website, in build/site: read it with `python -m http.server -d build/site`, or from the files.
+site: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tools/make_site.py
+
 bench: $(READY)
 	$(BIN)/asrlib bench losses
 
@@ -118,7 +122,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(if $(CPU),$(BIN)/python -m pip install -q -c constraints.txt torch torchaudio --index-url $(CPU_INDEX))
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[lab,test]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[lab,test,site]"
 	mkdir -p $(dir $(LAB_SETTINGS)) && echo '$(NO_NEWS)' > $(LAB_SETTINGS)
 	touch $(READY)
 

@@ -9,6 +9,7 @@ from asrlib.config.schema import Config
 from asrlib.data.audio import cut_audio, read_audio
 from asrlib.data.connected import connected_digits
 from asrlib.data.corpora import clips, load_corpus
+from asrlib.data.human_clips import human_clips
 from asrlib.decoding.hypothesis import Hypothesis
 from asrlib.errors import InputError
 from asrlib.losses.alignment import ctc_align, rnnt_align
@@ -37,6 +38,7 @@ __all__ = [
     "ctc_align",
     "ctc_loss",
     "cut_audio",
+    "human_clips",
     "joint_rnnt_loss",
     "load_config",
     "load_corpus",

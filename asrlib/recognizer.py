@@ -19,6 +19,7 @@ from asrlib.config.schema import Config
 from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
+from asrlib.decoding.hotwords import Hotwords
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
 from asrlib.decoding.long_form import Listener, LongForm, cut_recording, scan, search
 from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
@@ -307,10 +308,12 @@ class Recognizer:
         return torch.stack(log_probs).mean(0), frame_lengths
 
     def _beam_options(self) -> BeamOptions:
-        settings = self.config.decoding
-        return BeamOptions(
-            settings.beam_width, settings.norm_score, self.lm, settings.lm_weight, settings.label_bonus
-        )
+        settings, hotwords = self.config.decoding, None
+        if settings.hotwords:
+            phrases = [self.tokenizer.encode(phrase) for phrase in settings.hotwords]
+            hotwords = Hotwords(phrases, settings.hotword_bonus)
+        lm = self.lm, settings.lm_weight
+        return BeamOptions(settings.beam_width, settings.norm_score, *lm, settings.label_bonus, hotwords)
 
 
 def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:

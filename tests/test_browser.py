@@ -4,14 +4,9 @@ The others' widgets stand in one notebook, made from the lessons: of each lesson
 cells before only those that they need, in a namespace of the lesson's own.
 """
 
-import builtins
 import itertools
-import os
-import secrets
 import shutil
-import socket
 import subprocess
-import symtable
 import sys
 import time
 from pathlib import Path
@@ -19,27 +14,28 @@ from pathlib import Path
 import nbformat
 import pytest
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+pytest.importorskip("selenium.webdriver", reason="needs selenium")
 pytest.importorskip("jupyterlab", reason="needs jupyterlab")
 
-from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402 (after the skip)
+from browsers import (  # noqa: E402 (after the skip)
+    chromium,
+    jupyterlab,
+    kernel_errors,
+    kernel_status,
+    needs_browser,
+    prompts,
+    run_all,
+    texts,
+    wait,
+)
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+from website.cells import global_names, needed_for  # noqa: E402
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-CHROMEDRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync --window-size=1400,1000"
-)
-# a microphone that beeps, and nobody to ask for leave
-FLAGS += " --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ROOT = Path(__file__).parent.parent
 LESSON = ROOT / "notebooks" / "00_start_here.ipynb"
 EXERCISE = ROOT / "exercises" / "05_tokens" / "exercise_05_tokens.ipynb"
-STUDENT = ROOT / "tools" / "jupyter" / "student"  # as `make lab` has it
 # Of lesson 08 two trained models are needed, too slow; its stepper is that of lesson 07.
 WIDGETS = {
     "spectrogram explorer": "01_sound_to_spectrogram",
@@ -57,11 +53,7 @@ SETTINGS = Path(sys.prefix, "share/jupyter/lab/settings/overrides.json")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SLIDER, PICTURE, SOUND = ".widget-slider .noUi-handle", "img.widget-image", ".widget-vbox audio"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="needs chromium"),
-    pytest.mark.skipif(not CHROMEDRIVER, reason="needs chromedriver"),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -78,52 +70,14 @@ def url(tmp_path_factory):
     nbformat.write(notebook, folder / "notebooks" / LESSON.name)
     shutil.copy(EXERCISE, folder / "notebooks" / EXERCISE.name)
     nbformat.write(notebook_of_widgets(), folder / "notebooks" / "widgets.ipynb")
-
-    own = ("JUPYTER", "IPYTHON", "MPL", "XDG_")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(own)}
-    environment |= {"HOME": str(folder), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
-    environment["JUPYTER_CONFIG_PATH"] = str(STUDENT)
-    environment["OMP_NUM_THREADS"] = "1"  # on busy cores, threads wait for each other longer than they work
-    port, token = free_port(), secrets.token_hex()
-    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--ServerApp.root_dir=."]
-    command += [f"--LabApp.default_url=/lab/tree/notebooks/{LESSON.name}"]
-    command += ["--no-browser"]
-    # exposed, so that the test can listen to what the kernel says
-    command += [f"--port={port}", "--ServerApp.port_retries=0", "--expose-app-in-browser"]
-    command += [f"--IdentityProvider.token={token}"]
-
-    with open(folder / "lab.log", "wb") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        started = folder / "runtime" / f"jpserver-{server.pid}.json"
-        deadline = time.monotonic() + 60
-        while not started.exists():
-            assert server.poll() is None and time.monotonic() < deadline, (folder / "lab.log").read_text()
-            time.sleep(0.1)
-        yield f"http://localhost:{port}/lab/tree/notebooks/{{}}?reset&token={token}".format
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    with jupyterlab(folder, LESSON.name) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS.split(), f"--user-data-dir={folder / 'profile'}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("no_proxy", "localhost")  # selenium would ask a proxy even for its own chromedriver
-        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
-    yield driver
-    driver.save_screenshot(str(folder / "last.png"))
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -131,19 +85,6 @@ def after_run_all(url, browser):
     """The lesson in JupyterLab after Run > Run All Cells, or after the first error."""
     run_all(browser, url(LESSON.name))
     return browser
-
-
-def run_all(browser, url):
-    browser.get(url)
-    header = (By.CSS_SELECTOR, ".jp-Notebook .jp-MarkdownCell")
-    # menus act on what has the focus
-    wait(browser, lambda: browser.find_elements(*header), "the notebook")[0].click()
-    wait(browser, lambda: kernel_status(browser) == "idle", "a kernel")
-    listen(browser)
-    for entry in ("Run", "Run All Cells"):
-        wait(browser, lambda entry=entry: menu_entry(browser, entry), f"the menu entry {entry}").click()
-    numbered = lambda: all(map(str.isdigit, prompts(browser))) and kernel_status(browser) == "idle"  # noqa: E731
-    wait(browser, lambda: kernel_errors(browser) or numbered(), "all cells", 200)
 
 
 @pytest.fixture
@@ -348,13 +289,19 @@ def notebook_of_widgets():
         read = nbformat.read(ROOT / "notebooks" / f"{lesson}.ipynb", as_version=4)
         code = [c for c in read.cells if c.cell_type == "code" and "colab" not in c.metadata.get("tags", [])]
         facts = [global_names(cell.source) for cell in code]
-        shows = [n for n, cell in enumerate(code) if any(WIDGET in o.get("data", {}) for o in cell.outputs)]
+        shows = [n for n, cell in enumerate(code) if shows_widget(cell)]
         assert len(shows) == list(WIDGETS.values()).count(lesson), lesson
         needed = set().union(*(needed_for(n, facts) for n in shows))
         for n in sorted(needed):
             cells.append(v4.new_code_cell(f"run_in({lesson!r}, {code[n].source!r}, shown={n in shows})"))
     # which kernel it is, or JupyterLab would ask
     return v4.new_notebook(cells=cells, metadata=read.metadata)
+
+
+def shows_widget(cell):
+    """Whether a cell shows a widget other than a playground; these have tests of their own."""
+    shown = [output.data for output in cell.outputs if WIDGET in output.get("data", {})]
+    return any("Playground" not in data["text/plain"] for data in shown)
 
 
 # a cell of the notebook of widgets: what is no widget's is not shown, to keep the page short
@@ -377,33 +324,6 @@ def run_in(lesson, source, shown):
         else:
             exec(compile(ast.Module([last], []), lesson, "exec"), names)
 """
-
-
-def global_names(source):
-    """Of a cell's global names: those it binds, those it needs, those its functions need when called."""
-    table = symtable.symtable(source, "cell", "exec")
-    binds = {name.get_name() for name in table.get_symbols() if name.is_assigned() or name.is_imported()}
-    needs = {name.get_name() for name in table.get_symbols() if name.is_referenced()} - binds
-    late, tables = set(), list(table.get_children())
-    while tables:
-        inner = tables.pop()
-        tables += inner.get_children()
-        late |= {name.get_name() for name in inner.get_symbols() if name.is_global() and name.is_referenced()}
-    known = set(dir(builtins))
-    return binds, needs - known, late - known - binds
-
-
-def needed_for(last, facts):
-    """The cells that cell ``last`` needs, itself included: of each name the last binding before."""
-    chosen, todo = set(), [last]
-    while todo:
-        n = todo.pop()
-        if n not in chosen:
-            chosen.add(n)
-            _, needs, late = facts[n]
-            for name, before in [(name, n) for name in needs] + [(name, last) for name in late]:
-                todo.append(max(m for m in range(before) if name in facts[m][0]))
-    return chosen
 
 
 def move(control):
@@ -440,54 +360,6 @@ def changed(browser, element, before):
 
 def width(browser, image):
     return browser.execute_script("return arguments[0].complete && arguments[0].naturalWidth", image)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
-def wait(browser, condition, what, seconds=100):
-    patient = WebDriverWait(browser, seconds, 0.2, [StaleElementReferenceException])
-    return patient.until(lambda _: condition(), f"waited {seconds} s for {what}")
-
-
-def kernel_status(browser):
-    """``idle``, ``busy``, ..., or None while the lesson has no kernel."""
-    return browser.execute_script(
-        "return window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
-    )
-
-
-def menu_entry(browser, label):
-    """An entry of the menu bar or of the open menu, or None while it is not there."""
-    entries = browser.find_elements(By.CSS_SELECTOR, ".lm-MenuBar-itemLabel, .lm-Menu-itemLabel")
-    return next((entry for entry in entries if entry.text == label), None)
-
-
-def texts(browser, selector):
-    return [found.get_attribute("textContent") for found in browser.find_elements(By.CSS_SELECTOR, selector)]
-
-
-def prompts(browser):
-    """What stands in the brackets before each code cell that is not empty: its number, ``*``, or a blank."""
-    return [text.strip("[]: ") for text in texts(browser, ".jp-CodeCell .jp-InputPrompt")]
-
-
-def listen(browser):
-    """Collect what fails in the kernel: a widget's callback runs outside of any cell, no cell shows it."""
-    browser.execute_script("""
-        window.kernelErrors = [];
-        jupyterapp.shell.currentWidget.sessionContext.session.kernel.iopubMessage.connect((_, message) => {
-            const {ename, evalue} = message.content;
-            if (message.header.msg_type === "error") kernelErrors.push(`${ename}: ${evalue}`);
-        });
-    """)
-
-
-def kernel_errors(browser):
-    return browser.execute_script("return kernelErrors")
 
 
 def widths(browser, selector):

@@ -127,6 +127,16 @@ def test_a_language_model_changes_the_words(recognizer, searched, head):
     assert len(recognizer.transcribe(samples, tiny.RATE).tokens) > 5
 
 
+@pytest.mark.parametrize("head", ["transducer", "ctc"])
+def test_hotwords_change_the_words(recognizer, searched, head):
+    """A bonus larger than what the sound says makes a word appear; another word's bonus does nothing."""
+    samples = tiny.tones("low mid high")
+    for hotword, bonus, expected in (("mid", 0.0, True), ("mid high", 1.0, True), ("mid", 300.0, False)):
+        searched(head=head, beam_width=4, hotwords=[hotword], hotword_bonus=bonus)
+        assert (recognizer.transcribe(samples, tiny.RATE).text == "low mid high") == expected
+    assert recognizer.transcribe(samples, tiny.RATE).text.split().count("mid") > 1
+
+
 def test_much_padding_changes_nothing(recognizer):
     short = (torch.from_numpy(tiny.tones("mid")), tiny.RATE)
     long = (torch.from_numpy(np.tile(tiny.tones("low high"), 12)), tiny.RATE)

@@ -82,6 +82,19 @@ def test_the_workflow_is_bounded_and_may_only_read(workflow):
     assert set(workflow[True]) == {"push", "pull_request", "workflow_dispatch", "schedule"}
 
 
+def test_the_site_is_built_by_the_makefile_and_only_publishing_may_write():
+    site = yaml.safe_load(text(".github/workflows/site.yml"))
+    assert [step["run"] for step in site["jobs"]["build"]["steps"] if "run" in step] == ["make site"]
+    steps = site["jobs"]["build"]["steps"]
+    assert steps[-1]["with"]["path"] == "build/site" and "upload-pages" in steps[-1]["uses"]
+    assert site["permissions"] == {"contents": "read"} and site["env"] == {"CPU": "1"}
+    assert "permissions" not in site["jobs"]["build"]
+    assert site["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
+    assert site["jobs"]["publish"]["needs"] == "build"
+    assert all(0 < job["timeout-minutes"] <= 30 for job in site["jobs"].values())
+    assert set(site[True]) == {"push", "workflow_dispatch"}
+
+
 def test_integration_asks_for_the_browser_that_the_tests_look_for(workflow):
     from test_browser import CHROMEDRIVER, CHROMIUM  # noqa: F401 (that they exist)
 

@@ -38,7 +38,7 @@ def first_cell(repository: str, tag: str) -> str:
     return dedent(f"""\
         import importlib.util, sys  # asrlib, the course's library: `make lab` has installed it
         if "google.colab" in sys.modules and not importlib.util.find_spec("asrlib"):  # a minute
-            %pip install -q "asrlib[synth,train,phones] @ git+{repository}@{tag}\"""")
+            %pip install -q "asrlib[colab] @ git+{repository}@{tag}\"""")
 
 
 def stamped(notebook: nbformat.NotebookNode, source: str) -> nbformat.NotebookNode:
@@ -64,9 +64,10 @@ def table(lessons: list[Path], repository: str, tag: str) -> str:
     colab = repository.replace("https://github.com/", "https://colab.research.google.com/github/")
     for path in lessons:
         header = nbformat.read(path, as_version=4).cells[0].source
-        number, title = re.match(r"# (\d\d) · (.*)", header).groups()
+        number, title = re.match(r"# (\d\db?) · (.*)", header).groups()
         minutes = re.search(r"\*\*Minutes\.\*\* (\d+)", header).group(1)
-        needs = ", ".join(re.findall(r"\b\d\d\b", re.search(r"\*\*Needs\.\*\*(.*)", header).group(1))) or "–"
+        needed = re.search(r"\*\*Needs\.\*\*(.*)", header).group(1)
+        needs = ", ".join(re.findall(r"\b\d\db?\b", needed)) or "–"
         there = f"[Colab]({colab}/blob/{tag}/notebooks/{path.name})"
         rows.append(f"| [{number} {title}](notebooks/{path.name}) | {minutes} | {needs} | {there} |")
     return "\n".join(rows) + "\n"

@@ -38,7 +38,7 @@ SAME = 0.9  # fraction of the solution's statements
 
 def lesson_cells(name: str) -> list[str]:
     """Return the code cells of the lesson of an assignment; the debugging assignment has no lesson."""
-    found = sorted(LESSONS.glob(f"{name[:2]}_*.ipynb"))
+    found = sorted(LESSONS.glob(f"{name[:2]}*_*.ipynb"))  # 06_ctc and its companion 06b_ctc_gradient
     cells = [cell for path in found for cell in nbformat.read(path, as_version=4).cells]
     return [cell.source for cell in cells if cell.cell_type == "code" and "colab" not in cell.source[:200]]
 

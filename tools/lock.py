@@ -1,4 +1,4 @@
-"""Pin the packages of the extras lab and test, with their dependencies.
+"""Pin the packages of the extras lab, test and site, with their dependencies.
 
     python tools/lock.py             # after a change of the dependencies; existing pins stay
     python tools/lock.py --upgrade   # pin the newest versions
@@ -25,7 +25,7 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK, CONSTRAINTS = "requirements.lock", "constraints.txt"
-EXTRAS = ("lab", "test")
+EXTRAS = ("lab", "test", "site")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 PLATFORM = {
     "sys_platform": "linux",

@@ -1,4 +1,4 @@
-"""Compare speed and memory of losses with other libraries in one run on one machine. Lesson 07.
+"""Compare speed and memory of losses with other libraries in one run on one machine. Lesson 07b.
 
 ``asrlib bench losses`` calls `bench_losses`. All implementations run in one process and take turns. Times are
 medians over repetitions, denormals are flushed to zero, and no run can reuse the result of another. Errors

@@ -59,3 +59,25 @@ def chapters(
 
     recognizer = Recognizer.load(model_dir)
     bench_chapters(recognizer, load_corpora(corpus, None if split == "all" else split), window)
+
+
+def playgrounds(
+    moves: Annotated[int, typer.Option(min=1, help="Moves of the pointer; the table has medians.")] = 100,
+) -> None:
+    """Measure how soon the lessons' playgrounds follow the mouse, in a chromium without a window."""
+    import torch
+
+    from asrlib.bench.playgrounds import bench_playgrounds
+    from asrlib.data.corpora import clips
+    from asrlib.recognizer import Recognizer
+    from asrlib.teaching.playgrounds import ctc_options, page, spectrogram_options, transducer_options
+
+    [clip] = [cut for cut in clips() if cut.id == "audio/digits-3.flac"]
+    sound = torch.from_numpy(clip.audio), clip.sampling_rate
+    recognizer = Recognizer.load("lessons-model")
+    options = {
+        "ctc": ctc_options(target="ab"),
+        "transducer": transducer_options(recognizer, *sound, clip.text, clip.words),
+        "spectrogram": spectrogram_options(*sound),
+    }
+    bench_playgrounds(lambda name, script: page(name, options[name], script=script), moves)

@@ -48,6 +48,38 @@ def shipped(
         print(f"{name}: {value:.2f}")
 
 
+def digits_model(
+    real: RealOption,
+    out: Annotated[Path, typer.Option(help="The run's directory; the model is written to its folder model.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    set_: SetOption = None,
+) -> None:
+    """Train the shipped digit recognizer: without the speakers that it is tested on, then with them."""
+    from asrlib.training.digit_recipe import train_digits
+
+    _print_errors(train_digits(real, out, None, set_ or [], resume))
+
+
+def digits_streaming_model(
+    real: RealOption,
+    out: Annotated[Path, typer.Option(help="The run's directory; the model is written to its folder model.")],
+    offline: Annotated[Path, typer.Option(help="The run's directory of digits-model, to start from.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    set_: SetOption = None,
+) -> None:
+    """Train the digit recognizer that streams, from the networks of digits-model."""
+    from asrlib.training.digit_recipe import train_digits
+
+    _print_errors(train_digits(real, out, offline, set_ or [], resume))
+
+
+def _print_errors(stages: dict) -> None:
+    for stage, heads in stages.items():
+        for head, corpora in heads.items():
+            for name, errors in corpora.items():
+                print(f"{stage}, {head}, {name}: {errors['rate']:.2f} % of {errors['length']} words")
+
+
 def sentences(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory.")],

@@ -24,6 +24,9 @@ class DecodingConfig:
     model's log-probabilities. Each label adds ``label_bonus`` nats, which counters the language model's
     preference for short texts. Lesson 11.
 
+    ``hotwords`` are words or phrases that beam search should prefer; each label inside one of them adds
+    ``hotword_bonus`` nats. Lesson 11.
+
     ``words`` is a closed list. An utterance is recognized as the word of the list whose phones, from the
     tokenizer's lexicon, are the most probable according to the CTC head. Lesson 14.
     """
@@ -35,6 +38,8 @@ class DecodingConfig:
     norm_score: bool = True
     lm_weight: float = 0.3
     label_bonus: float = 0.0
+    hotwords: list[str] | None = None
+    hotword_bonus: float = 1.5
     words: list[str] | None = None
 
     def check(self, where: str) -> None:
@@ -50,9 +55,24 @@ class DecodingConfig:
             raise InputError(
                 f"{where}: key decoding.label_bonus is {self.label_bonus}; it must be from -10,000 to 10,000"
             )
+        self._check_hotwords(where)
         if self.warps is not None and not (
             0 < len(self.warps) <= 100 and all(0.1 <= w <= 10 for w in self.warps)
         ):
             raise InputError(
                 f"{where}: key decoding.warps is {shown(self.warps)}; expected factors from 0.1 to 10"
             )
+
+    def _check_hotwords(self, where: str) -> None:
+        validate.not_negative(where, "decoding", self, "hotword_bonus")
+        validate.at_most(where, "decoding", self, 10_000, "hotword_bonus")
+        if self.hotwords is None:
+            return
+        if not self.hotwords or not all(phrase.strip() for phrase in self.hotwords):
+            raise InputError(
+                f"{where}: key decoding.hotwords is {shown(self.hotwords)}; expected words or phrases"
+            )
+        if not self.beam_width:
+            raise InputError(f"{where}: decoding.hotwords needs beam search: set decoding.beam_width to 8")
+        if self.words is not None:
+            raise InputError(f"{where}: decoding.words is a closed list, which hotwords cannot bias: use one")

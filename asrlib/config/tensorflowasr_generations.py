@@ -1,7 +1,7 @@
 """What TensorFlowASR's code does where its configurations say nothing, by generation.
 
 The code was rewritten often, and its features, padding and search changed. A network works only
-with those that it was trained with. docs/configuration.md has the same as a table. Lesson 01 shows what the
+with those that it was trained with. docs/configuration.md has the same as a table. Lesson 01b shows what the
 wrong features do to a trained network.
 
 =======  ==========================================================================================

@@ -5,13 +5,14 @@ produce the same labels. When two of them meet, their probabilities are added (h
 a wide enough beam scores label sequences and not single alignments. With ``beam_width`` 1 there is
 nothing to merge, and both searches equal greedy search.
 
-A language model over the same labels (``text.ngram.NGram``) can add its score at every label (shallow
-fusion). Hypotheses are compared by
+A language model over the same labels (``text.ngram.NGram``, or a sum of ``internal``) can add its score at
+every label (shallow fusion). Hypotheses are compared by
 
     ln P(labels | audio) + lm_weight · ln P_lm(labels) + label_bonus · (number of labels)
 
-For the final ranking, the language model also adds its log-probability that the text ends here, and
-``norm_score`` divides the sum by the number of labels + 1. Lesson 11.
+and ``hotwords`` (``decoding.hotwords``) can add a bonus for every label of a given phrase. For the final
+ranking, the language model also adds its log-probability that the text ends here, and ``norm_score`` divides
+the sum by the number of labels + 1. Lesson 11.
 """
 
 from __future__ import annotations

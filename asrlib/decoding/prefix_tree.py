@@ -13,26 +13,30 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from asrlib.config.decoding import DecodingConfig
+from asrlib.decoding.hotwords import Hotwords, HotwordState
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.errors import InputError
-from asrlib.text.ngram import NGram
+from asrlib.text.ngram import LanguageModel
 
 LOG_ZERO = -torch.inf  # ln 0, the score of an empty slot
+_NOTHING = HotwordState(0, 0)  # of a search without hotwords
 
 
 @dataclass(frozen=True)
 class BeamOptions:
     """Options of beam search: the width, and how hypotheses are compared.
 
-    ``lm_weight`` has no effect without ``lm``. ``label_bonus`` is in nats per label. ``norm_score`` divides
-    the final score by the number of labels + 1. Raises ``InputError`` if ``beam_width`` is below 1.
+    ``lm_weight`` has no effect without ``lm``. ``label_bonus`` is in nats per label; ``hotwords`` have a
+    bonus of their own. ``norm_score`` divides the final score by the number of labels + 1. Raises
+    ``InputError`` if ``beam_width`` is below 1.
     """
 
     beam_width: int = 5
     norm_score: bool = DecodingConfig.norm_score
-    lm: NGram | None = None
+    lm: LanguageModel | None = None
     lm_weight: float = DecodingConfig.lm_weight
     label_bonus: float = DecodingConfig.label_bonus
+    hotwords: Hotwords | None = None
 
     def __post_init__(self):
         if self.beam_width < 1:
@@ -43,7 +47,7 @@ class BeamOptions:
 class Beam:
     """K slots per utterance, with one hypothesis in each.
 
-    ``score`` is ln P(labels | audio); ``extra`` is what language model and bonus add to it. ``node`` is
+    ``score`` is ln P(labels | audio); ``extra`` is what language model and bonuses add to it. ``node`` is
     the text and ``link`` the best alignment, both in the ``PrefixTree``. CTC also needs ``ended`` (whether
     the alignment ends in blank), ``last`` (the last label) and ``parent`` (the node of the text without
     its last label).
@@ -100,6 +104,7 @@ class PrefixTree:
         self.options, self.blank, self.device = options, blank, device
         self.children: dict[tuple[int, int], int] = {}
         self.lm_states = [options.lm.start() if options.lm else ()] * batch
+        self.hot_states = [options.hotwords.start() if options.hotwords else _NOTHING] * batch
         self.links: list[tuple[int, int, int, float]] = [(-1, blank, -1, 0.0)]
 
     def first_beam(self) -> Beam:
@@ -112,12 +117,16 @@ class PrefixTree:
         return Beam(score, zero.float(), node, zero, zero == 0, zero + self.blank, zero - 1)
 
     def gains(self, nodes: Int[Tensor, "n"], V: int) -> Float[Tensor, "n V"]:
-        """Return what language model and bonus add to each text for every label that may follow, in nats."""
-        lm, bonus = self.options.lm, self.options.label_bonus
-        if lm is None:
-            return torch.full((1, 1), bonus, device=self.device).expand(len(nodes), V)
-        rows = [lm.scores(self.lm_states[node]) for node in nodes.tolist()]
-        return bonus + self.options.lm_weight * torch.stack(rows).to(self.device)
+        """Return what language model and bonuses add to each text for every label that may follow (nats)."""
+        lm, hotwords, bonus = self.options.lm, self.options.hotwords, self.options.label_bonus
+        total = torch.full((1, 1), bonus, device=self.device).expand(len(nodes), V)
+        if lm is not None:
+            rows = [lm.scores(self.lm_states[node]) for node in nodes.tolist()]
+            total = total + self.options.lm_weight * torch.stack(rows).to(self.device)
+        if hotwords is not None:
+            rows = [hotwords.gains(self.hot_states[node], V) for node in nodes.tolist()]
+            total = total + torch.stack(rows).to(self.device)
+        return total
 
     def prune(
         self, stays: Beam, beam: Beam, growth: Growth, t: int, most: int
@@ -145,12 +154,15 @@ class PrefixTree:
 
     def _extend(self, beam: Beam, grown: Tensor, links: Tensor, log_prob: Tensor, t: int) -> None:
         """Set node and link of the extended slots."""
-        nodes, first_link, lm = [], len(self.links), self.options.lm
+        nodes, first_link = [], len(self.links)
+        lm, hotwords = self.options.lm, self.options.hotwords
         columns = (beam.parent, links, beam.last, log_prob)
         for node, link, label, value in zip(*(c[grown].tolist() for c in columns), strict=True):
             if (node, label) not in self.children:
                 self.children[node, label] = len(self.lm_states)
                 self.lm_states.append(lm.advance(self.lm_states[node], label) if lm else ())
+                hot = self.hot_states[node]
+                self.hot_states.append(hotwords.advance(hot, label) if hotwords else hot)
             nodes.append(self.children[node, label])
             self.links.append((link, label, t, value))
         beam.node[grown] = torch.tensor(nodes, dtype=torch.long, device=self.device)
@@ -158,7 +170,8 @@ class PrefixTree:
 
     def ranked(self, beam: Beam) -> list[list[SearchResult]]:
         """Return the hypotheses of each utterance, best first."""
-        lm, options, ranked = self.options.lm, self.options, []
+        options, ranked = self.options, []
+        lm, hotwords = options.lm, options.hotwords
         slots = zip(
             beam.score.tolist(), beam.extra.tolist(), beam.node.tolist(), beam.link.tolist(), strict=True
         )
@@ -169,6 +182,8 @@ class PrefixTree:
                     result = self._result(link, score)
                     if lm:
                         extra += options.lm_weight * float(lm.scores(self.lm_states[node])[0])
+                    if hotwords:
+                        extra += hotwords.end(self.hot_states[node])
                     length = len(result.labels) + 1 if options.norm_score else 1
                     keyed.append(((score + extra) / length, result))
             ranked.append([result for _, result in sorted(keyed, key=lambda pair: -pair[0])])

@@ -1,6 +1,6 @@
 """Compare the eager model with exported files: size, speed and transcripts.
 
-Lesson 12.
+Lesson 12b.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ The formats differ in two ways:
 ``state_N``, and returns the three outputs above for one frame and ``state_N_after``. All states start
 as zeros. A final part shorter than a window (25 ms) is padded with zeros before pre-emphasis, not after it.
 
-Lesson 12.
+Lesson 12b.
 """
 
 from __future__ import annotations

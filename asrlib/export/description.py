@@ -1,6 +1,6 @@
 """The JSON description in an exported file: labels, rates and the tokenizer.
 
-Lesson 12.
+Lesson 12b.
 """
 
 from __future__ import annotations

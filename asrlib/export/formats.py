@@ -1,6 +1,6 @@
 """The formats of exported files and the packages that each needs.
 
-Lesson 12.
+Lesson 12b.
 """
 
 from __future__ import annotations

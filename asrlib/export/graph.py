@@ -5,7 +5,7 @@ transform is a convolution, control flow does not depend on lengths, recurrent n
 products, and states are inputs and outputs. The modules process one utterance at a time.
 
 This module has the front end, the encoder and the CTC head. ``transducer_graph`` has the transducer, and
-``stream_step`` one step of a stream. Lesson 12.
+``stream_step`` one step of a stream. Lesson 12b.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from asrlib.models.encoder import Encoder
 from asrlib.models.layers.mask import frame_mask
-from asrlib.signal.features import FrontEnd, running_mean
+from asrlib.signal.features import FrontEnd
 from asrlib.signal.framing import mirrored, preemphasize
 from asrlib.signal.mel import warp_filters
+from asrlib.signal.running import running_mean
 
 
 class TracedFrontEnd(nn.Module):
@@ -71,7 +72,7 @@ class TracedFrontEnd(nn.Module):
         features = settings.limited(features, None if length is None else inside)
         if settings.normalize == "running":
             start = torch.zeros_like(features[:, :1], dtype=self.sums)
-            features = features - running_mean(features, start)[0]
+            features = features - running_mean(features, start, memory=settings.running_memory)[0]
         elif settings.normalize != "none":
             dims = (1, 2) if settings.normalize == "utterance" else (1,)
             mean = _mean(features, mask, dims)

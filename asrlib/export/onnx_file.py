@@ -1,6 +1,6 @@
 """ONNX files: write them, store their weights in 8 bits, and open them in onnxruntime.
 
-Lesson 12.
+Lesson 12b.
 """
 
 from __future__ import annotations

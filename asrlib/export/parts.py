@@ -1,6 +1,6 @@
 """The functions in an exported file: modules with named inputs and outputs.
 
-Lesson 12.
+Lesson 12b.
 """
 
 from __future__ import annotations

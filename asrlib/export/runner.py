@@ -1,6 +1,6 @@
 """Run an exported model in onnxruntime or LiteRT and return hypotheses.
 
-Lesson 12.
+Lesson 12b.
 """
 
 from __future__ import annotations

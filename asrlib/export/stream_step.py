@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from asrlib.export.graph import TracedFrontEnd
 from asrlib.export.transducer_graph import Join, Predict
 from asrlib.models.transducer import Transducer
-from asrlib.signal.features import FrontEnd, running_mean
+from asrlib.signal.features import FrontEnd
+from asrlib.signal.running import running_mean
 
 
 class StreamStep(nn.Module):
@@ -58,7 +59,7 @@ class StreamStep(nn.Module):
         emphasized = signal[1:] - self.front_end.settings.preemphasis * signal[:-1]
         features = self.front_end.log_mels(emphasized[None])
         if sums:
-            mean, *sums = running_mean(features, *sums)
+            mean, *sums = running_mean(features, *sums, memory=self.front_end.settings.running_memory)
             features = features - mean
         encoder_out, encoded = self.encoder.step(features, list(state[self._sums_end :]))
         found, search = (self._transduce if self.head is None else self._collapse)(encoder_out[0], *search)

@@ -1,6 +1,6 @@
 """TFLite files: write them, store their weights in 8 bits, and open them in LiteRT.
 
-Lesson 12.
+Lesson 12b.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A transducer as plain tensor operations: single steps of its networks, and greedy search as a loop.
 
-Lesson 12.
+Lesson 12b.
 """
 
 from __future__ import annotations

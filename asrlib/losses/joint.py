@@ -1,4 +1,4 @@
-"""The joint network and the transducer loss together, chunk by chunk in bounded memory (Lesson 07).
+"""The joint network and the transducer loss together, chunk by chunk in bounded memory (Lesson 07b).
 
 Symbols are those of `losses.rnnt`; D is the width of the joint network's hidden layer. The (B, T, U+1, V)
 logits are computed for a few nodes of the lattice at a time, used, discarded, and recomputed in the backward
@@ -54,7 +54,7 @@ def joint_rnnt_loss(
     activation: str = "tanh",
     chunk_frames: int | None = None,
 ) -> Float[Tensor, "*reduced"]:
-    """Return `rnnt_loss` of activation(encoder_out + prediction_out) @ weight.T + bias (Lesson 07).
+    """Return `rnnt_loss` of activation(encoder_out + prediction_out) @ weight.T + bias (Lesson 07b).
 
     encoder_out     (B, T, D) projected encoder output
     prediction_out  (B, U+1, D) projected prediction output, one row per number of emitted labels

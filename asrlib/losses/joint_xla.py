@@ -1,4 +1,4 @@
-"""The joint network and the transducer loss together, with fixed shapes for a TPU (Lesson 07).
+"""The joint network and the transducer loss together, with fixed shapes for a TPU (Lesson 07b).
 
 `losses.joint` is the reference and calls this on XLA devices. Both passes compute every node, so that shapes
 do not depend on lengths. As in `losses.rnnt_xla`, no values are read from the device and loops are

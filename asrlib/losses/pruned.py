@@ -1,4 +1,4 @@
-"""Pruned RNN-T: the transducer loss on a band of the lattice, an approximation (Lesson 07).
+"""Pruned RNN-T: the transducer loss on a band of the lattice, an approximation (Lesson 07b).
 
 Kuang et al. 2022, "Pruned RNN-T for fast, memory-efficient ASR training", arXiv 2206.13236. Symbols are those
 of `asrlib.losses.rnnt`; logarithms are natural. There are four steps:
@@ -34,7 +34,7 @@ def simple_rnnt_loss(
     blank: int = 0,
     reduction: str = "mean",
 ) -> tuple[Float[Tensor, "*reduced"], Float[Tensor, "B T U1"]]:
-    """Return the transducer loss of encoder_logits[t] + prediction_logits[u], and its γ(t, u) (Lesson 07).
+    """Return the transducer loss of encoder_logits[t] + prediction_logits[u], and its γ(t, u) (Lesson 07b).
 
     The (B, T, U+1, V) lattice is never computed: the softmax needs only log Σ_v e^(x[t, v]) e^(y[u, v]),
     which is a matrix product. Lengths, `blank` and `reduction` are as in `joint_rnnt_loss`. γ(t, u), the
@@ -68,7 +68,7 @@ def pruning_bounds(
     target_lengths: Int[Tensor, "B"],
     width: int = 5,
 ) -> Int[Tensor, "B T"]:
-    """Return for each frame the first label p(t) of a window p(t) .. p(t)+width-1, from γ(t, u) (Lesson 07).
+    """Return for each frame the first label p(t) of a window p(t) .. p(t)+width-1, from γ(t, u) (Lesson 07b).
 
     Each window is the one with the largest sum of γ, adjusted so that paths can pass: p(0) is 0, the last
     window contains target_lengths, and p(t) never decreases and increases by at most width - 1 per frame, so
@@ -123,7 +123,7 @@ def pruned_rnnt_loss(
     blank: int = 0,
     reduction: str = "mean",
 ) -> Float[Tensor, "*reduced"]:
-    """Return the transducer loss over all paths inside the band (Lesson 07).
+    """Return the transducer loss over all paths inside the band (Lesson 07b).
 
     It is never below the loss of the whole lattice, and inf if the bounds leave no path.
 

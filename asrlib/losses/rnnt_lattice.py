@@ -1,4 +1,4 @@
-"""The lattice of the transducer for a batch: checked targets and the recursion (Lesson 07).
+"""The lattice of the transducer for a batch: checked targets and the recursion (Lesson 07b).
 
 Symbols and equation numbers are those of `losses.rnnt`. A path visits nodes (t, u) of a lattice, starting at
 (0, 0): T blank steps lead from t to t+1, and U label steps from u to u+1. The last blank leads from (T-1, U)

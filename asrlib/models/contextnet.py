@@ -1,6 +1,6 @@
 """The ContextNet encoder (Han et al. 2020): 23 convolution blocks with squeeze-and-excitation. Lesson 04.
 
-Several networks have this name: the paper's and those of TensorFlowASR's code. Lesson 04 counts their
+Several networks have this name: the paper's and those of TensorFlowASR's code. Lesson 04b counts their
 parameters; `asrlib.models.contextnet_blocks` describes how their blocks differ.
 `asrlib.models.contextnet_plain` is a minimal version of the paper's network, without padding.
 """
@@ -36,8 +36,8 @@ class ContextNetEncoder(Encoder):
 
     The 8 holds for the standard blocks; in general it is the product of the strides. ``blocks`` describe the
     blocks in order. ``alpha`` scales their channels. ``variant`` is one of ``VARIANTS``. ``keys`` names the
-    configuration key of each block, for error messages. Raises ``InputError`` for an unknown variant, no
-    blocks, or a block that cannot be built.
+    configuration key of each block, for error messages. ``se_memory`` is that of ``ContextNetConfig``. Raises
+    ``InputError`` for an unknown variant, no blocks, or a block that cannot be built.
     """
 
     checkpoint_blocks = False
@@ -49,6 +49,7 @@ class ContextNetEncoder(Encoder):
         alpha: float = 1.0,
         variant: str = "paper",
         keys: Sequence[str] | None = None,
+        se_memory: int | None = None,
     ):
         super().__init__()
         if variant not in VARIANTS:
@@ -60,7 +61,7 @@ class ContextNetEncoder(Encoder):
         channels, rate = mels, 1
         for block in blocks:
             rate *= block.stride
-            self.blocks.append(Block(channels, block, alpha, variant, rate))
+            self.blocks.append(Block(channels, block, alpha, variant, rate, se_memory))
             channels = self.blocks[-1].channels
         self.dim, self.reduction = channels, rate
 
@@ -233,7 +234,8 @@ class ContextNetConfig(EncoderConfig):
     """Section ``encoder`` of a configuration with ``kind: contextnet``. Lesson 04.
 
     ``kernel``, ``activation``, ``downsampling``, ``padding`` and ``se`` describe the standard blocks
-    (``standard_blocks``). If ``blocks`` is given, it replaces these keys. ``padding`` is ``same``,
+    (``standard_blocks``). If ``blocks`` is given, it replaces these keys. ``se_memory`` is the number of
+    input frames after which causal squeeze-and-excitation forgets; None is never. ``padding`` is ``same``,
     ``causal``, or ``keras-same`` for networks that were trained with Keras's ``same``
     (`asrlib.models.layers.conv.keras_shift`).
     """
@@ -246,18 +248,20 @@ class ContextNetConfig(EncoderConfig):
     downsampling: str = "progressive"
     padding: str = "same"
     se: str | int = "global"
+    se_memory: int | None = None
     blocks: list[BlockConfig] | None = None
 
     def build(self, mels: int) -> ContextNetEncoder:
         """Return the encoder, with new weights, for features of ``mels`` bins."""
         if self.blocks is not None:
-            return ContextNetEncoder(mels, self.blocks, self.alpha, self.variant)
+            return ContextNetEncoder(mels, self.blocks, self.alpha, self.variant, se_memory=self.se_memory)
         blocks = standard_blocks(self.kernel, self.activation, self.padding, self.se, self.downsampling)
-        return ContextNetEncoder(mels, blocks, self.alpha, self.variant, ["encoder"] * len(blocks))
+        keys = ["encoder"] * len(blocks)
+        return ContextNetEncoder(mels, blocks, self.alpha, self.variant, keys, self.se_memory)
 
     def check(self, where: str) -> None:
         """Raise ``InputError``, naming the file ``where`` and the key, for invalid values."""
-        validate.positive(where, "encoder", self, "alpha", "kernel")
+        validate.positive(where, "encoder", self, "alpha", "kernel", "se_memory")
         validate.at_most(where, "encoder", self, 100, "alpha")
         validate.at_most(where, "encoder", self, 10_000, "kernel")
         validate.choice(where, "encoder", self, "variant", VARIANTS)

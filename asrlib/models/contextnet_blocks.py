@@ -102,11 +102,20 @@ class ConvModule(nn.Module):
 class Block(nn.Module):
     """One of the blocks C0 … C22.
 
-    ``rate`` is the number of input frames of the encoder per output frame of this block. Raises
+    ``rate`` is the number of input frames of the encoder per output frame of this block. ``memory`` is the
+    number of input frames of the encoder after which causal squeeze-and-excitation forgets. Raises
     ``InputError`` for an unknown activation and a block without layers or channels.
     """
 
-    def __init__(self, channels_in: int, block: BlockConfig, alpha: float, variant: str, rate: int):
+    def __init__(
+        self,
+        channels_in: int,
+        block: BlockConfig,
+        alpha: float,
+        variant: str,
+        rate: int,
+        memory: int | None = None,
+    ):
         super().__init__()
         if block.activation not in ACTIVATIONS:
             raise InputError(
@@ -134,7 +143,8 @@ class Block(nn.Module):
             window = isinstance(block.se, int) and block.se > 0
             context = max(1, round(block.se / rate)) if window else block.se
             before_gate = block.activation if variant == "tensorflowasr-2021" else "linear"
-            self.se = SqueezeExcite(channels, context, block.activation, before_gate)
+            remembered = None if memory is None else max(1, round(memory / rate))
+            self.se = SqueezeExcite(channels, context, block.activation, before_gate, remembered)
         self.shortcut = None
         if block.residual:
             self.shortcut = (

@@ -1,4 +1,4 @@
-"""Count the parameters of a network as Keras does. Lesson 04."""
+"""Count the parameters of a network as Keras does. Lesson 04b."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:
-    """Return the numbers of trainable and non-trainable parameters, as Keras counts them. Lesson 04.
+    """Return the numbers of trainable and non-trainable parameters, as Keras counts them. Lesson 04b.
 
     The running mean and variance of batch norm are non-trainable. PyTorch's LSTM has two bias vectors where
     Keras's has one, so the second is not counted. Keras's GRU has two as well (``reset_after``, its default).

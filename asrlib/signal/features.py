@@ -29,6 +29,7 @@ from asrlib.reading import shown
 from asrlib.signal.framing import Count, frame, frame_count, mirrored, preemphasize
 from asrlib.signal.mel import mel_filters, warp_filters
 from asrlib.signal.resample import check_rate
+from asrlib.signal.running import running_mean
 
 NORMALIZATIONS = ("none", "utterance", "bin", "running", "recording")
 SPECTRA = ("power", "magnitude")
@@ -49,6 +50,8 @@ class FeatureConfig:
       the two. ``log_unit`` is ``ln``, ``log10`` or ``db`` (10 · log10).
     - ``top_db`` raises what is more than so many dB below the utterance's highest value to that level.
     - ``pad_end`` appends zeros, so that a window begins every hop of the signal: ceil(samples / hop) frames.
+    - ``running_memory`` is the number of frames after which ``normalize: running`` forgets; None is never
+      (`asrlib.signal.running`).
     - ``epsilon`` is added to the ``deviation`` or to the ``variance`` that features are normalized by,
       as ``epsilon_in`` says.
     """
@@ -74,10 +77,12 @@ class FeatureConfig:
     pad_end: bool = False
     epsilon: float = 1e-3
     epsilon_in: str = "deviation"
+    running_memory: int | None = None
 
     def check(self, where: str) -> None:
         """Raise ``InputError``, naming the file ``where`` and the key, for settings that cannot be used."""
         validate.positive(where, "features", self, "sample_rate", "mels", "log_floor", "high_hz", "top_db")
+        validate.positive(where, "features", self, "running_memory")
         validate.not_negative(where, "features", self, "epsilon")
         check_rate(self.sample_rate, f"{where}: key features.sample_rate")
         validate.at_most(where, "features", self, 10_000, "mels", "window_ms", "hop_ms")
@@ -186,6 +191,7 @@ class FrontEnd(torch.nn.Module):
         pad_end: bool = FeatureConfig.pad_end,
         epsilon: float = FeatureConfig.epsilon,
         epsilon_in: str = FeatureConfig.epsilon_in,
+        running_memory: int | None = FeatureConfig.running_memory,
     ):
         super().__init__()
         for name, value, known in (
@@ -216,6 +222,7 @@ class FrontEnd(torch.nn.Module):
             raise InputError(f"top_db is {top_db}, but logarithm is false: powers are not in dB")
         self.preemphasis, self.normalize_signal = preemphasis, normalize_signal
         self.normalize, self.epsilon, self.epsilon_in = normalize, epsilon, epsilon_in
+        self.running_memory = running_memory
         self.log_floor, self.logarithm = log_floor, logarithm
         self.spectrum, self.floor, self.log_unit, self.pad_end = spectrum, floor, log_unit, pad_end
         # the range of values of an utterance, in the logarithm's unit
@@ -298,7 +305,7 @@ class FrontEnd(torch.nn.Module):
         if self.normalize == "none":
             return features
         if self.normalize == "running":
-            return features - running_mean(features)[0]
+            return features - running_mean(features, memory=self.running_memory)[0]
         dims = (1, 2) if self.normalize == "utterance" else (1,)
         count = mask.expand_as(features).sum(dims, keepdim=True)
         mean = (features * mask).sum(dims, keepdim=True) / count
@@ -312,24 +319,6 @@ class FrontEnd(torch.nn.Module):
         if self.epsilon_in == "variance":
             return (variance + self.epsilon).sqrt()
         return variance.sqrt() + self.epsilon
-
-
-def running_mean(
-    x: Float[Tensor, "batch frames channels"],
-    total: Float[Tensor, "batch 1 channels"] | None = None,
-    count: Float[Tensor, ""] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return each frame's mean over the frames up to it, and the sum and number of all frames.
-
-    Pass the sum and number as ``total`` and ``count`` to continue with the next chunk. None starts them at
-    zero, in 64 bits, because a long stream needs the precision.
-    """
-    total = x.new_zeros(x.shape[0], 1, x.shape[2], dtype=torch.float64) if total is None else total
-    count = total.new_zeros(()) if count is None else count
-    totals = total + torch.cumsum(x.to(total.dtype), dim=1)
-    counts = count + torch.arange(1, x.shape[1] + 1, device=x.device)
-    after = totals[:, -1:] if x.shape[1] else total
-    return (totals / counts[:, None]).to(x.dtype), after, count + x.shape[1]
 
 
 @lru_cache(maxsize=8)

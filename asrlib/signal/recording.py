@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from asrlib.signal.features import FrontEnd, running_mean
+from asrlib.signal.features import FrontEnd
 from asrlib.signal.framing import frame, mirrored, preemphasize
+from asrlib.signal.running import running_mean
 from asrlib.signal.streaming import StreamingResampler
 
 # yields samples block by block, from the start at every call
@@ -144,7 +145,7 @@ class RecordingFeatures:
         features = front_end.log_mels(frame(samples[None], front_end.window, front_end.hop), self.warp)
         features = torch.maximum(features, self.whole.lowest)
         if front_end.normalize == "running" and not self.raw:
-            mean, *self.sums = running_mean(features, *self.sums)
+            mean, *self.sums = running_mean(features, *self.sums, memory=front_end.running_memory)
             return (features - mean)[0]
         self.sums = self.sums or (samples[:0],)  # marks that there was a frame
         return (features[0] - self.whole.mean) / self.whole.deviation

@@ -17,9 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from asrlib.errors import InputError, first_line
-from asrlib.signal.features import FrontEnd, running_mean
+from asrlib.signal.features import FrontEnd
 from asrlib.signal.framing import preemphasize
 from asrlib.signal.resample import filter_reach, has_table, interpolate, resample
+from asrlib.signal.running import running_mean
 
 
 def mono_chunk(samples: Any) -> Float[Tensor, "n"]:
@@ -127,6 +128,6 @@ class StreamingFrontEnd:
         self.frames += len(frames)
         features = self.front_end.log_mels(frames[None])
         if self.front_end.normalize == "running":
-            mean, *self.sums = running_mean(features, *self.sums)
+            mean, *self.sums = running_mean(features, *self.sums, memory=self.front_end.running_memory)
             features = features - mean
         return features[0]

@@ -1,4 +1,4 @@
-"""The memory that a computation's tensors take: ``with MemoryMeter() as meter: ...``. Lesson 07."""
+"""The memory that a computation's tensors take: ``with MemoryMeter() as meter: ...``. Lesson 07b."""
 
 from __future__ import annotations
 

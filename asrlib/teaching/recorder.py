@@ -17,7 +17,7 @@ import itertools
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,12 +96,7 @@ def add_recording(
     check_field(speaker, "speaker")
     if split is not None:
         check_field(split, "split")
-    if isinstance(audio, bytes):
-        with tempfile.TemporaryDirectory() as scratch:
-            (Path(scratch) / "recording").write_bytes(audio)
-            samples, rate = read_audio(Path(scratch) / "recording")
-    else:
-        samples, rate = read_audio(audio)
+    samples, rate = decoded(audio) if isinstance(audio, bytes) else read_audio(audio)
     folder = Path(folder)
     manifest = folder / MANIFEST
     lines = manifest_lines(manifest) if manifest.exists() else ["\t".join(COLUMNS)]
@@ -119,6 +114,26 @@ def add_recording(
         path.unlink()
         raise
     return path
+
+
+def decoded(audio: bytes) -> tuple[np.ndarray, int]:
+    """Return samples and rate of a recording given as the content of its file. Lessons 00 and 13.
+
+    Raises ``InputError`` if it cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "recording").write_bytes(audio)
+        return read_audio(Path(scratch) / "recording")
+
+
+def on_colab(take: Callable[[bytes], None]) -> None:
+    """Call ``take`` with each recording that ``recorder`` makes on Colab; do nothing elsewhere."""
+    with contextlib.suppress(ImportError):
+        import base64
+
+        from google.colab import output
+
+        output.register_callback("asrlib.recording", lambda wav: take(base64.b64decode(wav)))
 
 
 def _store(folder: Path, content: bytes, listed: set[str]) -> tuple[int, Path]:
@@ -167,12 +182,7 @@ def recording_desk(prompts: Sequence[str], folder: str | os.PathLike, speaker: s
             take(content)
 
     upload.observe(uploaded, names="value")
-    with contextlib.suppress(ImportError):
-        import base64
-
-        from google.colab import output
-
-        output.register_callback("asrlib.recording", lambda wav: take(base64.b64decode(wav)))
+    on_colab(take)
     return ipywidgets.VBox([prompt, upload, message])
 
 
@@ -185,7 +195,7 @@ def uploaded_files(value: Any) -> list[bytes]:
 
 
 def recorder() -> HTML:
-    """Return a button that records from the microphone and offers a 16-bit WAV file to save. Lesson 13."""
+    """Return a button that records from the microphone and offers a WAV file to save. Lessons 00, 13."""
     with extra("lab"):
         from IPython.display import HTML
 

@@ -21,6 +21,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -40,7 +41,21 @@ ROUNDING = 1e-5  # by which a log-probability of 0 may be rounded up
 State = tuple[int, ...]
 
 
-class NGram:
+@runtime_checkable
+class LanguageModel(Protocol):
+    """What a search asks of a language model; a state stands for the labels so far, and can be hashed."""
+
+    def start(self) -> Any:
+        """Return the state at the start of a text."""
+
+    def advance(self, state: Any, label: int) -> Any:
+        """Return the state after one more label."""
+
+    def scores(self, state: Any) -> Float[Tensor, "V"]:
+        """Return ln P of every label after ``state``; index 0 holds that of the end of the text."""
+
+
+class NGram(LanguageModel):
     """An n-gram model: natural log-probabilities and back-off weights of label sequences.
 
     ``table[history]`` holds the log-probabilities of the labels seen after that history. The log-probability

@@ -112,6 +112,13 @@ def test_loading_is_quick_and_draws_no_random_numbers():
         ("decoding: {head: attention}", "key decoding.head is 'attention'; use one of ctc, transducer"),
         ("decoding: {head: ctc}", "key decoding.head is 'ctc', but the model is trained without it"),
         ("decoding: {beam_width: -1}", "key decoding.beam_width is -1; use 0 for greedy search"),
+        ("decoding: {hotword_bonus: -1}", "key decoding.hotword_bonus is -1.0; it must not be negative"),
+        ("decoding: {hotwords: []}", r"key decoding.hotwords is \[\]; expected words or phrases"),
+        ("decoding: {hotwords: [anna]}", "decoding.hotwords needs beam search: set decoding.beam_width to 8"),
+        (
+            "decoding: {beam_width: 8, hotwords: [anna], words: [anna]}",
+            "decoding.words is a closed list, which hotwords cannot bias: use one",
+        ),
         ("decoding: {lm_weight: -0.1}", "key decoding.lm_weight is -0.1; it must not be negative"),
         ("decoding: {warps: [1]}", "key decoding.warps needs decoding.head: ctc"),
         (

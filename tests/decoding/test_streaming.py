@@ -23,9 +23,13 @@ from asrlib.text.tokenizers import Tokenizer
 
 
 @pytest.mark.parametrize("head", ["transducer", "ctc"])
-@pytest.mark.parametrize("variant", ["paper", "tensorflowasr"])
-def test_streaming_is_offline_on_every_clip(head, variant):
-    causal = recognizer(encoder={"variant": variant}, decoding={"head": head})
+@pytest.mark.parametrize("variant, memory", [("paper", None), ("tensorflowasr", None), ("paper", 80)])
+def test_streaming_is_offline_on_every_clip(head, variant, memory):
+    causal = recognizer(
+        encoder={"variant": variant, "se_memory": memory},
+        features={"running_memory": memory},
+        decoding={"head": head},
+    )
     draw, emitted = random.Random(0), set()
     for cut in clips():
         samples, rate = cut_audio(cut), cut.sampling_rate

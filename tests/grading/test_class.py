@@ -79,10 +79,16 @@ class Memory(threading.Thread):
         self.pid, self.most, self.over = pid, 0, threading.Event()
 
     def run(self):
-        while not self.over.wait(1):
-            workers = children(self.pid)
-            servers = [pid for worker in workers for pid in children(worker)]
-            self.most = max(self.most, sum(map(held, [self.pid, *workers, *servers])))
+        while not self.over.wait(0.5):
+            there = self.processes()
+            bytes_held = sum(map(held, there))
+            # the pages of a process that ends meanwhile would be counted twice, for it and for the others
+            if there == self.processes():
+                self.most = max(self.most, bytes_held)
+
+    def processes(self):
+        workers = children(self.pid)
+        return [self.pid, *workers, *(pid for worker in workers for pid in children(worker))]
 
 
 def children(pid):

@@ -70,7 +70,7 @@ def gradient(logits, targets, blank=0):
     loss = -textbook.rnnt_alphas(log_blank, log_label)[-1, -1] - log_blank[-1, -1]
     return torch.autograd.grad(loss, z)[0]
 ''', "without autograd"),
-    ("07.fast_alphas", None, "def fast_alphas(log_blank, log_label):\n    return textbook.rnnt_alphas(log_blank, log_label)", "node by node|step by step"),
+    ("07.fast_alphas", None, "def fast_alphas(log_blank, log_label):\n    return textbook.rnnt_alphas(log_blank, log_label)", "node by node|too much work"),
     ("07.fast_alphas", None, '''
 def fast_alphas(log_blank, log_label):
     def add(a, b):
@@ -85,7 +85,7 @@ def fast_alphas(log_blank, log_label):
             row.append(add(by_blank[u], row[-1] + label[u - 1]))
         alpha.append(row)
     return torch.tensor(alpha, dtype=log_blank.dtype)
-''', "step by step"),
+''', "too much work"),
     ("07.fast_alphas", "torch.logaddexp(by_blank, by_label)", "torch.maximum(by_blank, by_label)", "the best way"),
     ("07.fast_alphas", "range(1, T + U)", "range(1, T + U - 1)", "the last node"),
     ("07.fast_alphas", "real = u > 0", "real = u >= 0", "an empty target"),

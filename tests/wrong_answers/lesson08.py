@@ -44,7 +44,7 @@ def fast_greedy(log_probs, lengths):
             before = label
         texts.append(text)
     return texts
-''', "step by step"),
+''', "too much work"),
     ("08.fast_greedy", " & real", "", "`lengths` is not used"),
     ("08.fast_greedy", "(best != before) & ", "", "nothing is merged"),
     ("08.fast_greedy", " & (best != 0)", "", "blanks are no labels"),

@@ -34,7 +34,7 @@ def greedy_step(log_probs, last, blank=0):
             text.append(label)
         last = label
     return text, last
-''', "step by step"),
+''', "too much work"),
     ("12.greedy_step", None, '''
 def greedy_step(log_probs, last, blank=0):
     text = []

@@ -127,6 +127,6 @@ def best_word(log_probs, words):
     best = max(range(len(words)), key=scores.__getitem__)
     return best, scores[best]
 """,
-        "not fast",
+        "the words are a batch",
     ),
 ]

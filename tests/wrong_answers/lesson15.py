@@ -146,7 +146,7 @@ def near(q, k, v, window):
     far = (place[:, None] - place).abs() > window
     return (q @ k.T / math.sqrt(q.shape[1])).masked_fill(far, -math.inf).softmax(-1) @ v
 """,
-        "right, but not fast",
+        "without a matrix of all pairs",
     ),
     ("15.near", ".masked_fill(~there, -math.inf)", "", "zeros there take a share"),
     ("15.near", " / math.sqrt(q.shape[1])", "", "root of the channels"),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import sandbox
 from .choices import Choices
-from .converters import GRADEBOOK, export, prepare
+from .converters import GRADEBOOK, export, new_gradebook, prepare
 from .course import alone, snapshot
 from .errors import CannotGrade
 from .one import grading_work
@@ -47,6 +47,7 @@ def grade(submitted: Path, out: Path, choices: Choices | None = None) -> list[Su
         limits = dataclasses.replace(choices.limits, hidden=hidden)
         choices = dataclasses.replace(choices, limits=limits)
         prepare(tasks)
+        new_gradebook(folder / "course")
         submissions: list[Submission] = []
         with _sandbox(choices, folder / "scratch") as server:
             _say_isolation(server.isolation, choices)

@@ -39,11 +39,24 @@ def prepare(tasks: dict[str, list[assignments.Task]]) -> None:
             assignments.run(setup, "<set-up>", {})
 
 
+def new_gradebook(folder: Path) -> None:
+    """Write an empty gradebook to ``folder``, for all processes to copy.
+
+    nbgrader starts another Python for each new one, to ask for the version of its tables.
+    """
+    from nbgrader.api import Gradebook
+
+    # nbgrader calls alembic, which is in the same folder as this Python
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    with Gradebook(f"sqlite:///{folder / GRADEBOOK}"):
+        pass
+
+
 class Course:
     """nbgrader's folders and gradebook of one process in ``folder``, for the sources in ``course``.
 
     Results are written there and then copied, because nbgrader interprets brackets and percent signs in a
-    path as patterns.
+    path as patterns. The gradebook is a copy of the empty one in ``course`` (see `new_gradebook`).
     """
 
     def __init__(
@@ -55,8 +68,6 @@ class Course:
     ):
         from nbgrader.preprocessors import ClearHiddenTests, GetGrades, LimitOutput, SaveAutoGrades
 
-        # nbgrader calls alembic, which is in the same folder as this Python
-        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         self.log = NbgraderLog()
         logger = logging.getLogger("traitlets")
         logger.handlers, logger.propagate = [self.log], False
@@ -64,6 +75,7 @@ class Course:
         shutil.rmtree(folder, ignore_errors=True)  # left by a process that this one replaces
         folder.mkdir()
         (folder / "source").symlink_to(course / "source")
+        shutil.copyfile(course / GRADEBOOK, folder / GRADEBOOK)
         self.folder, self.notebooks = folder, Notebooks(server, tasks)
         self.config = make_exercises.settings()
         directory = self.config.CourseDirectory

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import sys
 import traceback
 from collections.abc import Iterator
@@ -43,6 +45,14 @@ def grading_work(
         yield OneByOne(folder, tasks, out, choices, own, number)
 
 
+def release_memory() -> None:
+    """Give back to the system what a large submission has taken, where the C library can (glibc)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)
+
+
 class OneByOne:
     """Reads and grades submissions; a failure becomes a status and a note of the submission."""
 
@@ -68,6 +78,7 @@ class OneByOne:
                 write_page(submission, self.out)
         except OSError as error:
             submission.note(f"its page cannot be written: {error.strerror}")
+        release_memory()
         return submission
 
     def _read(self, submission: Submission) -> None:

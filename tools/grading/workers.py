@@ -1,4 +1,4 @@
-"""Worker processes, so that no submission stops another; one that hangs or crashes is replaced."""
+"""Worker processes, so that no submission stops another; one that hangs, crashes or grows is replaced."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import CannotGrade
 
+# bytes of its own that a process may keep between two items: checkers keep the data of what they have checked
+MOST_KEPT = 96 << 20
 # time limit for importing libraries and starting a sandbox, on a machine that may be busy
 START_SECONDS = 900
 
@@ -64,7 +68,7 @@ class Workers:
                 if (result := worker.result()) is None:
                     continue
                 position = worker.position
-                if isinstance(result, Failure):
+                if isinstance(result, Failure) or worker.private_bytes() > MOST_KEPT:
                     busy.remove(worker)
                     worker.kill()
                     number = self._workers.index(worker)
@@ -131,6 +135,14 @@ class _Worker:
         if time.monotonic() >= self.ends:
             return Failure("the grader did not get through it in its time")
         return None
+
+    def private_bytes(self) -> int:
+        """Return how much memory the process shares with no other; 0 where the system does not tell."""
+        try:
+            table = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        except OSError:
+            return 0
+        return 1024 * sum(map(int, re.findall(r"^Private_\w+:\s+(\d+) kB$", table, flags=re.M)))
 
     def kill(self) -> None:
         """Kill the process and close the channel."""

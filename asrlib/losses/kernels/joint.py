@@ -1,4 +1,4 @@
-"""The joint network and the transducer loss, chunk by chunk around cuBLAS matrix products (Lesson 07).
+"""The joint network and the transducer loss, chunk by chunk around cuBLAS matrix products (Lesson 07b).
 
     h(b, t, u) = activation(encoder(b, t) + prediction(b, u)),   logits = h @ weight.T + bias
 

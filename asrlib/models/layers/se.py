@@ -20,17 +20,20 @@ from torch import Tensor, nn
 
 from asrlib.errors import InputError
 from asrlib.models.layers.activations import ACTIVATIONS
+from asrlib.signal.running import running_mean, running_sum
 
 
 def squeeze(
     x: Float[Tensor, "batch frames channels"],
     mask: Bool[Tensor, "batch frames"] | None = None,
     context: str | int = "global",
+    memory: int | None = None,
 ) -> Float[Tensor, "batch frames_or_1 channels"]:
     """Return the mean of each channel over the valid frames in ``context``. Lesson 03.
 
     An integer ``context`` is the width of a centered window, in frames of ``x``. ``mask`` is True at valid
-    frames; None means that all are valid.
+    frames; None means that all are valid. ``memory`` is the number of frames of ``x`` after which the context
+    ``causal`` forgets; None is never (`asrlib.signal.running`).
     """
     if mask is None and context == "global":
         return x.mean(1, keepdim=True)
@@ -41,10 +44,15 @@ def squeeze(
         return x.sum(1, keepdim=True) / mask.sum(1)[:, None, None]
     # at least float32: a running sum in 16 bits drifts
     dtype = torch.promote_types(x.dtype, torch.float32)
+    if context == "causal":
+        sums = (
+            running_sum(y, torch.zeros_like(y[:, :1]), memory)
+            for y in (x.to(dtype), mask.to(dtype)[..., None])
+        )
+        total, count = sums
+        return (total / count.clamp(min=1)).to(x.dtype)
     total = torch.cumsum(x.to(dtype), dim=1)
     count = torch.cumsum(mask.to(dtype), dim=1)[..., None]
-    if context == "causal":
-        return (total / count.clamp(min=1)).to(x.dtype)
     total, count = (torch.nn.functional.pad(c, (0, 0, 1, 0)) for c in (total, count))
     frames = x.shape[1]
     position = torch.arange(frames, device=x.device)
@@ -56,8 +64,9 @@ def squeeze(
 class SqueezeExcite(nn.Module):
     """Compute x · sigmoid(W₂ · activation(W₁ · squeeze(x))) with a bottleneck of C // 8. Lesson 03.
 
-    An integer ``context`` is in frames of ``x``. ``gate_activation`` is applied before the sigmoid, as in
-    TensorFlowASR's code of 2021. Raises ``InputError`` for an unknown context.
+    An integer ``context`` and ``memory`` are in frames of ``x``, see ``squeeze``. ``gate_activation`` is
+    applied before the sigmoid, as in TensorFlowASR's code of 2021. Raises ``InputError`` for an unknown
+    context.
     """
 
     def __init__(
@@ -66,13 +75,14 @@ class SqueezeExcite(nn.Module):
         context: str | int = "global",
         activation: str = "swish",
         gate_activation: str = "linear",
+        memory: int | None = None,
     ):
         super().__init__()
         if not (context in ("global", "causal") or (isinstance(context, int) and context > 0)):
             raise InputError(
                 f"SE context is {context!r}; use none, global, causal or a positive number of frames"
             )
-        self.context = context
+        self.context, self.memory = context, memory
         self.activation = ACTIVATIONS[activation]
         self.gate_activation = ACTIVATIONS[gate_activation]
         bottleneck = max(channels // 8, 1)
@@ -87,7 +97,7 @@ class SqueezeExcite(nn.Module):
         self, x: Float[Tensor, "batch frames channels"], mask: Bool[Tensor, "batch frames"] | None = None
     ) -> Float[Tensor, "batch frames_or_1 channels"]:
         """Return the gate of each channel; one frame for the whole utterance if the context is global."""
-        return self._excite(squeeze(x, mask, self.context))
+        return self._excite(squeeze(x, mask, self.context, self.memory))
 
     def forward(
         self, x: Float[Tensor, "batch frames channels"], mask: Bool[Tensor, "batch frames"] | None = None
@@ -113,10 +123,8 @@ class SqueezeExcite(nn.Module):
 
         Lesson 12.
         """
-        totals = total + torch.cumsum(x.to(total.dtype), dim=1)
-        counts = count + torch.arange(1, x.shape[1] + 1, device=x.device)
-        gates = self._excite((totals / counts[:, None]).to(x.dtype))
-        return x * gates, totals[:, -1:] if x.shape[1] else total, count + x.shape[1]
+        means, total, count = running_mean(x, total, count, self.memory)
+        return x * self._excite(means), total, count
 
     def _excite(self, means: Float[Tensor, "*shape channels"]) -> Float[Tensor, "*shape channels"]:
         return self.gate(self.up(self.activation(self.down(means))))

@@ -123,19 +123,22 @@ class Answer:
         """Return whether the call took longer, allowing a slow machine proportionally more time."""
         return self.seconds > seconds and self.seconds > seconds * pace()
 
-    def does_at_most(self, what: str, advice: str, lines: int, operations: int) -> None:
+    def does_at_most(
+        self, what: str, advice: str, lines: int, operations: int, elements: int | None = None
+    ) -> None:
         """Raise ``WrongAnswer(advice)`` if more was counted; ``what`` says to what the call was applied."""
         if self.work is None:
             raise ValueError("the work of this call was not counted: ask.count")
         counted = (
             (self.work.operations, operations, "operations of PyTorch"),
             (self.work.lines, lines, "lines of Python"),
+            (self.work.elements, elements, "elements of tensors"),
         )
         for done, limit, unit in counted:
-            if done > limit:
+            if limit is not None and done > limit:
                 raise WrongAnswer(
                     f"  counted   {done:,} {unit} for {what}; at most {limit:,} will do\n"
-                    f"  why       right, but step by step: {advice}\n  look at   {self.task.look}"
+                    f"  why       right, but too much work: {advice}\n  look at   {self.task.look}"
                 )
 
     def items(self, count: int, otherwise: str) -> list:

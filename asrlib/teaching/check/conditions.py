@@ -24,13 +24,15 @@ _AGAIN = "autograd is switched on again"
 
 @dataclass
 class Work:
-    """What a call has done: ``lines`` of Python executed and ``operations`` of PyTorch.
+    """What a call has done: ``lines`` of Python executed, ``operations`` of PyTorch, and their ``elements``.
 
     A line in a loop counts each time it is executed. Lines of libraries do not count, those of asrlib do.
+    Elements are those of all tensors that operations returned, views included.
     """
 
     lines: int = 0
     operations: int = 0
+    elements: int = 0
 
 
 def count_work(function: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Work]:
@@ -75,8 +77,11 @@ class _Operations(TorchFunctionMode):
 
     @no_type_check  # while asrlib is tested, checks of arguments would be counted, too
     def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
         self.work.operations += 1
-        return function(*args, **(kwargs or {}))
+        for made in result if isinstance(result, tuple | list) else (result,):
+            self.work.elements += made.numel() if isinstance(made, torch.Tensor) else 0
+        return result
 
 
 @contextlib.contextmanager

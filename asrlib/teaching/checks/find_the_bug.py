@@ -22,7 +22,7 @@ def _loss(y, l, blank):
 
 @task(
     "bug.utterance_loss",
-    "which arguments the call inside gets (lesson 06, 'Error clinic')",
+    "which arguments the call inside gets (lesson 06b, 'Error clinic')",
     _loss,
     draw_possible,
 )
@@ -166,7 +166,7 @@ def draw_mask(g):
     return normal(g, T, 2), number(g, 0, 1), number(g, 0, 1), width, factor
 
 
-@task("bug.time_mask", "where mask_factor is used (lesson 01, 'SpecAugment')", _time_mask, draw_mask, 40)
+@task("bug.time_mask", "where mask_factor is used (lesson 01b, 'SpecAugment')", _time_mask, draw_mask, 40)
 def time_mask(ask: Examiner):
     x = torch.ones(60, 1, dtype=torch.float64)
     got = ask(x, 0.99, 0.5).value
@@ -298,7 +298,7 @@ def _normalise(features, per_feature=False):
 
 @task(
     "bug.normalise",
-    LOOK + "and which axis the mean is taken over (lesson 01, 'Normalisation')",
+    LOOK + "and which axis the mean is taken over (lesson 01b, 'Normalization')",
     _normalise,
     lambda g: (3 * normal(g, integer(g, 2, 9), 4) + 5 * normal(g, 4), bool(integer(g, 0, 1))),
 )

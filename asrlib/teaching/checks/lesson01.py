@@ -170,7 +170,7 @@ def _normalise(x):
 
 @task(
     "01.normalise",
-    LESSON + "'11 · Normalisation'",
+    "lesson 01b, '1 · Normalization'",
     _normalise,
     lambda g: (3 * normal(g, integer(g, 2, 9), 3) - 5,),
 )

@@ -57,7 +57,7 @@ def draw_block(g):
     )
 
 
-@task("04.count_block", LESSON + "'4 · Counting to the last parameter'", _count, draw_block)
+@task("04.count_block", "lesson 04b, '1 · Counting to the last parameter'", _count, draw_block)
 def count_block(ask: Examiner):
     trained, running = _count(80, 256, 1, False, 0.5)
     ask(80, 256, 1, False, 0.5).equals(
@@ -241,7 +241,7 @@ def draw_budget(g):
     return integer(g, 500, 300_000), blocks, integer(g, 1, 80)
 
 
-@task("04.largest_alpha", LESSON + "'3 · α: one knob for the size' and '4 · Counting'", _alpha, draw_budget)
+@task("04.largest_alpha", LESSON + "'3 · α: one knob for the size', and lesson 04b", _alpha, draw_budget)
 def largest_alpha(ask: Examiner):
     with torch.device("meta"):
         small = sum(count_parameters(ContextNetEncoder(80, standard_blocks(), 0.5, "paper")))

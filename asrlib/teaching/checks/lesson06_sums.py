@@ -160,7 +160,7 @@ def _posterior(y, l, blank=0):
     return torch.zeros_like(y).index_add_(1, states, ctc.ctc_posteriors(y, l, blank=blank).to(y.dtype))
 
 
-@task("06.gradient", LESSON + "'The gradient'", _gradient, draw_possible, autograd=False)
+@task("06.gradient", "lesson 06b, 'The gradient'", _gradient, draw_possible, autograd=False)
 def gradient(ask: Examiner):
     expected, posterior = _gradient(TINY, AA), _posterior(TINY, AA)
     gamma = ctc.ctc_posteriors(TINY, AA)

@@ -6,6 +6,15 @@ figure shows.
 
 from asrlib.teaching.viz.axes import BLUE, GREY, ORANGE
 from asrlib.teaching.viz.decoding import plot_costs, plot_emissions, plot_hypotheses
+from asrlib.teaching.viz.diagrams.course import asr_map, pipeline
+from asrlib.teaching.viz.diagrams.delay import latency_bar
+from asrlib.teaching.viz.diagrams.encoder import (
+    contextnet_block,
+    contextnet_stack,
+    separable_convolution,
+    squeeze_excitation,
+)
+from asrlib.teaching.viz.diagrams.losses import collapse_funnel, ctc_trellis, transducer
 from asrlib.teaching.viz.lattice import plot_distribution, plot_label_probabilities, plot_moves, plot_nodes
 from asrlib.teaching.viz.network import plot_blocks, plot_dependency, plot_gates, plot_receptive_field
 from asrlib.teaching.viz.results import (
@@ -29,9 +38,16 @@ __all__ = [
     "BLUE",
     "GREY",
     "ORANGE",
+    "asr_map",
+    "collapse_funnel",
+    "contextnet_block",
+    "contextnet_stack",
+    "ctc_trellis",
+    "latency_bar",
     "mark_formants",
     "mark_tokens",
     "mark_words",
+    "pipeline",
     "plot_blocks",
     "plot_calibration",
     "plot_confusions",
@@ -52,4 +68,7 @@ __all__ = [
     "plot_seeds",
     "plot_spectrogram",
     "plot_waveform",
+    "separable_convolution",
+    "squeeze_excitation",
+    "transducer",
 ]

@@ -25,6 +25,7 @@ def plot_receptive_field(
     """
     with extra("lab"):
         from matplotlib.collections import LineCollection
+        from matplotlib.ticker import MaxNLocator
 
     from asrlib.models.layers.conv import pad_amounts, receptive_field
 
@@ -46,6 +47,7 @@ def plot_receptive_field(
     names = ["input", *(f"layer {n + 1}: k={k}, s={s}" for n, (k, s) in enumerate(layers))]
     ax.set(yticks=range(len(names)), yticklabels=names, ylim=(-0.5, len(names) - 0.5))
     ax.set(xlabel="input frame, counted from the output's")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     return ax

@@ -58,7 +58,7 @@ def plot_confusions(counts: Any, labels: Sequence[str], ax: Axes | None = None) 
 
 
 def plot_calibration(confidence: Any, correct: Any, bins: int = 8, ax: Axes | None = None) -> Axes:
-    """Plot the share of words that are right over the recognizer's confidence in them. Lesson 11.
+    """Plot the share of words that are right over the recognizer's confidence in them. Lesson 11b.
 
     ``bins`` of equally many words each; the error bars are two standard errors. On the dashed
     line the confidence equals the share.

@@ -25,11 +25,16 @@ def plot_waveform(samples: Any, sample_rate: int, ax: Axes | None = None) -> Axe
 
 
 def plot_log_mel(
-    features: Any, hop_ms: float = 10.0, ax: Axes | None = None, window_ms: float = 25.0
+    features: Any,
+    hop_ms: float = 10.0,
+    ax: Axes | None = None,
+    window_ms: float = 25.0,
+    sample_rate: int | None = None,
 ) -> Axes:
     """Show (frames, mels) features as an image: time to the right, mel bins upwards. Lesson 00.
 
-    A frame stands at the center of its window of ``window_ms`` milliseconds.
+    A frame stands at the center of its window of ``window_ms`` milliseconds. With ``sample_rate``, in Hz, the
+    axis shows frequencies instead of the numbers of bins; filters reach from 0 Hz to half of it.
     """
     features = np.asarray(features)
     ax = axes_or_new(ax)
@@ -44,7 +49,20 @@ def plot_log_mel(
     ax.set_xlim(0, None)
     ax.figure.colorbar(image, ax=ax, label="log energy", pad=0.01)
     ax.set(xlabel="time (s)", ylabel="mel bin")
+    if sample_rate is not None:
+        shown = [hz for hz in (250, 500, 1000, 2000, 4000, 8000) if hz < sample_rate / 2]
+        ax.set_yticks(_mel_bins(shown, sample_rate, features.shape[1]), [f"{hz:,d}" for hz in shown])
+        ax.set(ylabel="frequency (Hz)")
     return ax
+
+
+def _mel_bins(hz: Any, sample_rate: int, mels: int) -> np.ndarray:
+    """Return where on an axis of ``mels`` bins, drawn from m to m + 1, these frequencies lie."""
+    import torch
+
+    top = hz_to_mel(torch.tensor([sample_rate / 2]))
+    # bin m is centered at the (m + 1)th of mels + 1 equal steps to the top
+    return (hz_to_mel(torch.as_tensor(hz, dtype=torch.float32)) / top * (mels + 1) - 0.5).numpy()
 
 
 def plot_spectrogram(
@@ -145,13 +163,9 @@ def mark_formants(
 
     ``asrlib.teaching.formants.vowel_formants`` finds them. ``mels``: the bins of the picture.
     """
-    import torch
-
-    top = hz_to_mel(torch.tensor([sample_rate / 2]))
     for number, track in enumerate(tracks):
         times, formants = zip(*track, strict=True)
-        # bin m, drawn from m to m + 1, is centered at the (m + 1)th of mels + 1 equal steps to the top
-        bins = (hz_to_mel(torch.tensor(formants)) / top * (mels + 1) - 0.5).numpy()
+        bins = _mel_bins(formants, sample_rate, mels)
         for n, heights in enumerate(bins.T):
             ax.plot(times, heights, color="white", linewidth=4, solid_capstyle="round")
             ax.plot(times, heights, color=BLUE, linewidth=2, solid_capstyle="round")

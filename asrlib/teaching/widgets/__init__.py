@@ -14,6 +14,7 @@ from asrlib.teaching.widgets.decoding import (
     draw_models,
 )
 from asrlib.teaching.widgets.lattice import ctc_explorer, draw_ctc_frame, draw_rnnt_path, lattice_explorer
+from asrlib.teaching.widgets.live import draw_shown, live_explorer, shown_words
 from asrlib.teaching.widgets.network import (
     contextnet_explorer,
     draw_contextnet,
@@ -24,12 +25,15 @@ from asrlib.teaching.widgets.network import (
     se_gates,
 )
 from asrlib.teaching.widgets.sound import (
+    draw_heard,
     draw_noisy,
     draw_spectrogram,
     noise_explorer,
     spectrogram_explorer,
     with_white_noise,
 )
+from asrlib.teaching.widgets.tokens import draw_tokens, token_explorer
+from asrlib.teaching.widgets.voice import voice_explorer
 
 __all__ = [
     "beam_after",
@@ -41,19 +45,26 @@ __all__ = [
     "draw_ctc_frame",
     "draw_gates",
     "draw_greedy_step",
+    "draw_heard",
     "draw_hypotheses",
     "draw_models",
     "draw_noisy",
     "draw_receptive_field",
     "draw_rnnt_path",
+    "draw_shown",
     "draw_spectrogram",
+    "draw_tokens",
     "explorer",
     "gate_viewer",
     "lattice_explorer",
+    "live_explorer",
     "noise_explorer",
     "receptive_field_explorer",
     "se_gates",
+    "shown_words",
     "spectrogram_explorer",
     "stepper",
+    "token_explorer",
+    "voice_explorer",
     "with_white_noise",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from asrlib.models.contextnet import DOWNSAMPLING, ContextNetEncoder, standard_b
 from asrlib.models.layers.conv import pad_amounts, receptive_field
 from asrlib.signal.resample import resample
 from asrlib.teaching import viz
-from asrlib.teaching.widgets.controls import choice, explorer, slider
+from asrlib.teaching.widgets.controls import choice, explorer, player, slider, wav
+from asrlib.teaching.widgets.sound import with_white_noise
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -71,25 +73,38 @@ def draw_gates(block: int, *utterances: tuple[str, list[torch.Tensor]]) -> Figur
 
 
 def gate_viewer(recognizer: Recognizer, utterances: dict[str, tuple[Any, int]]) -> ipywidgets.VBox:
-    """Return a choice of two utterances and a block over ``draw_gates``. Lesson 03.
+    """Return a choice of two utterances, noise in the second, and a block over ``draw_gates``. Lesson 03.
 
-    ``utterances`` are {name: (samples, sample rate)}.
+    ``utterances`` are {name: (samples, sample rate)}; noise is in decibels below the speech. Players below
+    have the two as the gates saw them.
     """
     with extra("lab"):
         import ipywidgets
 
-    gates = {name: se_gates(recognizer, *sound) for name, sound in utterances.items()}
-    names = list(gates)
+    names = list(utterances)
+    players = player(), player()
 
-    def draw(first: str, second: str, block: int) -> Figure:
-        return draw_gates(block, *((name, gates[name]) for name in (first, second)))
+    @functools.cache
+    def heard(name: str, snr_db: int | None) -> tuple[np.ndarray, list[torch.Tensor]]:
+        samples, rate = utterances[name]
+        if snr_db is not None:
+            samples = with_white_noise(samples, snr_db)
+        return samples, se_gates(recognizer, samples, rate)
+
+    def draw(first: str, second: str, snr_db: str, block: int) -> Figure:
+        one, other = heard(first, None), heard(second, None if snr_db == "none" else int(snr_db))
+        for sound, name, (samples, _) in zip(players, (first, second), (one, other), strict=True):
+            sound.value = wav(samples, utterances[name][1])
+        title = second if snr_db == "none" else f"{second}, {snr_db} dB"
+        return draw_gates(block, (first, one[1]), (title, other[1]))
 
     controls = [
         ipywidgets.Dropdown(options=names, value=names[0], description="line"),
         ipywidgets.Dropdown(options=names, value=names[-1], description="dots"),
-        slider("block", 0, 0, len(gates[names[0]]) - 1),
+        ipywidgets.Dropdown(options=["none", "20", "10", "0"], value="none", description="their noise"),
+        slider("block", 0, 0, len(recognizer.model.encoder.blocks) - 1),
     ]
-    return explorer(controls, draw)
+    return explorer(controls, draw, below=players)
 
 
 def draw_contextnet(variant: str, alpha: float, kernel: int, downsampling: str) -> Figure:
@@ -103,13 +118,13 @@ def draw_contextnet(variant: str, alpha: float, kernel: int, downsampling: str) 
     figure, axes = plt.subplots(1, 3, figsize=(12, 2.9), layout="constrained")
     panels = (
         ("parameters", 1e6, "parameters (millions)"),
-        ("work", 1e6, "multiplications (millions a second)"),
+        ("work", 1e6, "multiplications (millions per second)"),
         ("field", 100, "receptive field (s)"),
     )
     for ax, (key, unit, label) in zip(axes, panels, strict=True):
         viz.plot_blocks([value / unit for value in profile[key]], profile["rate"], label, ax)
     axes[0].set_title(f"{sum(profile['parameters']) / 1e6:.1f} million")
-    axes[1].set_title(f"{sum(profile['work']) / 1e6:,.0f} million a second of sound")
+    axes[1].set_title(f"{sum(profile['work']) / 1e6:,.0f} million per second of sound")
     axes[2].set_title(f"{profile['field'][-1] / 100:.1f} s by convolution alone")
     return figure
 

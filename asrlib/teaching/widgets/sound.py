@@ -13,6 +13,7 @@ from asrlib.signal.augment import add_noise
 from asrlib.signal.features import FrontEnd, log_mel
 from asrlib.signal.framing import frame, preemphasize
 from asrlib.teaching import viz
+from asrlib.teaching.resynthesis import sound_from_log_mel
 from asrlib.teaching.widgets.controls import explorer, player, slider, wav
 
 if TYPE_CHECKING:
@@ -36,11 +37,16 @@ def draw_noisy(
     recognizer: Recognizer, samples: Any, sample_rate: int, snr_db: float, seed: int = 0
 ) -> Figure:
     """Draw the log-mel features of speech in white noise, with what is recognized in it. Lesson 00."""
-    noisy = with_white_noise(samples, snr_db, seed)
-    found = recognizer.transcribe(noisy, sample_rate)
-    ax = viz.plot_log_mel(log_mel(torch.from_numpy(noisy), sample_rate))
+    return draw_heard(recognizer, with_white_noise(samples, snr_db, seed), sample_rate, f"{snr_db:g} dB   ")
+
+
+def draw_heard(recognizer: Recognizer, samples: Any, sample_rate: int, title: str = "") -> Figure:
+    """Draw the log-mel features of (samples,) with the words that are recognized, and when. Lesson 00."""
+    samples = np.asarray(samples, dtype=np.float32)
+    found = recognizer.transcribe(samples, sample_rate)
+    ax = viz.plot_log_mel(log_mel(torch.from_numpy(samples), sample_rate))
     viz.mark_tokens(found.tokens, found.times, ax)
-    ax.set_title(f"{snr_db:g} dB   heard: {found.text or '(nothing)'}", loc="left")
+    ax.set_title(f"{title}heard: {found.text or '(nothing)'}", loc="left")
     return ax.figure
 
 
@@ -84,11 +90,15 @@ def draw_spectrogram(
 
 
 def spectrogram_explorer(samples: Any, sample_rate: int) -> ipywidgets.VBox:
-    """Return sliders for window, hop and number of mel filters over ``draw_spectrogram``. Lesson 01."""
+    """Return sliders for window, hop and number of mel filters over ``draw_spectrogram``. Lesson 01.
+
+    Below plays what these features sound like (``sound_from_log_mel``).
+    """
     with extra("lab"):
         import ipywidgets
 
-    message = ipywidgets.Label()
+    message, sound = ipywidgets.Label(), player()
+    wave = torch.as_tensor(np.asarray(samples, dtype=np.float32))
 
     def draw(window_ms: int, hop_ms: int, mels: int) -> Figure | None:
         try:
@@ -97,6 +107,9 @@ def spectrogram_explorer(samples: Any, sample_rate: int) -> ipywidgets.VBox:
             message.value = str(error)
             return None
         message.value = ""
+        options = {"window_ms": window_ms, "hop_ms": hop_ms, "mels": mels}
+        heard = sound_from_log_mel(log_mel(wave, sample_rate, **options), sample_rate, 20, **options)
+        sound.value = wav(0.9 * heard.numpy(), sample_rate)
         return figure
 
     controls = [
@@ -104,4 +117,4 @@ def spectrogram_explorer(samples: Any, sample_rate: int) -> ipywidgets.VBox:
         slider("hop (ms)", 10, 2, 18, 4, name_width="7em"),
         slider("mel filters", 80, 20, 140, 20, name_width="7em"),
     ]
-    return explorer(controls, draw, above=[message])
+    return explorer(controls, draw, above=[message], below=[sound])

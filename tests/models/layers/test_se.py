@@ -44,6 +44,24 @@ def test_no_mask_means_that_every_frame_counts(context):
     torch.testing.assert_close(squeeze(x, None, context), squeeze(x, every, context))
 
 
+def test_a_memory_of_a_frame_is_the_frame_and_a_long_one_is_none():
+    x, mask = torch.randn(2, 9, 4), frame_mask(torch.tensor([9, 5]), 9)
+    torch.testing.assert_close(squeeze(x, mask, "causal", 1)[0], x[0])
+    every = squeeze(x, mask, "causal")
+    torch.testing.assert_close(squeeze(x, mask, "causal", 10**6), every, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(squeeze(x, mask, "causal", 3)[:, 3:], every[:, 3:], atol=1e-2)
+
+
+@pytest.mark.parametrize("memory", [None, 5])
+def test_steps_with_a_memory_are_the_whole(memory):
+    se = SqueezeExcite(16, "causal", memory=memory)
+    x, state, found = torch.randn(1, 90, 16), se.initial_state(), []
+    for part in x.split([1, 7, 80, 2], dim=1):
+        y, *state = se.step(part, *state)
+        found.append(y)
+    torch.testing.assert_close(torch.cat(found, 1), se(x), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_padding_is_invisible(context):
     se = SqueezeExcite(16, context)

@@ -25,7 +25,12 @@ def test_lines_and_operations_are_counted():
     x = torch.ones(50)
     value, work = count_work(loop, (x,), {})
     assert value == 50 and 100 <= work.lines <= 110 and 50 <= work.operations <= 55
-    assert count_work(sum_of_all, (x,), {})[1] == Work(lines=1, operations=1)
+    assert count_work(sum_of_all, (x,), {})[1] == Work(lines=1, operations=1, elements=1)
+
+
+def test_elements_are_those_of_all_tensors_that_operations_return():
+    x = torch.ones(30, 10)
+    assert count_work(lambda: (x @ x.T, x.max(0), x.tolist()), (), {})[1].elements == 300 + 900 + 2 * 10
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,18 @@ def test_log_mel_picture_has_time_across_and_mel_upwards():
     assert image.get_array()[39].min() == 1.0 and image.origin == "lower"
 
 
+def test_log_mel_picture_shows_hertz_where_the_filters_have_their_tips():
+    from asrlib.signal.mel import mel_filters
+
+    ax = viz.plot_log_mel(np.zeros((10, 40)), sample_rate=8000)
+    marked = dict(zip([label.get_text() for label in ax.get_yticklabels()], ax.get_yticks(), strict=True))
+    assert list(marked) == ["250", "500", "1,000", "2,000"] and "Hz" in ax.get_ylabel()
+    filters = mel_filters(8000, 4096, 40)
+    for text, place in marked.items():
+        tip = int(filters[round(float(text.replace(",", "")) * 4096 / 8000)].argmax())
+        assert abs(place - (tip + 0.5)) < 0.6
+
+
 def test_plots_draw_into_the_axes_they_are_given():
     _, ax = plt.subplots()
     assert viz.plot_waveform(np.zeros(10), 10, ax) is ax

@@ -1,4 +1,8 @@
+import io
+
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 import asrlib
@@ -55,7 +59,7 @@ def test_gates_are_those_that_the_encoder_multiplies_with(recognizer, cut):
 def test_gate_viewer_redraws_for_every_block_and_pair(recognizer):
     cuts = list(asrlib.clips())[:3]
     sounds = {cut.id: (asrlib.cut_audio(cut), cut.sampling_rate) for cut in cuts}
-    first, second, block, picture = widgets.gate_viewer(recognizer, sounds).children
+    first, second, noise, block, picture, *players = widgets.gate_viewer(recognizer, sounds).children
     seen = {bytes(picture.value)}
     for position in range(block.min, block.max + 1):
         block.value = position
@@ -63,9 +67,26 @@ def test_gate_viewer_redraws_for_every_block_and_pair(recognizer):
     for name in first.options:
         first.value = name
         seen.add(bytes(picture.value))
-    assert len(seen) == len(recognizer.model.encoder.blocks) + len(cuts) - 1
+    for level in noise.options:
+        noise.value = level
+        seen.add(bytes(picture.value))
+    assert len(seen) == len(recognizer.model.encoder.blocks) + len(cuts) - 1 + len(noise.options) - 1
     first.value = second.value
     assert bytes(picture.value).startswith(b"\x89PNG")
+
+
+def test_gate_viewer_plays_what_the_gates_saw(recognizer):
+    cuts = list(asrlib.clips())[:2]
+    sounds = {cut.id: (asrlib.cut_audio(cut), cut.sampling_rate) for cut in cuts}
+    _, second, noise, _, _, one, other = widgets.gate_viewer(recognizer, sounds).children
+    clean = [soundfile.read(io.BytesIO(bytes(sound.value)))[0] for sound in (one, other)]
+    for heard, cut in zip(clean, cuts, strict=True):
+        np.testing.assert_allclose(heard, asrlib.cut_audio(cut), atol=1e-4)
+    noise.value = "10"
+    noisy, _ = soundfile.read(io.BytesIO(bytes(other.value)))
+    scale = noisy @ clean[1] / (clean[1] @ clean[1])  # a player turns down what exceeds 1
+    measured = 10 * np.log10((clean[1] ** 2).mean() / ((noisy / scale - clean[1]) ** 2).mean())
+    assert abs(measured - 10) < 0.5
 
 
 def test_draw_gates_says_how_far_apart_they_are():

@@ -38,7 +38,7 @@ def test_draw_noisy_titles_the_picture_with_what_is_heard(recognizer, cut):
 
 
 def test_spectrogram_explorer_redraws_over_the_range_of_each_slider(cut):
-    *sliders, message, picture = widgets.spectrogram_explorer(
+    *sliders, message, picture, sound = widgets.spectrogram_explorer(
         asrlib.cut_audio(cut)[:8000], cut.sampling_rate
     ).children
     start, seen = [slider.value for slider in sliders], {bytes(picture.value)}
@@ -49,6 +49,8 @@ def test_spectrogram_explorer_redraws_over_the_range_of_each_slider(cut):
                 assert "window must be at least as long as the hop" in message.value
             else:
                 assert bytes(picture.value).startswith(b"\x89PNG") and not message.value
+                heard, rate = soundfile.read(io.BytesIO(bytes(sound.value)))
+                assert rate == cut.sampling_rate and 0.4 < len(heard) / rate <= 0.5
                 seen.add(bytes(picture.value))
         slider.value = value
     too_short = sum(n < start[1] for n in range(sliders[0].min, sliders[0].max + 1, sliders[0].step))

@@ -91,7 +91,7 @@ class _Served:
             with torch.enable_grad() if message["autograd"] else self.conditions.no_autograd():
                 if message["count"]:
                     self.result, work = self.conditions.count_work(function, args, kwargs)
-                    return {"work": [work.lines, work.operations]}
+                    return {"work": [work.lines, work.operations, work.elements]}
                 self.result = function(*args, **kwargs)
         return {}
 

@@ -1,0 +1,107 @@
+"""Digit strings from recordings of many speakers, most of whom said only a few digits. Lesson 09.
+
+`connected_digits` needs a speaker who said every digit. Here a string may mix speakers, so that a recording
+of one word by one person is of use too. Words are drawn, not recordings, so that digits are equally frequent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asrlib.data.grammar import DIGITS
+from asrlib.data.joining import Take, background, join, memory_cut
+from asrlib.errors import InputError
+from asrlib.extras import extra
+
+if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
+    import lhotse
+
+# share of the strings that are by one speaker, if that speaker said enough different digits
+ONE_SPEAKER = 0.4
+ENOUGH = 6
+# standard deviation of the levels of the pieces of a string by several speakers, in decibels
+LEVEL_DB = 3.0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A recording of one or more digit words in a row, from the corpus ``source``."""
+
+    words: tuple[str, ...]
+    take: Take
+    source: str
+    speaker: str
+
+
+def mixed_digits(
+    pieces: Sequence[Piece],
+    rate: int,
+    n: int,
+    seed: int = 0,
+    longest: int = 7,
+    waiting: float = 0.0,
+) -> "lhotse.CutSet":
+    """Join ``pieces`` into ``n`` utterances of 1 to ``longest`` draws, by one speaker or by several.
+
+    For each draw a digit is chosen, then a source that has it, in proportion to the square root of its number
+    of pieces that contain the digit, then one of these pieces. ``rate`` is that of all pieces, in Hz.
+    ``waiting`` is as in `join`. The same arguments give the same utterances.
+
+    Raises ``InputError`` if there are no pieces, and for ``n`` below 1.
+    """
+    with extra("train"):
+        from lhotse import CutSet
+
+    if n < 1:
+        raise InputError(f"mixed_digits: n is {n}; it must be at least 1")
+    if not pieces:
+        raise InputError("mixed_digits: there is no recording of digits")
+    everyone = _by_word(pieces)
+    speakers: dict[tuple[str, str], list[Piece]] = {}
+    for piece in pieces:
+        speakers.setdefault((piece.source, piece.speaker), []).append(piece)
+    alone = [words for own in speakers.values() if len(words := _by_word(own)) >= ENOUGH]
+    draw = np.random.default_rng(seed)
+    cuts = []
+    for index in range(n):
+        single = bool(alone) and draw.random() < ONE_SPEAKER
+        known = alone[draw.integers(len(alone))] if single else everyone
+        chosen = [_draw(known, draw) for _ in range(draw.integers(1, longest + 1))]
+        parts = [
+            (" ".join(piece.words), piece.take if single else _leveled(piece.take, draw)) for piece in chosen
+        ]
+        noise = background([take for _, take in parts])
+        samples, _ = join(parts, noise, rate, draw, waiting)
+        text = " ".join(words for words, _ in parts)
+        speaker = chosen[0].speaker if single else "several"
+        cuts.append(memory_cut(f"mixed-{seed}-{index:05d}", samples, rate, speaker, text))
+    return CutSet.from_cuts(cuts).to_eager()
+
+
+def _by_word(pieces: Sequence[Piece]) -> dict[str, dict[str, list[Piece]]]:
+    """Return the pieces that contain a word, by word and source. Words are in the order of ``DIGITS``."""
+    found: dict[str, dict[str, list[Piece]]] = {}
+    for word in DIGITS:
+        for piece in pieces:
+            if word in piece.words:
+                found.setdefault(word, {}).setdefault(piece.source, []).append(piece)
+    return found
+
+
+def _draw(known: dict[str, dict[str, list[Piece]]], draw: np.random.Generator) -> Piece:
+    words = list(known)
+    sources = list(known[words[draw.integers(len(words))]].values())
+    # many recordings of one source must not hide the few of another, nor be worn out by repetition
+    weights = np.sqrt([len(pieces) for pieces in sources])
+    pieces = sources[draw.choice(len(sources), p=weights / weights.sum())]
+    return pieces[draw.integers(len(pieces))]
+
+
+def _leveled(take: Take, draw: np.random.Generator) -> Take:
+    """Return a take at a common level, give or take `LEVEL_DB`."""
+    energy = float(np.sqrt((take.samples**2).mean()))
+    gain = 0.06 / max(energy, 1e-6) * 10 ** (draw.normal(0, LEVEL_DB) / 20)
+    gain = min(gain, 1 / max(float(np.abs(take.samples).max()), 1e-6))
+    return Take(take.samples * gain, take.before, take.after, take.noise * gain)

@@ -1,0 +1,213 @@
+"""The training of the shipped digit recognizers, offline and streaming. Lessons 09, 11 and 12.
+
+``real`` is a folder of folders of recordings, see `training.digit_words`. A model is trained twice:
+
+``others``    without anyone who can be tested on a whole set of digits: without all of FSDD, and without
+              the speakers of speechocean762's digit strings. It is tested on all of them.
+``everyone``  further, with these speakers too. This is the model that ships. It is tested on the speakers of
+              the test splits of AN4 and Speech Commands, whom neither training hears.
+
+The streaming model starts both times from the offline network of the same name: causal convolutions have the
+same weights, and the network learns to do without the future. A run that stopped continues with ``resume``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asrlib.config.parse import load_config, override
+from asrlib.data.connected import connected_digits
+from asrlib.data.corpora import load_corpus
+from asrlib.data.digit_strings import mixed_digits
+from asrlib.evaluate import evaluate
+from asrlib.extras import extra
+from asrlib.metrics import ErrorRate
+from asrlib.recognizer import Recognizer
+from asrlib.training.digit_words import (
+    AN4,
+    COMMANDS,
+    FSDD,
+    RATE,
+    READ,
+    SPEECHOCEAN,
+    as_digits,
+    cut_words,
+    folder,
+    single_words,
+    stored_runs,
+)
+from asrlib.training.loop import train
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+OFFLINE, STREAMING = "contextnet-digits", "contextnet-digits-streaming"
+OTHERS, EVERYONE = "others", "everyone"
+# number of training utterances joined from the pieces of all speakers, and from FSDD's
+MIXED, STRUNG = 7000, 3000
+# how often an utterance that was spoken as a string of digits is used per epoch
+REPEATS = {SPEECHOCEAN: 10, AN4: 3}
+# number of test utterances joined from the digits of each speaker of FSDD
+TEST_STRINGS = 200
+# the share of pauses of a second or more that a streaming model is trained with
+WAITING = 0.1
+# frequency warps at which the offline model's CTC head transcribes
+WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
+SETTINGS = {
+    (OFFLINE, OTHERS): ["training.max_steps=1800", "training.batch_seconds=60"],
+    (OFFLINE, EVERYONE): [
+        "training.max_steps=400",
+        "training.batch_seconds=60",
+        "training.max_lr=0.0015",
+        "training.warmup_steps=40",
+    ],
+    (STREAMING, OTHERS): [
+        "training.max_steps=700",
+        "training.batch_seconds=60",
+        "training.max_lr=0.003",
+        "training.warmup_steps=60",
+    ],
+    (STREAMING, EVERYONE): [
+        "training.max_steps=300",
+        "training.batch_seconds=60",
+        "training.max_lr=0.0015",
+        "training.warmup_steps=40",
+    ],
+}
+
+
+def train_digits(
+    real: Path,
+    out: Path,
+    offline: Path | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    show_progress: bool = True,
+) -> dict[str, Any]:
+    """Train and test a digit recognizer, and write it to ``out/model`` with 16-bit weights.
+
+    ``offline`` is the ``out`` of an offline model: a streaming model is then trained, which starts from it.
+    ``settings`` are assignments for ``override``. ``resume`` continues what an earlier call began in ``out``.
+
+    Returns the errors of ``score`` by stage, which ``out/model/metrics.json`` has too. Raises ``InputError``
+    for a missing folder, and for an ``out`` that holds a run without ``resume``.
+    """
+    out, name = Path(out), OFFLINE if offline is None else STREAMING
+    result: dict[str, Any] = {}
+    for stage in (OTHERS, EVERYONE):
+        first = out / OTHERS if stage == EVERYONE else None if offline is None else Path(offline) / OTHERS
+        config = override(load_config(name), [*SETTINGS[name, stage], *settings])
+        cuts = training_cuts(real, out / "words", stage, WAITING if name == STREAMING else 0.0)
+        recognizer = train(config, cuts, out / stage, resume=resume, init=first, show_progress=show_progress)
+        if name == OFFLINE:
+            recognizer.config.decoding = replace(recognizer.config.decoding, head="ctc", warps=WARPS)
+        result[stage] = score(recognizer, held_out(real, stage))
+        (out / stage / "tested.json").write_text(json.dumps(result[stage], indent=1), encoding="utf-8")
+    recognizer.save(out / "model", {"wer": result}, half=True)
+    return result
+
+
+def training_cuts(real: Path, words: Path, stage: str, waiting: float = 0.0) -> CutSet:
+    """Return the training data of a ``stage``: strings of many sources, spoken and synthetic strings.
+
+    ``words`` is the folder for the digits that are found in longer utterances (``stored_runs``). ``waiting``
+    is the share of long pauses.
+    """
+    with extra("train"):
+        from lhotse import CutSet
+
+    speakers = {name: people(real, name, stage) for name in (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)}
+    pieces = single_words(real, FSDD, speakers[FSDD]) + single_words(real, COMMANDS, speakers[COMMANDS])
+    for name in (AN4, SPEECHOCEAN, *READ):
+        pieces += cut_words(real, name, stored_runs(real, name, words / f"{name}.json"), speakers[name])
+    cuts: list[Cut] = [*mixed_digits(pieces, RATE, MIXED, waiting=waiting)]
+    if speakers[FSDD]:
+        isolated = load_corpus(folder(real, FSDD))
+        cuts += connected_digits(isolated, sorted(speakers[FSDD]), STRUNG)
+    for name, repeats in REPEATS.items():
+        spoken = [cut for cut in strings(real, name) if _speaker(cut) in speakers[name]]
+        cuts += [cut.with_id(f"{cut.id} {again}") for again in range(repeats) for cut in spoken]
+    return CutSet.from_cuts([*cuts, *load_corpus("digits", "train")]).to_eager()
+
+
+def people(real: Path, name: str, stage: str) -> set[str]:
+    """Return the speakers of the folder ``name`` that a ``stage`` trains on."""
+    if name in (AN4, COMMANDS):
+        return {_speaker(cut) for cut in load_corpus(folder(real, name), "train")}
+    everyone = {_speaker(cut) for cut in load_corpus(folder(real, name))}
+    tested = {FSDD: everyone, SPEECHOCEAN: {_speaker(cut) for cut in strings(real, SPEECHOCEAN)}}
+    return everyone - (tested.get(name, set()) if stage == OTHERS else set())
+
+
+def strings(real: Path, name: str, split: str | None = None) -> list[Cut]:
+    """Return the utterances of the folder ``name`` that hold nothing but digits, written as digit words."""
+    found = []
+    for cut in load_corpus(folder(real, name), split):
+        digits = as_digits(cut.supervisions[0].text, name)
+        if digits is not None:
+            cut.supervisions[0].text = " ".join(digits)
+            found.append(cut)
+    return found
+
+
+def folds(real: Path) -> dict[str, list[str]]:
+    """Return the speakers of FSDD, each with a share of the speakers of speechocean762's digit strings.
+
+    Results are reported by these groups.
+    """
+    strung = sorted({_speaker(cut) for cut in load_corpus(folder(real, FSDD))})
+    spoken = sorted({_speaker(cut) for cut in strings(real, SPEECHOCEAN)})
+    return {speaker: spoken[index :: len(strung)] for index, speaker in enumerate(strung)}
+
+
+def held_out(real: Path, stage: str) -> dict[str, CutSet]:
+    """Return the test sets of a ``stage``, by name.
+
+    After ``others``, these are 200 utterances joined from the digits of each speaker of FSDD, and the digit
+    strings spoken by its group of ``folds``. After both stages, they are the digits of the test speakers of
+    AN4 and of Speech Commands.
+    """
+    with extra("train"):
+        from lhotse import CutSet
+
+    found: dict[str, list[Cut] | CutSet] = {}
+    if stage == OTHERS:
+        isolated, spoken = load_corpus(folder(real, FSDD)), strings(real, SPEECHOCEAN)
+        for speaker, others in folds(real).items():
+            found[f"strung {speaker}"] = connected_digits(isolated, [speaker], TEST_STRINGS, seed=1)
+            found[f"spoken {speaker}"] = [cut for cut in spoken if _speaker(cut) in others]
+    for name in (AN4, COMMANDS):
+        found[name] = strings(real, name, "dev") + strings(real, name, "test")
+    return {name: CutSet.from_cuts(cuts).to_eager() for name, cuts in found.items() if cuts}
+
+
+def score(recognizer: Recognizer, corpora: dict[str, CutSet]) -> dict[str, Any]:
+    """Return the errors of both heads on each corpus, and pooled over the ``strung`` and ``spoken`` digits.
+
+    Each entry has ``substitutions``, ``deletions``, ``insertions``, ``length`` and the ``rate`` in percent.
+    """
+    usual = recognizer.config.decoding
+    heads = {"ctc": usual, "transducer": replace(usual, head="transducer", warps=None)}
+    result = {}
+    for head, recognizer.config.decoding in heads.items():
+        errors = {name: evaluate(recognizer, cuts).words for name, cuts in corpora.items()}
+        tested = [each for name, each in errors.items() if name.startswith(("strung", "spoken"))]
+        if tested:
+            errors["pooled"] = pooled(tested)
+        result[head] = {name: vars(each) | {"rate": round(each.rate, 2)} for name, each in errors.items()}
+    recognizer.config.decoding = usual
+    return result
+
+
+def pooled(errors: Iterable[ErrorRate]) -> ErrorRate:
+    """Return the sums of the errors and of the lengths."""
+    return ErrorRate(*(sum(counts) for counts in zip(*(vars(each).values() for each in errors), strict=True)))
+
+
+def _speaker(cut: Cut) -> str:
+    return str(cut.supervisions[0].speaker)

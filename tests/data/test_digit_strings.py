@@ -1,0 +1,68 @@
+"""asrlib.data.digit_strings: strings of pieces from many speakers."""
+
+from collections import Counter
+
+import numpy as np
+from folders import fails
+
+from asrlib.data import digit_strings
+from asrlib.data.audio import cut_audio
+from asrlib.data.digit_strings import Piece, mixed_digits
+from asrlib.data.grammar import DIGITS
+from asrlib.data.joining import trim
+
+
+def piece(words, source, speaker, level=0.3, pitch=500):
+    tone = level * np.sin(2 * np.pi * pitch * np.arange(1600) / 8000)
+    noise = np.random.default_rng(len(words)).standard_normal(3200) * 1e-3
+    return Piece(words, trim((np.pad(tone, 800) + noise).astype(np.float32), 8000), source, speaker)
+
+
+# ann said every digit, a hundred people said "one", and one person "two three" in a row
+ANN = [piece((word,), "studio", "ann", pitch=300 + 50 * n) for n, word in enumerate(DIGITS)]
+CROWD = [piece(("one",), "crowd", f"c{n}", level=0.02) for n in range(100)]
+RUN = [piece(("two", "three"), "phone", "bob")]
+
+
+def test_digits_are_balanced_and_texts_fit():
+    cuts = list(mixed_digits(ANN + CROWD + RUN, 8000, 300, seed=1))
+    words = Counter(word for cut in cuts for word in cut.supervisions[0].text.split())
+    assert set(words) == set(DIGITS)
+    # a piece that holds two words counts for both
+    assert all(80 < words[word] < 220 for word in DIGITS if word not in ("two", "three"))
+    assert {cut.supervisions[0].speaker for cut in cuts} == {"ann", "several"}
+    alone = sum(cut.supervisions[0].speaker == "ann" for cut in cuts) / len(cuts)
+    assert abs(alone - digit_strings.ONE_SPEAKER) < 0.1
+    for cut in cuts[:20]:
+        count = len(cut.supervisions[0].text.split())
+        assert 0.2 * count / 2 < cut.duration < 0.75 * count + 1
+
+
+def test_levels_of_a_mixed_string_are_near_each_other(monkeypatch):
+    monkeypatch.setattr(digit_strings, "ONE_SPEAKER", 0.0)
+    loudest = []
+    for cut in mixed_digits(ANN + CROWD, 8000, 40, seed=2):
+        loudest.append(np.abs(cut_audio(cut)).max())
+    # the crowd is 24 dB below ann before it is leveled
+    assert min(loudest) > 0.025 and max(loudest) < 0.6
+
+
+def test_the_same_arguments_give_the_same_strings():
+    def everything(seed):
+        cuts = mixed_digits(ANN + CROWD, 8000, 5, seed)
+        return [(cut.id, cut.supervisions[0].text, cut_audio(cut).tobytes()) for cut in cuts]
+
+    assert everything(3) == everything(3) != everything(4)
+
+
+def test_waiting_makes_pauses_of_seconds():
+    short = sum(cut.duration for cut in mixed_digits(ANN, 8000, 40))
+    cuts = list(mixed_digits(ANN, 8000, 40, waiting=0.5))
+    assert sum(cut.duration for cut in cuts) > 3 * short
+    # none of them is at the end: what was said last must be written without waiting for it
+    assert all(np.abs(cut_audio(cut)[-4000:]).max() > 0.05 for cut in cuts)
+
+
+def test_bad_input_is_named():
+    fails("n is 0; it must be at least 1", mixed_digits, ANN, 8000, 0)
+    fails("there is no recording of digits", mixed_digits, [], 8000, 3)

@@ -1,0 +1,156 @@
+"""The recipe of the digit recognizers on stand-ins: who is trained on and tested, what starts from what."""
+
+import json
+
+import pytest
+from folders import noise_folder
+
+from asrlib.config.parse import load_config, override
+from asrlib.data.corpora import load_corpus
+from asrlib.data.grammar import DIGITS
+from asrlib.errors import InputError
+from asrlib.metrics import ErrorRate
+from asrlib.recognizer import Recognizer
+from asrlib.training import digit_recipe as module
+from asrlib.training import digit_words
+from asrlib.training.digit_recipe import EVERYONE, OTHERS, folds, held_out, people, score, training_cuts
+from asrlib.training.digit_words import READ, Run
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("real")
+
+    def write(name, utterances):
+        noise_folder(folder / name, utterances, lambda text: 0.3 * len(text.split()), 8000)
+
+    write("fsdd", [(speaker, digit) for speaker in ("ann", "bob") for digit in DIGITS])
+    write("speechocean-train", [*((f"s{n}", "ONE OH") for n in range(5)), ("t1", "TWO MEN")])
+    crowd = [f"c{n}" for n in range(20)]
+    write("commands", [(person, word) for person in crowd for word in ("zero", "bed")])
+    write("an4", [(f"a{n}", text) for n in range(10) for text in ("O ONE", "GO SIX")])
+    for name in READ:
+        write(name, [(f"{name}1", "HE HAD TWO")])
+    write("digits", [(f"v{n}", "four five") for n in range(10)])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, real):
+    """Few strings, no synthesis, and runs where a stand-in for the aligner puts them."""
+    monkeypatch.setattr(module, "MIXED", 60)
+    monkeypatch.setattr(module, "STRUNG", 10)
+    monkeypatch.setattr(module, "TEST_STRINGS", 4)
+
+    def load(name, split=None):
+        return load_corpus(real / "digits" if name == "digits" else name, split)
+
+    def find(aligner, cut, name):
+        yield Run(cut.id, ("two",), 0.0, 0.3, -0.5)
+
+    monkeypatch.setattr(module, "load_corpus", load)
+    monkeypatch.setattr(digit_words, "find_runs", find)
+
+
+def speakers(cuts):
+    return {str(cut.supervisions[0].speaker) for cut in cuts}
+
+
+def texts(cuts):
+    return [cut.supervisions[0].text for cut in cuts]
+
+
+def test_who_is_tested_is_not_trained_on(real, tmp_path):
+    hidden = {"ann", "bob", *(f"s{n}" for n in range(5))}
+    cuts = training_cuts(real, tmp_path, OTHERS)
+    assert not hidden & speakers(cuts) and len({cut.id for cut in cuts}) == len(cuts)
+    tests = held_out(real, OTHERS)
+    assert set(tests) == {"strung ann", "strung bob", "spoken ann", "spoken bob", "an4", "commands"}
+    assert {
+        s for name, test in tests.items() for s in speakers(test) if name[:2] == "s" or " " in name
+    } == hidden
+    later = training_cuts(real, tmp_path, EVERYONE)
+    assert {"ann", "bob"} <= people(real, "fsdd", EVERYONE) and hidden - {"ann", "bob"} <= speakers(later)
+    assert texts(later).count("one zero") >= 5 * module.REPEATS["speechocean-train"]
+    # the speakers of AN4's and the commands' test splits are never trained on
+    for name in ("an4", "commands"):
+        tested = speakers(held_out(real, EVERYONE)[name])
+        assert tested and not tested & people(real, name, EVERYONE)
+        assert not tested & speakers(later)
+
+
+def test_training_data_has_every_source(real, tmp_path):
+    cuts = training_cuts(real, tmp_path, OTHERS)
+    words = {word for text in texts(cuts) for word in text.split()}
+    assert words == {"zero", "one", "two", "four", "five"}  # six was cut out as "two" by the stand-in
+    assert texts(cuts).count("four five") == 8 and texts(cuts).count("zero one") >= 3 * 8
+    assert sorted(path.stem for path in tmp_path.glob("*.json")) == sorted(
+        ["an4", "speechocean-train", *READ]
+    )
+
+
+def test_every_spoken_string_is_in_a_group(real):
+    assert list(folds(real)) == ["ann", "bob"]
+    assert sorted(sum(folds(real).values(), [])) == [f"s{n}" for n in range(5)]
+
+
+@pytest.fixture
+def trained(monkeypatch, tiny_model):
+    """What ``train`` is called with; nothing is trained."""
+    calls = []
+
+    def train(config, cuts, out, resume=False, init=None, show_progress=True):
+        calls.append((config, out, init, resume))
+        out.mkdir(parents=True)
+        recognizer = Recognizer.load(tiny_model)
+        recognizer.config.decoding = config.decoding
+        return recognizer
+
+    monkeypatch.setattr(module, "train", train)
+    errors = ErrorRate(1, 2, 3, 60)
+    monkeypatch.setattr(module, "evaluate", lambda *_: type("", (), {"words": errors}))
+    return calls
+
+
+def test_a_model_is_trained_on_others_and_then_on_everyone(real, trained, tmp_path):
+    result = module.train_digits(real, tmp_path / "off", settings=["training.seed=7"], resume=True)
+    (first, out, init, resume), (second, last_out, last_init, _) = trained
+    assert (out.name, init, resume) == ("others", None, True)
+    assert (last_out.name, last_init) == ("everyone", tmp_path / "off" / "others")
+    assert first.training.seed == second.training.seed == 7 and first.name == "contextnet-digits"
+    assert result["others"]["ctc"]["pooled"] == {
+        "substitutions": 4, "deletions": 8, "insertions": 12, "length": 240, "rate": 10.0
+    }  # fmt: skip
+    model = Recognizer.load(tmp_path / "off" / "model")
+    assert model.warps == module.WARPS and model.uses_ctc
+    assert json.loads((tmp_path / "off" / "model" / "metrics.json").read_text())["wer"] == result
+    module.train_digits(real, tmp_path / "str", offline=tmp_path / "off")
+    config, _, init, _ = trained[2]
+    assert config.name == "contextnet-digits-streaming" and init == tmp_path / "off" / "others"
+    assert trained[3][2] == tmp_path / "str" / "others"
+    assert Recognizer.load(tmp_path / "str" / "model").streaming_obstacles() is not None
+
+
+def test_the_settings_are_those_of_the_configurations():
+    for (name, _), settings in module.SETTINGS.items():
+        override(load_config(name), settings)
+
+
+def test_the_heads_are_scored_apart(monkeypatch, tiny_model):
+    asked = []
+
+    def evaluate(recognizer, cuts):
+        asked.append((recognizer.config.decoding.head, recognizer.config.decoding.warps, cuts))
+        return type("", (), {"words": ErrorRate(0, 0, 1, 10)})
+
+    monkeypatch.setattr(module, "evaluate", evaluate)
+    recognizer = Recognizer.load(tiny_model)
+    recognizer.config.decoding.head, recognizer.config.decoding.warps = "ctc", [0.9, 1.0]
+    found = score(recognizer, {"strung ann": "cuts"})
+    assert asked == [("ctc", [0.9, 1.0], "cuts"), ("transducer", None, "cuts")]
+    assert found["transducer"]["pooled"]["rate"] == 10 and recognizer.config.decoding.head == "ctc"
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match="fsdd is missing"):
+        module.train_digits(tmp_path, tmp_path / "out")
