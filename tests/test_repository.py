@@ -99,8 +99,6 @@ def test_the_site_is_built_by_the_makefile_and_only_publishing_may_write():
 
 @pytest.mark.parametrize("job", ["integration", "slow"])
 def test_jobs_ask_for_the_browser_that_their_tests_look_for(workflow, job):
-    from chromium import BROWSERS
-
     steps = " ".join(commands({"jobs": {"one": workflow["jobs"][job]}}))
     for name in BROWSERS:
         assert f"which {name}" in steps

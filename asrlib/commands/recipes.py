@@ -54,23 +54,30 @@ def digits_model(
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     set_: SetOption = None,
 ) -> None:
-    """Train the shipped digit recognizer: without the speakers that it is tested on, then with them."""
+    """Train on digits of all sources: without the speakers of FSDD, tested on them, then with them."""
     from asrlib.training.digit_recipe import train_digits
 
-    _print_errors(train_digits(real, out, None, set_ or [], resume))
+    _print_errors(train_digits(real, out, set_ or [], resume))
 
 
 def digits_streaming_model(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory; the model is written to its folder model.")],
-    offline: Annotated[Path, typer.Option(help="The run's directory of digits-model, to start from.")],
+    init: Annotated[
+        Path | None, typer.Option(help="Offline model to start from. Default: the one that ships.")
+    ] = None,
+    others: Annotated[
+        bool,
+        typer.Option("--others", help="Leave out FSDD and spoken digit strings, which --init must not know."),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     set_: SetOption = None,
 ) -> None:
-    """Train the digit recognizer that streams, from the networks of digits-model."""
-    from asrlib.training.digit_recipe import train_digits
+    """Train the digit recognizer that streams, starting from an offline network."""
+    from asrlib.training.digit_recipe import EVERYONE, OTHERS, train_streaming
 
-    _print_errors(train_digits(real, out, offline, set_ or [], resume))
+    speakers = OTHERS if others else EVERYONE
+    _print_errors(train_streaming(real, out, init, speakers, set_ or [], resume))
 
 
 def _print_errors(stages: dict) -> None:
