@@ -54,23 +54,30 @@ def digits_model(
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     set_: SetOption = None,
 ) -> None:
-    """Train the shipped digit recognizer: without the speakers that it is tested on, then with them."""
+    """Train on digits of all sources: without the speakers of FSDD, tested on them, then with them."""
     from asrlib.training.digit_recipe import train_digits
 
-    _print_errors(train_digits(real, out, None, set_ or [], resume))
+    _print_errors(train_digits(real, out, set_ or [], resume))
 
 
 def digits_streaming_model(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory; the model is written to its folder model.")],
-    offline: Annotated[Path, typer.Option(help="The run's directory of digits-model, to start from.")],
+    init: Annotated[
+        Path | None, typer.Option(help="Offline model to start from. Default: the one that ships.")
+    ] = None,
+    others: Annotated[
+        bool,
+        typer.Option("--others", help="Leave out FSDD and spoken digit strings, which --init must not know."),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     set_: SetOption = None,
 ) -> None:
-    """Train the digit recognizer that streams, from the networks of digits-model."""
-    from asrlib.training.digit_recipe import train_digits
+    """Train the digit recognizer that streams, starting from an offline network."""
+    from asrlib.training.digit_recipe import EVERYONE, OTHERS, train_streaming
 
-    _print_errors(train_digits(real, out, offline, set_ or [], resume))
+    speakers = OTHERS if others else EVERYONE
+    _print_errors(train_streaming(real, out, init, speakers, set_ or [], resume))
 
 
 def _print_errors(stages: dict) -> None:
@@ -100,14 +107,18 @@ def word_pieces(
     ],
     seed: Annotated[list[int] | None, typer.Option(min=0, help="A seed; repeat. Default: 0 to 4.")] = None,
     config: Annotated[str, typer.Option(help="A configuration's name or file.")] = "pieces-sentences",
-    ctc_steps: Annotated[int, typer.Option(min=0, help="Steps of the first stage, CTC alone.")] = 700,
+    init: Annotated[
+        str, typer.Option(help="Start from this model's encoder, or from random weights if it is empty.")
+    ] = "commands-model",
+    ctc_steps: Annotated[int, typer.Option(min=0, help="Steps of the first stage, CTC alone.")] = 400,
     text_steps: Annotated[int, typer.Option(min=0, help="Steps of the second stage, texts alone.")] = 400,
     set_: SetOption = None,
 ) -> None:
     """Train sentences-model: a transducer on synthetic sentences, with several seeds (docs/results.md)."""
     from asrlib.training.sentence_recipe import SEEDS, train_sentence_seeds
 
-    for row in train_sentence_seeds(out, seed or SEEDS, config, ctc_steps, text_steps, set_ or []):
+    stages = init or None, ctc_steps, text_steps
+    for row in train_sentence_seeds(out, seed or SEEDS, config, *stages, set_ or []):
         print(f"seed {row['seed']}, {row['split']}, {row['head']}: WER {row['wer_percent']:.2f} %")
 
 

@@ -1,19 +1,17 @@
-"""The training of the shipped digit recognizers, offline and streaming. Lessons 09, 11 and 12.
+"""The training of digit recognizers, offline and streaming. Lessons 09, 11 and 12.
 
-``real`` is a folder of folders of recordings, see `training.digit_words`. A model is trained twice:
+``real`` is a folder of folders of recordings, see `training.digit_words`. There are two sets of speakers:
 
-``others``    without anyone who can be tested on a whole set of digits: without all of FSDD, and without
-              the speakers of speechocean762's digit strings. It is tested on all of them.
-``everyone``  further, with these speakers too. This is the model that ships. It is tested on the speakers of
-              the test splits of AN4 and Speech Commands, whom neither training hears.
+``others``    everyone but all of FSDD and the speakers of speechocean762's digit strings. A network that is
+              trained on them is tested on those left out.
+``everyone``  with these speakers too, for a model to ship.
 
-The streaming model starts both times from the offline network of the same name: causal convolutions have the
-same weights, and the network learns to do without the future. A run that stopped continues with ``resume``.
+The speakers of the dev and test splits of AN4 and Speech Commands are in neither, and every network is tested
+on them. A run that stopped continues with ``resume``.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from asrlib.data.digit_strings import mixed_digits
 from asrlib.evaluate import evaluate
 from asrlib.extras import extra
 from asrlib.metrics import ErrorRate
+from asrlib.model_directory import shipped_model
 from asrlib.recognizer import Recognizer
 from asrlib.training.digit_words import (
     AN4,
@@ -58,6 +57,12 @@ TEST_STRINGS = 200
 WAITING = 0.1
 # frequency warps at which the offline model's CTC head transcribes
 WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
+_STREAMED = [
+    "training.max_steps=600",
+    "training.batch_seconds=60",
+    "training.max_lr=0.003",
+    "training.warmup_steps=60",
+]
 SETTINGS = {
     (OFFLINE, OTHERS): ["training.max_steps=1800", "training.batch_seconds=60"],
     (OFFLINE, EVERYONE): [
@@ -66,54 +71,65 @@ SETTINGS = {
         "training.max_lr=0.0015",
         "training.warmup_steps=40",
     ],
-    (STREAMING, OTHERS): [
-        "training.max_steps=700",
-        "training.batch_seconds=60",
-        "training.max_lr=0.003",
-        "training.warmup_steps=60",
-    ],
-    (STREAMING, EVERYONE): [
-        "training.max_steps=300",
-        "training.batch_seconds=60",
-        "training.max_lr=0.0015",
-        "training.warmup_steps=40",
-    ],
+    (STREAMING, OTHERS): _STREAMED,
+    (STREAMING, EVERYONE): _STREAMED,
 }
 
 
 def train_digits(
     real: Path,
     out: Path,
-    offline: Path | None = None,
     settings: Sequence[str] = (),
     resume: bool = False,
     show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Train and test a digit recognizer, and write it to ``out/model`` with 16-bit weights.
+    """Train a digit recognizer on ``others``, then further on ``everyone``, and test both networks.
 
-    ``offline`` is the ``out`` of an offline model: a streaming model is then trained, which starts from it.
-    ``settings`` are assignments for ``override``. ``resume`` continues what an earlier call began in ``out``.
-
-    Returns the errors of ``score`` by stage, which ``out/model/metrics.json`` has too. Raises ``InputError``
-    for a missing folder, and for an ``out`` that holds a run without ``resume``.
+    The second is written to ``out/model`` with 16-bit weights. ``settings`` are assignments for ``override``.
+    ``resume`` continues what an earlier call began in ``out``. Returns the errors of ``score`` by set of
+    speakers, which ``out/model/metrics.json`` has too. Raises ``InputError`` for a missing folder, and for an
+    ``out`` that holds a run without ``resume``.
     """
-    out, name = Path(out), OFFLINE if offline is None else STREAMING
-    result: dict[str, Any] = {}
-    for stage in (OTHERS, EVERYONE):
-        first = out / OTHERS if stage == EVERYONE else None if offline is None else Path(offline) / OTHERS
-        config = override(load_config(name), [*SETTINGS[name, stage], *settings])
-        cuts = training_cuts(real, out / "words", stage, WAITING if name == STREAMING else 0.0)
-        recognizer = train(config, cuts, out / stage, resume=resume, init=first, show_progress=show_progress)
-        if name == OFFLINE:
-            recognizer.config.decoding = replace(recognizer.config.decoding, head="ctc", warps=WARPS)
-        result[stage] = score(recognizer, held_out(real, stage))
-        (out / stage / "tested.json").write_text(json.dumps(result[stage], indent=1), encoding="utf-8")
+    out, init, result = Path(out), None, {}
+    for speakers in (OTHERS, EVERYONE):
+        config = override(load_config(OFFLINE), [*SETTINGS[OFFLINE, speakers], *settings])
+        cuts = training_cuts(real, out / "words", speakers)
+        recognizer = train(
+            config, cuts, out / speakers, resume=resume, init=init, show_progress=show_progress
+        )
+        recognizer.config.decoding = replace(recognizer.config.decoding, head="ctc", warps=WARPS)
+        result[speakers] = score(recognizer, held_out(real, speakers))
+        init = out / speakers
     recognizer.save(out / "model", {"wer": result}, half=True)
     return result
 
 
-def training_cuts(real: Path, words: Path, stage: str, waiting: float = 0.0) -> CutSet:
-    """Return the training data of a ``stage``: strings of many sources, spoken and synthetic strings.
+def train_streaming(
+    real: Path,
+    out: Path,
+    init: Path | None = None,
+    speakers: str = EVERYONE,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    show_progress: bool = True,
+) -> dict[str, Any]:
+    """Train a digit recognizer that streams, and write it to ``out/model`` with 16-bit weights.
+
+    It starts from the offline network in ``init``, by default the one that ships: causal convolutions have
+    the same weights, and the network learns to do without the future. With ``speakers="others"``, ``init``
+    must not have heard the speakers left out. Other arguments and errors are those of ``train_digits``.
+    """
+    out, init = Path(out), init or shipped_model("digits-model")
+    config = override(load_config(STREAMING), [*SETTINGS[STREAMING, speakers], *settings])
+    cuts = training_cuts(real, out / "words", speakers, WAITING)
+    recognizer = train(config, cuts, out / speakers, resume=resume, init=init, show_progress=show_progress)
+    result = {speakers: score(recognizer, held_out(real, speakers))}
+    recognizer.save(out / "model", {"wer": result}, half=True)
+    return result
+
+
+def training_cuts(real: Path, words: Path, speakers: str, waiting: float = 0.0) -> CutSet:
+    """Return the training data of a set of speakers: strings of many sources, spoken and synthetic strings.
 
     ``words`` is the folder for the digits that are found in longer utterances (``stored_runs``). ``waiting``
     is the share of long pauses.
@@ -121,27 +137,26 @@ def training_cuts(real: Path, words: Path, stage: str, waiting: float = 0.0) -> 
     with extra("train"):
         from lhotse import CutSet
 
-    speakers = {name: people(real, name, stage) for name in (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)}
-    pieces = single_words(real, FSDD, speakers[FSDD]) + single_words(real, COMMANDS, speakers[COMMANDS])
+    heard = {name: people(real, name, speakers) for name in (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)}
+    pieces = single_words(real, FSDD, heard[FSDD]) + single_words(real, COMMANDS, heard[COMMANDS])
     for name in (AN4, SPEECHOCEAN, *READ):
-        pieces += cut_words(real, name, stored_runs(real, name, words / f"{name}.json"), speakers[name])
+        pieces += cut_words(real, name, stored_runs(real, name, words / f"{name}.json"), heard[name])
     cuts: list[Cut] = [*mixed_digits(pieces, RATE, MIXED, waiting=waiting)]
-    if speakers[FSDD]:
-        isolated = load_corpus(folder(real, FSDD))
-        cuts += connected_digits(isolated, sorted(speakers[FSDD]), STRUNG)
+    if heard[FSDD]:
+        cuts += connected_digits(load_corpus(folder(real, FSDD)), sorted(heard[FSDD]), STRUNG)
     for name, repeats in REPEATS.items():
-        spoken = [cut for cut in strings(real, name) if _speaker(cut) in speakers[name]]
+        spoken = [cut for cut in strings(real, name) if _speaker(cut) in heard[name]]
         cuts += [cut.with_id(f"{cut.id} {again}") for again in range(repeats) for cut in spoken]
     return CutSet.from_cuts([*cuts, *load_corpus("digits", "train")]).to_eager()
 
 
-def people(real: Path, name: str, stage: str) -> set[str]:
-    """Return the speakers of the folder ``name`` that a ``stage`` trains on."""
+def people(real: Path, name: str, speakers: str) -> set[str]:
+    """Return the speakers of the folder ``name`` who belong to a set of speakers."""
     if name in (AN4, COMMANDS):
         return {_speaker(cut) for cut in load_corpus(folder(real, name), "train")}
     everyone = {_speaker(cut) for cut in load_corpus(folder(real, name))}
     tested = {FSDD: everyone, SPEECHOCEAN: {_speaker(cut) for cut in strings(real, SPEECHOCEAN)}}
-    return everyone - (tested.get(name, set()) if stage == OTHERS else set())
+    return everyone - (tested.get(name, set()) if speakers == OTHERS else set())
 
 
 def strings(real: Path, name: str, split: str | None = None) -> list[Cut]:
@@ -165,22 +180,22 @@ def folds(real: Path) -> dict[str, list[str]]:
     return {speaker: spoken[index :: len(strung)] for index, speaker in enumerate(strung)}
 
 
-def held_out(real: Path, stage: str) -> dict[str, CutSet]:
-    """Return the test sets of a ``stage``, by name.
+def held_out(real: Path, speakers: str) -> dict[str, CutSet]:
+    """Return the test sets for a network that was trained on a set of speakers, by name.
 
-    After ``others``, these are 200 utterances joined from the digits of each speaker of FSDD, and the digit
-    strings spoken by its group of ``folds``. After both stages, they are the digits of the test speakers of
-    AN4 and of Speech Commands.
+    These are the digits of AN4 and of Speech Commands by their dev and test speakers. For ``others``, there
+    are besides 200 utterances joined from the digits of each speaker of FSDD, and the digit strings spoken by
+    its group of ``folds``.
     """
     with extra("train"):
         from lhotse import CutSet
 
     found: dict[str, list[Cut] | CutSet] = {}
-    if stage == OTHERS:
+    if speakers == OTHERS:
         isolated, spoken = load_corpus(folder(real, FSDD)), strings(real, SPEECHOCEAN)
-        for speaker, others in folds(real).items():
+        for speaker, group in folds(real).items():
             found[f"strung {speaker}"] = connected_digits(isolated, [speaker], TEST_STRINGS, seed=1)
-            found[f"spoken {speaker}"] = [cut for cut in spoken if _speaker(cut) in others]
+            found[f"spoken {speaker}"] = [cut for cut in spoken if _speaker(cut) in group]
     for name in (AN4, COMMANDS):
         found[name] = strings(real, name, "dev") + strings(real, name, "test")
     return {name: CutSet.from_cuts(cuts).to_eager() for name, cuts in found.items() if cuts}

@@ -72,7 +72,7 @@ def test_who_is_tested_is_not_trained_on(real, tmp_path):
     later = training_cuts(real, tmp_path, EVERYONE)
     assert {"ann", "bob"} <= people(real, "fsdd", EVERYONE) and hidden - {"ann", "bob"} <= speakers(later)
     assert texts(later).count("one zero") >= 5 * module.REPEATS["speechocean-train"]
-    # the speakers of AN4's and the commands' test splits are never trained on
+    # the speakers of AN4's and the commands' dev and test splits are never trained on
     for name in ("an4", "commands"):
         tested = speakers(held_out(real, EVERYONE)[name])
         assert tested and not tested & people(real, name, EVERYONE)
@@ -124,11 +124,16 @@ def test_a_model_is_trained_on_others_and_then_on_everyone(real, trained, tmp_pa
     model = Recognizer.load(tmp_path / "off" / "model")
     assert model.warps == module.WARPS and model.uses_ctc
     assert json.loads((tmp_path / "off" / "model" / "metrics.json").read_text())["wer"] == result
-    module.train_digits(real, tmp_path / "str", offline=tmp_path / "off")
-    config, _, init, _ = trained[2]
-    assert config.name == "contextnet-digits-streaming" and init == tmp_path / "off" / "others"
-    assert trained[3][2] == tmp_path / "str" / "others"
-    assert Recognizer.load(tmp_path / "str" / "model").streaming_obstacles() is not None
+
+
+def test_a_streaming_model_starts_from_the_one_that_ships(real, trained, tmp_path):
+    result = module.train_streaming(real, tmp_path / "a")
+    config, out, init, resume = trained[0]
+    assert config.name == "contextnet-digits-streaming" and init.name == "digits-model" and not resume
+    assert out.name == "everyone" and set(result["everyone"]["ctc"]) == {"an4", "commands"}
+    result = module.train_streaming(real, tmp_path / "b", init=tmp_path / "other", speakers=OTHERS)
+    assert trained[1][2] == tmp_path / "other" and "strung ann" in result["others"]["transducer"]
+    assert (tmp_path / "b" / "model" / "model.safetensors").is_file()
 
 
 def test_the_settings_are_those_of_the_configurations():

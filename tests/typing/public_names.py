@@ -53,7 +53,8 @@ def corpora(folder: str, speech: str) -> None:
     assert_type(read.ndim, int)
     cuts = asrlib.load_corpus(folder, "train", download=False)
     strings = asrlib.connected_digits(cuts, speakers=None, n=3)
-    print(len(cuts), len(strings))
+    people = asrlib.human_clips(download=False)
+    print(len(cuts), len(strings), len(people))
     try:
         asrlib.load_corpus("nowhere")
     except asrlib.InputError as error:
