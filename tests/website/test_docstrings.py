@@ -25,6 +25,7 @@ def written(text):
         ("The loss (Lesson 06).", "The loss (Lesson :doc:`06 </notebooks/06_ctc>`)."),
         ("Lesson 06b.", "Lesson :doc:`06b </notebooks/06b_ctc_gradient>`."),
         ("Lessons 06 and 99.", "Lessons :doc:`06 </notebooks/06_ctc>` and 99."),
+        ("The gradient (Lesson 06b).", "The gradient (Lesson :doc:`06b </notebooks/06b_ctc_gradient>`)."),
         ("In 06 frames.", "In 06 frames."),
         ("x   (T,) frames\ny   labels", ".. code-block:: text\n\n    x   (T,) frames\n    y   labels"),
         ("So:\n\n    f(1)\n\n    g(2)", "So:\n\n.. code-block:: python\n\n    f(1)\n\n    g(2)"),
