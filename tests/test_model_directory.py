@@ -9,7 +9,7 @@ import tiny
 import torch
 
 from asrlib.errors import InputError
-from asrlib.model_directory import shipped_models
+from asrlib.model_directory import DEFAULT, shipped_model, shipped_models
 from asrlib.recognizer import Recognizer
 
 TEXT = "low high mid low"
@@ -123,6 +123,17 @@ def test_every_model_of_the_kit_by_its_name(name, tmp_path, monkeypatch):
     (tmp_path / name).mkdir()  # a folder of that name comes first
     with pytest.raises(InputError, match="not a complete model directory"):
         Recognizer.load(name)
+
+
+def test_every_model_of_the_kit_has_a_card_and_all_are_small():
+    names = shipped_models()
+    assert DEFAULT in names
+    for name in names:
+        card = (shipped_model(name) / "README.md").read_text(encoding="utf-8")
+        assert "## What it was trained on" in card and "## What it cannot do" in card, name
+        assert json.loads((shipped_model(name) / "metrics.json").read_text(encoding="utf-8")), name
+    files = [file for name in names for file in shipped_model(name).rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= 20_000_000
 
 
 def test_an_unknown_name_is_told_the_names_there_are():

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from asrlib.bench.playgrounds import BROWSERS
+
 ROOT = Path(__file__).parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
@@ -95,13 +97,10 @@ def test_the_site_is_built_by_the_makefile_and_only_publishing_may_write():
     assert set(site[True]) == {"push", "workflow_dispatch"}
 
 
-def test_integration_asks_for_the_browser_that_the_tests_look_for(workflow):
-    from test_browser import CHROMEDRIVER, CHROMIUM  # noqa: F401 (that they exist)
-
-    steps = " ".join(commands({"jobs": {"one": workflow["jobs"]["integration"]}}))
-    for name in re.findall(
-        r'"([a-z-]+)"', text("tests/test_browser.py").split("CHROMIUM = ")[1].split("\n")[0]
-    ):
+@pytest.mark.parametrize("job", ["integration", "slow"])
+def test_jobs_ask_for_the_browser_that_their_tests_look_for(workflow, job):
+    steps = " ".join(commands({"jobs": {"one": workflow["jobs"][job]}}))
+    for name in BROWSERS:
         assert f"which {name}" in steps
     assert "which chromedriver" in steps
 

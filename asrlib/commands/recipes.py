@@ -107,14 +107,18 @@ def word_pieces(
     ],
     seed: Annotated[list[int] | None, typer.Option(min=0, help="A seed; repeat. Default: 0 to 4.")] = None,
     config: Annotated[str, typer.Option(help="A configuration's name or file.")] = "pieces-sentences",
-    ctc_steps: Annotated[int, typer.Option(min=0, help="Steps of the first stage, CTC alone.")] = 700,
+    init: Annotated[
+        str, typer.Option(help="Start from this model's encoder, or from random weights if it is empty.")
+    ] = "commands-model",
+    ctc_steps: Annotated[int, typer.Option(min=0, help="Steps of the first stage, CTC alone.")] = 400,
     text_steps: Annotated[int, typer.Option(min=0, help="Steps of the second stage, texts alone.")] = 400,
     set_: SetOption = None,
 ) -> None:
     """Train sentences-model: a transducer on synthetic sentences, with several seeds (docs/results.md)."""
     from asrlib.training.sentence_recipe import SEEDS, train_sentence_seeds
 
-    for row in train_sentence_seeds(out, seed or SEEDS, config, ctc_steps, text_steps, set_ or []):
+    stages = init or None, ctc_steps, text_steps
+    for row in train_sentence_seeds(out, seed or SEEDS, config, *stages, set_ or []):
         print(f"seed {row['seed']}, {row['split']}, {row['head']}: WER {row['wer_percent']:.2f} %")
 
 

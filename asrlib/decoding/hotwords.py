@@ -1,7 +1,7 @@
 """Hotwords: phrases that a beam search should prefer, such as the names in an address book.
 
 Every label of a text that lies inside an occurrence of a phrase adds a bonus to the text's score
-(shallow-fusion biasing: Williams et al. 2018; Zhao et al. 2019, section 3). A search decides label by label,
+(shallow-fusion biasing: Williams et al. 2018; Zhao et al. 2019). A search decides label by label,
 before a phrase is complete. So the labels of a phrase that has only begun are paid in advance, and the
 advance is taken back where the text goes on otherwise, or ends. An automaton (Aho & Corasick 1975) tells how
 much of which phrase has just been read. Lesson 11.

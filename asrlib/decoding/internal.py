@@ -4,7 +4,7 @@ A transducer's prediction network has read the training's texts, so its scores c
 them. Where it is to recognize other texts, that model is in the way: divide it out. Two ways are usual. The
 *density ratio* subtracts the log-probabilities of a language model of the training's texts (McDermott et al.
 2019). *Internal language model estimation* asks the transducer itself, with the encoder's part left out
-(Variani et al. 2020; Meng et al. 2021, section 3). Lesson 08b.
+(Variani et al. 2020; Meng et al. 2021). Lesson 08b.
 """
 
 from __future__ import annotations

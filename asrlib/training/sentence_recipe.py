@@ -5,7 +5,8 @@ of each on voices that it has not heard, and saves the network that is best on d
 
     asrlib recipe word-pieces --out runs/pieces        writes runs/pieces/model and runs/pieces/seeds.tsv
 
-A seed has three stages: the encoder with the CTC head; the prediction network on texts of the grammar, as a
+A seed has three stages: the CTC head, on an encoder that starts from a model of command words, because pieces
+do not take off from random weights in so few steps; the prediction network, on texts of the grammar, as a
 language model (`asrlib.training.language_stage`); then everything with both losses.
 
 Lessons 07, 08 and 11.
@@ -32,6 +33,7 @@ from asrlib.data.grammar import sentence_text
 from asrlib.errors import InputError
 from asrlib.evaluate import evaluate
 from asrlib.files import replacing
+from asrlib.model_directory import find_model
 from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
 from asrlib.training.checkpoint import last_checkpoint
@@ -43,9 +45,10 @@ if TYPE_CHECKING:
     from lhotse import CutSet
 
 CONFIG = "pieces-sentences"
+INIT = "commands-model"
 SEEDS = (0, 1, 2, 3, 4)
 # the steps of the first two stages; the configuration has those of the third
-CTC_STEPS = 700
+CTC_STEPS = 400
 TEXT_STEPS = 400
 TEXTS = 40_000
 HEADS = ("transducer", "ctc")
@@ -57,6 +60,7 @@ def train_sentence_seeds(
     out: str | Path,
     seeds: Sequence[int] = SEEDS,
     config: str = CONFIG,
+    init: str | Path | None = INIT,
     ctc_steps: int = CTC_STEPS,
     text_steps: int = TEXT_STEPS,
     settings: Sequence[str] = (),
@@ -66,21 +70,25 @@ def train_sentence_seeds(
 
     Seed n is trained in ``out/seed-n``: for ``ctc_steps`` steps with CTC alone, for ``text_steps`` steps on
     ``TEXTS`` texts of the grammar, among which those of dev and test are not, and for the steps of ``config``
-    with both heads. 0 leaves one of the first two stages out. The network with the lowest WER on dev, of its
-    better head, is saved in ``out/model`` with 16-bit weights, and all results in ``out/seeds.tsv``.
-    ``settings`` are assignments for ``override``. A seed that was tested is not trained again, and a stage
-    that was interrupted continues from its last checkpoint.
+    with both heads. 0 leaves one of the first two stages out. ``init`` is the model whose encoder the first
+    stage starts from, wherever names and shapes agree; None starts from random weights. ``settings`` are
+    assignments for ``override``.
+
+    The network with the lowest WER on dev, of its better head, is saved in ``out/model`` with 16-bit weights,
+    and all results in ``out/seeds.tsv``. A seed that was tested is not trained again, and a stage that was
+    interrupted continues from its last checkpoint.
 
     Returns one row per seed, split (dev and test) and head. Raises ``InputError`` if there is no seed.
     """
     if not seeds:
         raise InputError("there is no seed to train with: give at least one")
     out, rows = Path(out), []
+    begin = None if init is None else find_model(init)
     for seed in seeds:
         settled = override(load_config(config), [*settings, f"training.seed={seed}"])
         tested = out / f"seed-{seed}" / "tested.json"
         if not tested.is_file():
-            found = _train_and_test(settled, tested.parent, ctc_steps, text_steps, show_progress)
+            found = _train_and_test(settled, tested.parent, begin, ctc_steps, text_steps, show_progress)
             tested.write_text(json.dumps(found, indent=1), encoding="utf-8")
         rows += json.loads(tested.read_text(encoding="utf-8"))["rows"]
     dev = [row for row in rows if row["split"] == "dev"]
@@ -95,17 +103,17 @@ def train_sentence_seeds(
 
 
 def _train_and_test(
-    config: Config, out: Path, ctc_steps: int, text_steps: int, show_progress: bool
+    config: Config, out: Path, init: Path | None, ctc_steps: int, text_steps: int, show_progress: bool
 ) -> dict[str, Any]:
     """Train one seed in its stages, each from where it stopped; return its results."""
     splits: dict[str, CutSet] = {name: load_corpus("sentences", name) for name in ("train", "dev", "test")}
     started = time.process_time()
-    init: Path | None = None
     perplexity = None
     if ctc_steps:
         alone = override(config, ["training.ctc_weight=1", f"training.max_steps={ctc_steps}"])
-        init, resume = out / "ctc", last_checkpoint(out / "ctc") is not None
-        train(alone, splits["train"], init, None, resume, None, show_progress)
+        resume = last_checkpoint(out / "ctc") is not None
+        train(alone, splits["train"], out / "ctc", None, resume, init, show_progress)
+        init = out / "ctc"
     if text_steps:
         init, perplexity = _text_stage(config, init, splits, out / "language", text_steps)
     resume = last_checkpoint(out) is not None

@@ -37,7 +37,7 @@ def test_the_seed_that_is_best_on_dev_is_saved(tones, tmp_path, monkeypatch):
         return [{"head": head, **counts, "wer_percent": next(wers)} for head in module.HEADS]
 
     monkeypatch.setattr(module, "score_heads", scored)
-    rows = train_sentence_seeds(tmp_path / "out", (3, 8), tones, 0, 0, show_progress=False)
+    rows = train_sentence_seeds(tmp_path / "out", (3, 8), tones, None, 0, 0, show_progress=False)
     assert [row["seed"] for row in rows] == [3] * 4 + [8] * 4
     metrics = json.loads((tmp_path / "out" / "model" / "metrics.json").read_text())
     assert metrics["seed"] == 8 and [row["wer_percent"] for row in metrics["scores"]] == [55, 40, 20, 10]
@@ -52,7 +52,7 @@ def test_the_seed_that_is_best_on_dev_is_saved(tones, tmp_path, monkeypatch):
 
 def test_a_tested_seed_is_kept_and_an_interrupted_one_continues(tones, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    arguments = out, (0,), tones, 1, 2, ["training.checkpoint_every=1"], False
+    arguments = out, (0,), tones, None, 1, 2, ["training.checkpoint_every=1"], False
     first = train_sentence_seeds(*arguments)
     assert {(row["split"], row["head"]) for row in first} == {
         (split, head) for split in ("dev", "test") for head in module.HEADS
@@ -66,7 +66,7 @@ def test_a_tested_seed_is_kept_and_an_interrupted_one_continues(tones, tmp_path,
     assert trained == [("ctc", True), ("seed-0", True)]
 
 
-def test_each_stage_starts_from_the_one_before(tones, tmp_path, monkeypatch):
+def test_each_stage_starts_from_the_one_before(tones, tiny_model, tmp_path, monkeypatch):
     learned = []
     original = module.train_prediction
     monkeypatch.setattr(
@@ -75,10 +75,10 @@ def test_each_stage_starts_from_the_one_before(tones, tmp_path, monkeypatch):
     started = []
     train = module.train
     monkeypatch.setattr(module, "train", lambda *a: started.append(a[5]) or train(*a))
-    train_sentence_seeds(tmp_path, (0,), tones, 1, 2, show_progress=False)
-    assert started == [None, tmp_path / "seed-0" / "language"]
-    ctc = Recognizer.load(tmp_path / "seed-0" / "ctc").model
-    between = Recognizer.load(tmp_path / "seed-0" / "language").model
+    train_sentence_seeds(tmp_path / "out", (0,), tones, tiny_model, 1, 2, show_progress=False)
+    seed = tmp_path / "out" / "seed-0"
+    assert started == [tiny_model, seed / "language"]
+    ctc, between = (Recognizer.load(seed / name).model for name in ("ctc", "language"))
     assert torch.equal(ctc.ctc_head.weight, between.ctc_head.weight)
     assert not torch.equal(ctc.prediction.embedding.weight, between.prediction.embedding.weight)
     assert torch.equal(learned[0].joint.output.weight, between.joint.output.weight)

@@ -9,7 +9,7 @@ from website.docstrings import restructured
 docutils = pytest.importorskip("docutils.core", reason="needs the extra site")
 
 ROOT = Path(__file__).parents[2]
-LESSONS = {"06": "/notebooks/06_ctc", "07": "/notebooks/07_rnnt"}
+LESSONS = {"06": "/notebooks/06_ctc", "06b": "/notebooks/06b_ctc_gradient", "07": "/notebooks/07_rnnt"}
 
 
 def written(text):
@@ -23,7 +23,9 @@ def written(text):
         ("Of *args, a|b and name_.", r"Of \*args, a\|b and name\_."),
         ("`blank`s and log`x`", r"``blank``\ s and log\ ``x``"),
         ("The loss (Lesson 06).", "The loss (Lesson :doc:`06 </notebooks/06_ctc>`)."),
+        ("Lesson 06b.", "Lesson :doc:`06b </notebooks/06b_ctc_gradient>`."),
         ("Lessons 06 and 99.", "Lessons :doc:`06 </notebooks/06_ctc>` and 99."),
+        ("The gradient (Lesson 06b).", "The gradient (Lesson :doc:`06b </notebooks/06b_ctc_gradient>`)."),
         ("In 06 frames.", "In 06 frames."),
         ("x   (T,) frames\ny   labels", ".. code-block:: text\n\n    x   (T,) frames\n    y   labels"),
         ("So:\n\n    f(1)\n\n    g(2)", "So:\n\n.. code-block:: python\n\n    f(1)\n\n    g(2)"),

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from .errors import CannotGrade
 
 # bytes of its own that a process may keep between two items: checkers keep the data of what they have checked
-MOST_KEPT = 96 << 20
+MOST_KEPT = 72 << 20
 # time limit for importing libraries and starting a sandbox, on a machine that may be busy
 START_SECONDS = 900
 

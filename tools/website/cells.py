@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import io
 import symtable
+import warnings
 from typing import Any
 
 
@@ -44,12 +45,13 @@ def needed_for(last: int, facts: list[tuple[set[str], set[str], set[str]]]) -> s
 def value_of(last: int, sources: list[str]) -> Any:
     """Return the value of the last expression of cell ``last`` of a notebook whose code is ``sources``.
 
-    Only the cells that it needs are run, and what they print is dropped.
+    Only the cells that it needs are run, and what they print or warn of is dropped.
     """
     facts = [global_names(source) for source in sources]
     names: dict[str, Any] = {"__name__": "__main__"}
     value = None
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         for n in sorted(needed_for(last, facts)):
             body = ast.parse(sources[n]).body
             end = body.pop() if n == last and isinstance(body[-1], ast.Expr) else None

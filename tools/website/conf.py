@@ -22,6 +22,7 @@ repository, tag = colab.project()
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx.ext.mathjax"]
 default_role = "code"
+highlight_language = "none"
 
 # lessons are committed with what they print and draw: nothing is executed here
 nb_execution_mode = "off"
@@ -63,7 +64,7 @@ html_theme_options = {
 def setup(app):
     """Write docstrings as reStructuredText, and put MathJax into the site."""
     names = [path.stem for path in (TOOLS.parent / "notebooks").glob("*.ipynb")]
-    lessons = {name[:2]: f"/notebooks/{name}" for name in names}
+    lessons = {name.split("_")[0]: f"/notebooks/{name}" for name in names}
 
     def rewrite(app, what, name, obj, options, lines):
         lines[:] = docstrings.restructured(lines, lessons)

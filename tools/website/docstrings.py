@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 CODE = re.compile(r"(``.+?``|`[^`\n]+`)", re.DOTALL)
 GAP = re.compile(r"\S(?:  +)\S")
-LESSONS = re.compile(r"\b[Ll]essons? (\d\d)((?:(?:, | and |, and | to )\d\d)*)")
+LESSONS = re.compile(r"\b[Ll]essons? (\d\d[a-z]?)\b((?:(?:, | and |, and | to )\d\d[a-z]?\b)*)")
 ITEM = re.compile(r"(?:-|\d+\.) ")
 
 
@@ -80,4 +80,4 @@ def linked(mention: str, lessons: Mapping[str, str]) -> str:
         page = lessons.get(match[1])
         return f":doc:`{match[1]} <{page}>`" if page else match[1]
 
-    return re.sub(r"\b(\d\d)\b", link, mention)
+    return re.sub(r"\b(\d\d[a-z]?)\b", link, mention)

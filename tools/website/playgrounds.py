@@ -49,8 +49,8 @@ def page() -> str:
     }
     text = "# Playgrounds\n\nThey compute in this page. Drag with the mouse, or use Tab and the arrow keys.\n"
     for name, (title, lesson, options) in parts.items():
-        html = in_page(name, options, f"playground-{name}")
-        text += f"\n## {title}\n\n[Lesson {lesson[:2]}](notebooks/{lesson}.ipynb) tells what it shows.\n"
+        html, number = in_page(name, options, f"playground-{name}"), lesson.split("_")[0]
+        text += f"\n## {title}\n\n[Lesson {number}](notebooks/{lesson}.ipynb) tells what it shows.\n"
         text += f"\n````{{raw}} html\n{html}\n````\n"
     return text
 

@@ -9,6 +9,7 @@ from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.exercise_data.draws import integer, labels, normal
 
 LESSON = "lesson 07, "
+BATCHES = "lesson 07b, 'A batch, diagonal by diagonal'"
 BLANK = torch.tensor([[0.6, 0.5, 0.9], [0.5, 0.4, 0.8], [0.3, 0.6, 0.7]], dtype=torch.float64).log()
 LABEL = torch.tensor([[0.3, 0.4], [0.4, 0.5], [0.6, 0.3]], dtype=torch.float64).log()
 NONE = torch.zeros(3, 0, dtype=torch.float64)
@@ -67,7 +68,7 @@ def draw_batch(g):
     return z, targets, frames, torch.tensor([integer(g, 0, U) for _ in range(B)]), blank
 
 
-@task("07.loss", LESSON + "'Batches'", _loss, draw_batch)
+@task("07.loss", BATCHES, _loss, draw_batch)
 def loss(ask: Examiner):
     g = torch.Generator().manual_seed(2)
     z, l = normal(g, 2, 4, 3, 5), torch.tensor([[1, 4], [3, 3]])
@@ -164,7 +165,7 @@ def _alphas(blank, label, combine=torch.logaddexp):
     return alpha
 
 
-@task("07.fast_alphas", LESSON + "'Batches'", textbook.rnnt_alphas, draw_lattice)
+@task("07.fast_alphas", BATCHES, textbook.rnnt_alphas, draw_lattice)
 def fast_alphas(ask: Examiner):
     expected = textbook.rnnt_alphas(BLANK, LABEL)
     ask(BLANK, LABEL).equals(

@@ -9,6 +9,7 @@ from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.exercise_data.draws import integer, log_probs, number
 
 LESSON = "lesson 08, "
+COSTS = "lesson 08b, 'What decoding costs'"
 
 
 def _questions(frames, T, window=1):
@@ -25,7 +26,7 @@ def draw_questions(g):
     return frames, T, integer(g, 1, 9)
 
 
-@task("08.questions", LESSON + "'What decoding costs'", _questions, draw_questions, 60)
+@task("08.questions", COSTS, _questions, draw_questions, 60)
 def questions(ask: Examiner):
     ask([8], 16, 8).equals(
         3,
@@ -68,7 +69,7 @@ def _one_hot(*rows):
     return torch.nn.functional.one_hot(torch.tensor(rows), 4).double() - 1
 
 
-@task("08.fast_greedy", LESSON + "'What decoding costs'", _fast_greedy, draw_batch, 40)
+@task("08.fast_greedy", COSTS, _fast_greedy, draw_batch, 40)
 def fast_greedy(ask: Examiner):
     y = _one_hot([1, 1, 0, 1, 2, 2], [3, 0, 0, 2, 2, 3])
     ask(y, torch.tensor([6, 6])).equals(

@@ -92,7 +92,7 @@ def draw_bootstrap(g):
     )
 
 
-@task("11.bootstrap", LESSON + "'Is a difference a difference?'", _bootstrap, draw_bootstrap)
+@task("11.bootstrap", "lesson 11b, 'Is a difference a difference?'", _bootstrap, draw_bootstrap)
 def bootstrap(ask: Examiner):
     a, b, n = torch.tensor([3, 0, 1]), torch.tensor([1, 1, 1]), torch.tensor([10, 2, 4])
     draws = torch.tensor([[0, 1, 2], [0, 0, 1], [2, 2, 2]])
@@ -161,7 +161,7 @@ def draw_views(g):
 
 @task(
     "11.hear",
-    LESSON + "'A test set', and assignment 06",
+    "lesson 11b, 'A test set', and assignment 06",
     lambda v: textbook.collapse(v[0].argmax(-1).tolist()),
     draw_views,
     10,

@@ -9,7 +9,7 @@ import torch
 from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.exercise_data.draws import integer, normal, number
 
-LESSON = "lesson 12, "
+LESSON = "lesson 12b, "
 
 
 def _quantise(weight):

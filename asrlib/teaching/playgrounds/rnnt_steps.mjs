@@ -6,7 +6,7 @@ import { labelColor } from "./theme.mjs";
 
 /**
  * Return {element, show(value, says)}. edit(changes) is called with what is chosen: search, beam_width, step.
- * show returns {text, steps}: the best text's labels at the step, and how many steps there are.
+ * show returns the labels of the best text at the step.
  */
 export function searchPanel(T, labels, most, seconds, edit) {
   let count = 1, now = 0;
@@ -41,10 +41,7 @@ export function searchPanel(T, labels, most, seconds, edit) {
     step.show(now);
     back.disabled = now === 0;
     next.disabled = end.disabled = now === count - 1;
-    const text = greedy ? showGreedy(steps[now]) : showBeam(steps[now]);
-    const last = steps[count - 1];
-    const final = greedy ? last.label === 0 ? last.written : [...last.written, last.label] : last[0].written;
-    return { text, final, steps };
+    return greedy ? showGreedy(steps[now]) : showBeam(steps[now]);
   }
 
   function showGreedy({ t, written, logProbs, label, score }) {

@@ -89,8 +89,8 @@ export function mount(element, options, { onChange = () => {} } = {}) {
     scores = rnntScores(lattice(), target);
     sums = rnntSums(scores);
     greedy = greedySteps(says, T, most);
-    const found = panel.show(value, says), name = (written) => written.map((k) => labels[k]).join(" ");
-    Object.assign(value, { log_path: pathScore(scores, value.frames), log_total: sums.logP, text: name(found.text) });
+    const text = panel.show(value, says), name = (written) => written.map((k) => labels[k]).join(" ");
+    Object.assign(value, { log_path: pathScore(scores, value.frames), log_total: sums.logP, text: name(text) });
     picture.draw(value, sums.gamma);
     const share = (100 * Math.exp(value.log_path - sums.logP)).toPrecision(3);
     path.textContent = `ln P(path) = ${minus(value.log_path)}, ${share} % of all paths' sum; ln P(text) = ${minus(sums.logP)}`;

@@ -25,7 +25,7 @@ MOST_THREADS = 64
 
 
 def serve(arguments: dict) -> None:
-    """Fork an isolated child for each socket received through ``arguments["fd"]``."""
+    """Fork an isolated child for each socket received through ``arguments["fd"]``; does not return."""
     control = socket.socket(fileno=arguments["fd"])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _import_libraries()
@@ -39,7 +39,8 @@ def serve(arguments: dict) -> None:
     while True:
         message, fds, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
-            return
+            # an interpreter that ends in order writes to every page, and so makes copies of all shared ones
+            os._exit(0)
         if message == ANOTHER_SERVER:
             if os.fork() == 0:
                 control.close()
