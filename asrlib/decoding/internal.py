@@ -24,9 +24,10 @@ from asrlib.text.ngram import LanguageModel
 class InternalLM(LanguageModel):
     """What a transducer thinks of the next label without sound: ln P of each label but blank.
 
-    Its joint is given the prediction network's output and zeros in place of the encoder's, which keeps the
-    biases; the softmax leaves blank out. It says nothing about the end of a text: index 0 of ``scores`` is 0.
-    Raises ``InputError`` for a model without a transducer's networks. Lesson 08b.
+    Its joint is given the prediction network's output and zeros in place of the encoder's, so that all biases
+    stay; the softmax leaves blank out. A joint that multiplies its two sides has no such part of its own. The
+    model says nothing about the end of a text: index 0 of ``scores`` is 0. Raises ``InputError`` for a model
+    without a transducer's networks. Lesson 08b.
     """
 
     def __init__(self, model: Transducer):
@@ -52,12 +53,19 @@ class InternalLM(LanguageModel):
             assert prediction is not None and joint is not None
             read = prediction(torch.tensor([state], dtype=torch.long))[:, -1]
             side = joint.prediction_linear(read)
-            logits = joint.scores(torch.zeros_like(side), side)[0].float()
+            logits = joint.scores(self._silence(side), side)[0].float()
             logits[blank] = -torch.inf
             logits = logits.log_softmax(-1)
             logits[blank] = 0.0
             self._scores[state] = logits
         return self._scores[state]
+
+    def _silence(self, side: Tensor) -> Tensor:
+        """Return the encoder's side of the joint for an encoder output of zeros, in the form of ``side``."""
+        linear = self.model.joint.encoder_linear  # type: ignore[union-attr]  # checked in __init__
+        if isinstance(linear, torch.nn.Linear):
+            return linear(side.new_zeros(len(side), linear.in_features))
+        return torch.zeros_like(side)
 
 
 class WeightedLM(LanguageModel):
