@@ -70,13 +70,12 @@ def rates_by_group(
     group whose references have no words is left out.
     """
     speakers = {cut.id: cut.supervisions[0].speaker for cut in shar.without_audio(cuts)}
-    members: dict[str, list[str]] = {ALL: list(pairs)}
+    members: dict[str, list[str]] = {}
     for name in pairs:
         members.setdefault(groups[name], []).append(name)
-    first, *others = members
     rows = []
-    for group in (first, *sorted(others)):
-        names = members[group]
+    # a column may have the value "all"
+    for group, names in [(ALL, list(pairs)), *sorted(members.items())]:
         if any(pairs[name][0].strip() for name in names):
             rows.append(_rate(group, names, pairs, speakers, np.random.default_rng(seed)))
     return rows
