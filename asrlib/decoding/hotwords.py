@@ -9,6 +9,7 @@ much of which phrase has just been read. Lesson 11.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,13 +36,13 @@ class Hotwords:
     """Phrases, as label numbers, with a ``bonus`` in nats for each label of a phrase that occurs in a text.
 
     A label inside several occurrences counts once. Raises ``InputError`` if there is no phrase, if one is
-    empty, and for a negative bonus. Lesson 11.
+    empty, and for a bonus that is negative or not finite. Lesson 11.
     """
 
     def __init__(self, phrases: Sequence[Sequence[int]], bonus: float):
         if not phrases or not all(phrases):
             raise InputError("hotwords need at least one phrase, each with at least one label")
-        if bonus < 0:
+        if not 0 <= bonus < math.inf:  # also not a number
             raise InputError(f"the bonus of hotwords is {bonus}; use 0 or more nats per label")
         self.bonus = bonus
         self._children: list[dict[int, int]] = [{}]
