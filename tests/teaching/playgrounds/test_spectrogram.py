@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from javascript import ENGINES, evaluate
+from javascript import ENGINES, NODE, evaluate
 
 import asrlib
 from asrlib.errors import InputError
@@ -63,6 +63,45 @@ def test_filters_lengths_and_samples_are_those_of_asrlib(engine, tmp_path):
     torch.testing.assert_close(table, mel_filters(16000, 512, 23), rtol=0, atol=1e-6)
     assert torch.tensor(floats).equal(samples) and text == given["sound"]
     assert length == {"window": 110, "hop": 22, "size": 128}
+
+
+# a page with a button and a microphone, as far as soundSource needs them
+MICROPHONE = """(async () => {
+  const buttons = [], asked = [];
+  let on = 0;
+  globalThis.document = { createElement: (name) => {
+    const element = { name, listeners: {}, append() {}, setAttribute() {} };
+    element.addEventListener = (event, listener) => { element.listeners[event] = listener; };
+    if (name === "button") buttons.push(element);
+    return element;
+  } };
+  const track = () => { on += 1; return { stop() { on -= 1; } }; };
+  const stream = () => { const tracks = [track()]; return { getTracks: () => tracks }; };
+  const getUserMedia = () => new Promise((grant) => { asked.push(() => grant(stream())); });
+  Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: { getUserMedia } } });
+  globalThis.MediaRecorder = class { start() {} stop() { this.onstop(); } };
+  const source = soundSource(8000, 10, () => {}, () => {}), click = buttons[0].listeners.click;
+  const settled = () => new Promise((done) => setTimeout(done, 10));
+  const grant = async () => { asked.splice(0).forEach((one) => one()); await settled(); };
+  const counts = [];
+  click(); click();
+  await grant();
+  counts.push(on);
+  await click();
+  counts.push(on);
+  click();
+  source.end();
+  await grant();
+  counts.push(on);
+  return counts;
+})()"""
+
+
+def test_the_microphone_is_off_after_two_clicks_and_after_the_end(tmp_path):
+    """The browser asks whether the page may listen; until the answer, one may click again or leave."""
+    if not NODE:
+        pytest.skip("needs node")
+    assert evaluate("node", "spectrogram", f"await {MICROPHONE}", None, tmp_path) == [1, 0, 0]
 
 
 def test_the_options_are_plain():
