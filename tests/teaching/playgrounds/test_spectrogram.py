@@ -1,6 +1,7 @@
 """The spectrogram playground computes asrlib's log-mel features."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -118,6 +119,13 @@ def test_the_options_are_plain():
         (torch.zeros(0), {}, "0.0 s"),
         (torch.zeros(161_000), {}, "10.1 s; give at most 10 s"),
         (torch.zeros(100), {"window_ms": 5.0}, "at least as long as the hop"),
+        (torch.zeros(2, 100), {}, "shape (2, 100); expected one row of mono samples"),
+        (torch.zeros(100, 2), {}, "shape (100, 2); expected one row of mono samples"),
+        (torch.full((100,), math.nan), {}, "NaN or infinite"),
+        (torch.zeros(100), {"mels": 0}, "mels is 0; give a whole number from 1"),
+        (torch.zeros(100), {"mels": 40.5}, "mels is 40.5; give a whole number from 1"),
+        (torch.zeros(100), {"hop_ms": math.nan}, "hop_ms is nan; give a finite number"),
+        (torch.zeros(100), {"preemphasis": "0.9"}, "preemphasis is '0.9'; give a finite number"),
         (torch.zeros(100), {"window": 25.0}, "no setting window; there are window_ms"),
     ],
 )
@@ -125,6 +133,11 @@ def test_what_cannot_be_shown_is_said_in_one_line(samples, settings, words):
     with pytest.raises(InputError) as error:
         spectrogram_options(samples, 16000, **settings)
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_samples_may_be_an_array():
+    samples = torch.rand(1600) - 0.5
+    assert spectrogram_options(samples.numpy(), 16000) == spectrogram_options(samples, 16000)
 
 
 def test_a_cell_reads_settings_and_sound():

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import math
 
 import pytest
 import torch
@@ -200,6 +201,26 @@ def test_a_recognizer_that_the_page_cannot_compute_is_refused_in_one_line(recogn
         transducer_options(other, torch.rand(8000) - 0.5, 8000, "one")
     with pytest.raises(InputError, match="one label or more"):
         transducer_options(recognizer, torch.rand(8000) - 0.5, 8000, "")
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (torch.zeros(0), "non-empty"),
+        (torch.zeros(2, 8000), "expected one row of mono samples"),
+        (torch.full((8000,), math.nan), "NaN or infinite"),
+    ],
+)
+def test_a_sound_that_is_none_is_refused_in_one_line(recognizer, samples, words):
+    with pytest.raises(InputError) as error:
+        transducer_options(recognizer, samples, 8000, "one")
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_samples_may_be_an_array(recognizer):
+    samples = torch.rand(800) - 0.5
+    options = [transducer_options(recognizer, sound, 8000, "one") for sound in (samples, samples.numpy())]
+    assert options[0] == options[1]
 
 
 def test_a_cell_reads_the_lattice_that_is_shown(recognizer, double):
