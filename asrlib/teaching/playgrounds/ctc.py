@@ -35,6 +35,10 @@ class CTCPlayground(Playground):
         labels = self.options["labels"]
         return torch.tensor([labels.index(label) for label in self.value["target"]], dtype=torch.long)
 
+    def _shown(self, value: dict[str, Any]) -> dict[str, Any]:
+        options = ctc_options("".join(self.options["labels"]), value["target"], value["y"])
+        return {**value, "loss": options["value"]["loss"]}
+
 
 def ctc_playground(
     labels: str = "∅abc", target: str = "ab", probabilities: Any = None, frames: int = 6

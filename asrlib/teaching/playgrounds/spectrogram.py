@@ -39,6 +39,11 @@ class SpectrogramPlayground(Playground):
         """Return the settings that are shown, as keywords of ``asrlib.log_mel``."""
         return {name: self.value[name] for name in SETTINGS}
 
+    def _shown(self, value: dict[str, Any]) -> dict[str, Any]:
+        settings = {name: value[name] for name in SETTINGS}
+        spectrogram_options(self.samples, self.sample_rate, **settings)  # an error says what is wrong
+        return value
+
 
 def spectrogram_playground(samples: Any, sample_rate: int, **settings: Any) -> SpectrogramPlayground:
     """Return the playground for a notebook; arguments as of ``spectrogram_options``. Lesson 01."""

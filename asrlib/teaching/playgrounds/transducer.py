@@ -36,11 +36,24 @@ class TransducerPlayground(Playground):
     @property
     def logits(self) -> Float[Tensor, "T U1 V"]:
         """Return the joint's logits of the lattice as it is shown, with its noise and its blank penalty."""
-        level = self.options["levels"][SNRS.index(self.value["snr_db"])]
-        frames = from_text(level["frames"]).view(-1, self._recognizer.model.joint.output.in_features)
+        frames = self._frames(SNRS.index(self.value["snr_db"]))
         logits = joint_logits(self._recognizer, frames, self.options["target"])
         logits[..., 0] -= self.value["blank_penalty"]
         return logits
+
+    def _frames(self, level: int) -> Float[Tensor, "T D"]:
+        """Return what the encoder gave of the sound with the noise of a level."""
+        numbers = from_text(self.options["levels"][level]["frames"])
+        return numbers.view(-1, self._recognizer.model.joint.output.in_features)
+
+    def _shown(self, value: dict[str, Any]) -> dict[str, Any]:
+        if value["snr_db"] not in SNRS:
+            raise InputError(f"snr_db is {value['snr_db']!r}; there are {', '.join(map(str, SNRS))}")
+        frames, U, T = value["frames"], len(self.options["target"]), self._frames(0).shape[0]
+        known = isinstance(frames, list) and len(frames) == U and all(t in range(T) for t in frames)
+        if not known or frames != sorted(frames):
+            raise InputError(f"frames is {frames}; give {U} frames from 0 to {T - 1} that do not decrease")
+        return value
 
 
 def transducer_playground(

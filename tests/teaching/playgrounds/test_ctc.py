@@ -147,3 +147,32 @@ def test_a_cell_reads_what_is_shown_and_sets_it():
     assert repr(play) == "CTCPlayground: run this cell to move it"
     data, _ = play._repr_mimebundle_()
     assert data["text/plain"] == repr(play) and "0x" not in str(data)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"tragt": "b"}, "value has no 'tragt'; it has y, target"),
+        ({"target": "x"}, "at most 6 of the labels abc"),
+        ({"y": torch.full((6, 4), 0.25)}, "such as y.tolist()"),
+        ({"y": [[math.nan] * 4] * 6}, "finite numbers"),
+        ({"y": [[0.5, 0.5]] * 6}, "give (T, 4)"),
+    ],
+)
+def test_a_value_that_cannot_be_shown_is_refused_in_one_line(value, words):
+    pytest.importorskip("anywidget", reason="needs anywidget")
+    play = ctc_playground()
+    before = play.value
+    with pytest.raises(InputError) as error:
+        play.value = value
+    assert words in str(error.value) and "\n" not in str(error.value)
+    assert play.value == before
+
+
+def test_the_loss_is_that_of_the_value_that_was_set():
+    pytest.importorskip("anywidget", reason="needs anywidget")
+    play = ctc_playground(target="ab", frames=2)
+    play.value = {"target": "b"}
+    assert play.value["loss"] == pytest.approx(-math.log(3 / 16))
+    play.value = {"target": "bb"}
+    assert play.value["loss"] is None

@@ -148,3 +148,6 @@ def test_a_cell_reads_settings_and_sound():
     play.value = {"mels": 23}
     assert asrlib.log_mel(play.samples, play.sample_rate, **play.settings).shape == (8, 23)
     assert repr(play) == "SpectrogramPlayground: run this cell to move it"
+    with pytest.raises(InputError, match="mels is -5; give a whole number"):
+        play.value = {"mels": -5}
+    assert play.value["mels"] == 23

@@ -232,3 +232,24 @@ def test_a_cell_reads_the_lattice_that_is_shown(recognizer, double):
         torch.testing.assert_close(play.logits.double(), wanted, rtol=0, atol=1e-3)
     assert play.target.tolist() == play.options["target"]
     assert repr(play) == "TransducerPlayground: run this cell to move it"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"snr_db": 12}, "there are None, 20"),
+        ({"frames": [3, 1]}, "do not decrease"),
+        ({"frames": [0]}, "give 2 frames"),
+        ({"frames": [0, 999]}, "from 0 to"),
+        ({"frames": [0, "1"]}, "from 0 to"),
+        ({"frames": 3}, "give 2 frames"),
+    ],
+)
+def test_a_value_that_cannot_be_shown_is_refused_in_one_line(recognizer, value, words):
+    pytest.importorskip("anywidget", reason="needs anywidget")
+    play = transducer_playground(recognizer, torch.rand(8000) - 0.5, 8000, "one two")
+    before = play.value
+    with pytest.raises(InputError) as error:
+        play.value = value
+    assert words in str(error.value) and "\n" not in str(error.value)
+    assert play.value == before
