@@ -131,6 +131,8 @@ def transducer_options(
 def _check_networks(recognizer: Recognizer) -> None:
     """Raise ``InputError`` unless the page can compute the recognizer's prediction and joint network."""
     prediction, joint = recognizer.model.prediction, recognizer.model.joint
+    if prediction is None or joint is None:
+        raise InputError("the playground needs a transducer; this recognizer has a CTC head alone")
     known = (
         isinstance(prediction.rnn, nn.LSTM)
         and isinstance(prediction.norm, nn.LayerNorm)

@@ -199,6 +199,8 @@ def test_a_recognizer_that_the_page_cannot_compute_is_refused_in_one_line(recogn
     other.model.joint.activation = "relu"
     with pytest.raises(InputError, match="a joint network that adds and applies tanh"):
         transducer_options(other, torch.rand(8000) - 0.5, 8000, "one")
+    with pytest.raises(InputError, match="this recognizer has a CTC head alone"):
+        transducer_options(asrlib.Recognizer.load("commands-model"), torch.rand(8000) - 0.5, 8000, "yes")
     with pytest.raises(InputError, match="one label or more"):
         transducer_options(recognizer, torch.rand(8000) - 0.5, 8000, "")
 
