@@ -119,7 +119,8 @@ def _rate(
     counts = np.array([_counts(part, pairs) for part in by_speaker.values()])
     low = high = None
     if len(by_speaker) > 1 and None not in by_speaker and counts[:, 0].any():
-        errors, words = counts[draw.integers(0, len(counts), (DRAWS, len(counts)))].sum(1).T
+        n = len(counts)  # one draw after another: all at once would take gigabytes for 15,000 speakers
+        errors, words = np.array([counts[draw.integers(0, n, n)].sum(0) for _ in range(DRAWS)]).T
         rates = 100.0 * errors[words > 0] / words[words > 0]
         low, high = map(float, np.percentile(rates, [2.5, 97.5]))
     return GroupRate(group, len(by_speaker), len(names), whole, low, high)
