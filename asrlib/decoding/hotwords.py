@@ -9,9 +9,10 @@ much of which phrase has just been read. Lesson 11.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -115,3 +116,20 @@ class Hotwords:
                 shorter[child] = self._children[end].get(label, 0)
                 waiting.append(child)
         return shorter
+
+
+def phrase_labels(phrases: Sequence[str], encode: Callable[[str], list[int]]) -> list[list[int]]:
+    """Return the label numbers of each phrase; ``encode`` is that of the model's tokenizer.
+
+    Raises ``InputError``, naming the phrase, for one that the labels cannot write.
+    """
+    return [_labels(phrase, encode) for phrase in phrases]
+
+
+def _labels(phrase: str, encode: Callable[[str], list[int]]) -> list[int]:
+    labels: list[int] = []
+    with contextlib.suppress(InputError):  # its message is about transcripts
+        labels = encode(phrase)
+    if not labels:
+        raise InputError(f"decoding.hotwords: the labels of this model cannot write {phrase!r}: leave it out")
+    return labels
