@@ -70,13 +70,12 @@ def rates_by_group(
     group whose references have no words is left out.
     """
     speakers = {cut.id: cut.supervisions[0].speaker for cut in shar.without_audio(cuts)}
-    members: dict[str, list[str]] = {ALL: list(pairs)}
+    members: dict[str, list[str]] = {}
     for name in pairs:
         members.setdefault(groups[name], []).append(name)
-    first, *others = members
     rows = []
-    for group in (first, *sorted(others)):
-        names = members[group]
+    # a column may have the value "all"
+    for group, names in [(ALL, list(pairs)), *sorted(members.items())]:
         if any(pairs[name][0].strip() for name in names):
             rows.append(_rate(group, names, pairs, speakers, np.random.default_rng(seed)))
     return rows
@@ -120,7 +119,8 @@ def _rate(
     counts = np.array([_counts(part, pairs) for part in by_speaker.values()])
     low = high = None
     if len(by_speaker) > 1 and None not in by_speaker and counts[:, 0].any():
-        errors, words = counts[draw.integers(0, len(counts), (DRAWS, len(counts)))].sum(1).T
+        n = len(counts)  # one draw after another: all at once would take gigabytes for 15,000 speakers
+        errors, words = np.array([counts[draw.integers(0, n, n)].sum(0) for _ in range(DRAWS)]).T
         rates = 100.0 * errors[words > 0] / words[words > 0]
         low, high = map(float, np.percentile(rates, [2.5, 97.5]))
     return GroupRate(group, len(by_speaker), len(names), whole, low, high)

@@ -19,7 +19,7 @@ from asrlib.config.schema import Config
 from asrlib.data.audio import audio_blocks, audio_info, cut_audio, read_audio
 from asrlib.decoding.beam import BeamOptions, beam_ctc, beam_rnnt
 from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
-from asrlib.decoding.hotwords import Hotwords
+from asrlib.decoding.hotwords import Hotwords, phrase_labels
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
 from asrlib.decoding.long_form import Listener, LongForm, cut_recording, scan, search
 from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
@@ -310,7 +310,7 @@ class Recognizer:
     def _beam_options(self) -> BeamOptions:
         settings, hotwords = self.config.decoding, None
         if settings.hotwords:
-            phrases = [self.tokenizer.encode(phrase) for phrase in settings.hotwords]
+            phrases = phrase_labels(settings.hotwords, self.tokenizer.encode)
             hotwords = Hotwords(phrases, settings.hotword_bonus)
         lm = self.lm, settings.lm_weight
         return BeamOptions(settings.beam_width, settings.norm_score, *lm, settings.label_bonus, hotwords)

@@ -45,6 +45,13 @@ def test_the_rates_of_each_group_and_of_all(people):
     assert next(iter(found)) == "all"
 
 
+def test_a_group_called_all_is_not_counted_twice(people):
+    groups = dict.fromkeys(PAIRS, "all") | {"4.wav": "other"}
+    rows = rates_by_group(people, PAIRS, groups)
+    found = [(row.group, row.utterances, row.words.length) for row in rows]
+    assert found == [("all", 5, 9), ("all", 4, 8), ("other", 1, 1)]
+
+
 def test_an_interval_draws_speakers_and_not_utterances(people):
     """Ann has 1 error in 3 words and Bea none in 1: the draws are Ann twice, Bea twice, or both."""
     row = next(row for row in rates_by_group(people, PAIRS, group_of(people, "sex")) if row.group == "f")

@@ -127,6 +127,14 @@ def test_a_language_model_changes_the_words(recognizer, searched, head):
     assert len(recognizer.transcribe(samples, tiny.RATE).tokens) > 5
 
 
+@pytest.mark.parametrize("hotword", ["東京", "!!!"])
+def test_a_hotword_that_the_labels_cannot_write_is_named_in_one_line(recognizer, searched, hotword):
+    searched(beam_width=4, hotwords=["mid", hotword])
+    with pytest.raises(InputError, match=f"decoding.hotwords: .*'{hotword}': leave it out") as error:
+        recognizer.transcribe(torch.zeros(8000), 8000)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("head", ["transducer", "ctc"])
 def test_hotwords_change_the_words(recognizer, searched, head):
     """A bonus larger than what the sound says makes a word appear; another word's bonus does nothing."""

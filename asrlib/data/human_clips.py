@@ -48,8 +48,8 @@ def human_clips(download: bool = True) -> lhotse.CutSet:
     """Return the recordings of people, and fetch what is not in the cache yet. Lessons 00, 01, 06 and 11.
 
     The files are 0.5 MB in all. Every cut has ``text`` and ``speaker``, and the license in
-    ``cut.custom["license"]``. With ``download=False``, nothing is fetched, and the result is empty unless all
-    files are in the cache.
+    ``cut.custom["license"]``. The cache is verified in every call, and what it lacks is fetched again. With
+    ``download=False``, nothing is fetched, and the result is empty unless all files are in the cache.
 
     Raises ``InputError``, in one line, if there is no network or a server refuses, and for a file with
     another hash.
@@ -58,7 +58,7 @@ def human_clips(download: bool = True) -> lhotse.CutSet:
         from lhotse import CutSet
 
     rows, folder = read_table(), clips_folder()
-    if not (folder / MANIFEST).is_file():
+    if not _complete(rows, folder):
         if not download:
             return CutSet.from_cuts([]).to_eager()
         with one_process_at_a_time(folder):
@@ -80,7 +80,7 @@ def clips_folder() -> Path:
 def read_table() -> list[HumanClip]:
     """Return the rows of the table that ships with asrlib.
 
-    Raises ``InputError`` if it is missing or lacks a column.
+    Raises ``InputError`` if it is missing, has no rows, or lacks a column.
     """
     lines = read_text(_table(), "is missing: install asrlib again").splitlines()
     columns = ("url", "sha256", "bytes", "speaker", "text", "licence")
@@ -89,7 +89,11 @@ def read_table() -> list[HumanClip]:
         if not all(row.get(column) for column in columns):
             raise InputError(f"{_table()}: a row lacks one of {', '.join(columns)}: install asrlib again")
         url, sha256, size, *rest = (row[column] for column in columns)
+        if not size.isdecimal():
+            raise InputError(f"{_table()}: {size!r} is no number of bytes: install asrlib again")
         rows.append(HumanClip(url, sha256, int(size), *rest))
+    if not rows:
+        raise InputError(f"{_table()}: it has no rows: install asrlib again")
     return rows
 
 
@@ -97,15 +101,27 @@ def _table() -> Path:
     return assets() / TABLE
 
 
+def _manifest(rows: list[HumanClip]) -> bytes:
+    """Return the manifest of the cache's folder."""
+    lines = ["path\tspeaker\ttext\tsplit", *(f"{row.path}\t{row.speaker}\t{row.text}\ttest" for row in rows)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _complete(rows: list[HumanClip], folder: Path) -> bool:
+    """Return whether the folder has the manifest, and each file as the table says."""
+    try:
+        return (folder / MANIFEST).read_bytes() == _manifest(rows) and all(
+            hashlib.sha256((folder / row.path).read_bytes()).hexdigest() == row.sha256 for row in rows
+        )
+    except OSError:
+        return False
+
+
 def _fetch(rows: list[HumanClip], folder: Path) -> None:
     """Fetch and verify all files, then write the licenses and, last, the manifest."""
     remotes = [Remote(row.url, f"sha256:{row.sha256}", row.path, row.size) for row in rows]
     obtain(folder, remotes, by_hand=f"the {len(rows)} files that {_table()} lists into {folder / 'audio'}")
     licenses = ["path\tlicense\turl", *(f"{row.path}\t{row.license}\t{row.url}" for row in rows)]
-    manifest = [
-        "path\tspeaker\ttext\tsplit",
-        *(f"{row.path}\t{row.speaker}\t{row.text}\ttest" for row in rows),
-    ]
     with disk_errors(f"writing {folder}"):
         write_atomically(folder / "licenses.tsv", ("\n".join(licenses) + "\n").encode())
-        write_atomically(folder / MANIFEST, ("\n".join(manifest) + "\n").encode())
+        write_atomically(folder / MANIFEST, _manifest(rows))

@@ -9,8 +9,10 @@ much of which phrase has just been read. Lesson 11.
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -35,13 +37,13 @@ class Hotwords:
     """Phrases, as label numbers, with a ``bonus`` in nats for each label of a phrase that occurs in a text.
 
     A label inside several occurrences counts once. Raises ``InputError`` if there is no phrase, if one is
-    empty, and for a negative bonus. Lesson 11.
+    empty, and for a bonus that is negative or not finite. Lesson 11.
     """
 
     def __init__(self, phrases: Sequence[Sequence[int]], bonus: float):
         if not phrases or not all(phrases):
             raise InputError("hotwords need at least one phrase, each with at least one label")
-        if bonus < 0:
+        if not 0 <= bonus < math.inf:  # also not a number
             raise InputError(f"the bonus of hotwords is {bonus}; use 0 or more nats per label")
         self.bonus = bonus
         self._children: list[dict[int, int]] = [{}]
@@ -114,3 +116,20 @@ class Hotwords:
                 shorter[child] = self._children[end].get(label, 0)
                 waiting.append(child)
         return shorter
+
+
+def phrase_labels(phrases: Sequence[str], encode: Callable[[str], list[int]]) -> list[list[int]]:
+    """Return the label numbers of each phrase; ``encode`` is that of the model's tokenizer.
+
+    Raises ``InputError``, naming the phrase, for one that the labels cannot write.
+    """
+    return [_labels(phrase, encode) for phrase in phrases]
+
+
+def _labels(phrase: str, encode: Callable[[str], list[int]]) -> list[int]:
+    labels: list[int] = []
+    with contextlib.suppress(InputError):  # its message is about transcripts
+        labels = encode(phrase)
+    if not labels:
+        raise InputError(f"decoding.hotwords: the labels of this model cannot write {phrase!r}: leave it out")
+    return labels

@@ -73,6 +73,55 @@ def test_another_file_than_the_table_says_is_not_used(published, cache):
     assert not [name for name in files_in(cache) if name.endswith("clip0.flac")]
 
 
+def test_a_cache_that_lost_a_file_is_mended(published, cache):
+    asrlib.human_clips()
+    path = next(cache.glob("human-clips-*/audio/clip1.flac"))
+    path.unlink()
+    assert len(asrlib.human_clips(download=False)) == 0 and len(published.requests) == 3
+    assert len(asrlib.human_clips()) == 3 and len(published.requests) == 4 and path.is_file()
+
+
+def test_a_cache_whose_manifest_changed_is_mended(published, cache):
+    asrlib.human_clips()
+    manifest = next(cache.glob("human-clips-*/manifest.tsv"))
+    good = manifest.read_bytes()
+    for damaged in (b"", good[:-10], good + b"audio/other.flac\tann\tno\ttest\n"):
+        manifest.write_bytes(damaged)
+        assert [cut.text for cut in asrlib.human_clips()] == list(WORDS)
+        assert manifest.read_bytes() == good and len(published.requests) == 3
+
+
+def test_a_file_that_changed_in_the_cache_is_not_used(published, cache):
+    asrlib.human_clips()
+    path, other = (next(cache.glob(f"human-clips-*/audio/clip{n}.flac")) for n in (0, 1))
+    good = path.read_bytes()
+    path.write_bytes(other.read_bytes())
+    assert len(asrlib.human_clips(download=False)) == 0
+    with pytest.raises(InputError) as error:
+        asrlib.human_clips()
+    one_line(error, "clip0.flac has the hash", "renamed to .wrong", "repeat")
+    assert len(asrlib.human_clips()) == 3 and path.read_bytes() == good
+
+
+@pytest.mark.parametrize("text", ["few", "-1"])
+def test_a_table_with_a_size_that_is_none_is_refused(published, tmp_path, text):
+    table = tmp_path / "assets" / module.TABLE
+    lines = [line.split("\t") for line in table.read_text().splitlines()]
+    lines[1][2] = text
+    table.write_text("\n".join("\t".join(line) for line in lines))
+    with pytest.raises(InputError) as error:
+        asrlib.human_clips()
+    one_line(error, "is no number of bytes")
+
+
+def test_a_table_without_rows_is_refused(published, tmp_path):
+    table = tmp_path / "assets" / module.TABLE
+    table.write_text(table.read_text().splitlines()[0] + "\n")
+    with pytest.raises(InputError) as error:
+        asrlib.human_clips()
+    one_line(error, "it has no rows")
+
+
 def test_a_table_with_a_gap_is_refused(published, monkeypatch, tmp_path):
     table = tmp_path / "assets" / module.TABLE
     table.write_text(table.read_text().replace("\tseven\t", "\t\t"))

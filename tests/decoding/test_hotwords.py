@@ -105,3 +105,9 @@ def test_phrases_must_have_labels(phrases):
 def test_a_negative_bonus_is_refused():
     with pytest.raises(InputError, match=r"bonus of hotwords is -1.0; use 0 or more"):
         Hotwords([[1]], -1.0)
+
+
+@pytest.mark.parametrize("bonus", [float("nan"), float("inf")])
+def test_a_bonus_that_is_not_finite_is_refused(bonus):
+    with pytest.raises(InputError, match=f"bonus of hotwords is {bonus}; use 0 or more"):
+        Hotwords([[1]], bonus)

@@ -50,6 +50,8 @@ def test_what_is_right_is_left_alone(site, right):
         ('<img src="//example.org/x.png">', "//example.org/x.png would be fetched from elsewhere"),
         ('<link rel="stylesheet" href="https://example.org/x.css">', "x.css would be fetched from elsewhere"),
         ('<p style="background: url(https://example.org/x.png)">p</p>', "x.png would be fetched"),
+        ('<style>@import "https://example.org/x.css";</style>', "x.css would be fetched"),
+        ('<a href="http://[half">h</a>', "http://[half is no address"),
         ('<iframe src="https://example.org/"></iframe>', "https://example.org/ would be fetched"),
     ],
 )

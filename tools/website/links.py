@@ -27,11 +27,13 @@ class Page(HTMLParser):
         self.anchors: set[str] = set()
         self.links: list[str] = []
         self.fetched: list[str] = []
+        self.in_style = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Collect what the tag names."""
         values = {key: value or "" for key, value in attrs}
+        self.in_style = tag == "style"
         self.anchors |= {values[key] for key in ("id", "name") if key in values}
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
@@ -40,6 +42,15 @@ class Page(HTMLParser):
             (self.links if told else self.fetched).append(values["href"])
         self.fetched += [values[key] for key in FETCHED.get(tag, ()) if key in values]
         self.fetched += addresses(values.get("style", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note the end of a style sheet within the page."""
+        self.in_style = False
+
+    def handle_data(self, data: str) -> None:
+        """Collect what a style sheet within the page names."""
+        if self.in_style:
+            self.fetched += addresses(data)
 
 
 def addresses(style: str) -> list[str]:
@@ -70,7 +81,10 @@ def problems(site: Path) -> list[str]:
 
 def broken(site: Path, pages: dict[str, Page], name: str, address: str, fetched: bool = False) -> list[str]:
     """Return what is wrong with one address on the page ``name``."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        return [f"{address} is no address: {error}"]
     if parts.scheme == "data" or (parts.scheme in ("http", "https", "mailto") and not fetched):
         return []
     if parts.scheme or parts.netloc:

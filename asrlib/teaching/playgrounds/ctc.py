@@ -10,13 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from asrlib.errors import InputError
+from asrlib.errors import InputError, first_line
 from asrlib.losses.alignment import ctc_align
 from asrlib.losses.ctc import ctc_loss
 from asrlib.teaching.playgrounds.widget import Playground
 
 # what the picture has room for
 _MOST_FRAMES, _MOST_LABELS, _MOST_TARGET = 12, 5, 6
+# how one may type blank in the page
+_ALSO_BLANK = set("∅-_")
 
 
 class CTCPlayground(Playground):
@@ -32,6 +34,10 @@ class CTCPlayground(Playground):
         """Return the numbers of the labels of the target that is shown."""
         labels = self.options["labels"]
         return torch.tensor([labels.index(label) for label in self.value["target"]], dtype=torch.long)
+
+    def _shown(self, value: dict[str, Any]) -> dict[str, Any]:
+        options = ctc_options("".join(self.options["labels"]), value["target"], value["y"])
+        return {**value, "loss": options["value"]["loss"]}
 
 
 def ctc_playground(
@@ -56,7 +62,9 @@ def ctc_options(
     V = len(labels)
     if not 2 <= V <= _MOST_LABELS or len(set(labels)) < V:
         raise InputError(f"labels are {labels!r}; give 2 to {_MOST_LABELS} different characters, blank first")
-    y = np.full((frames, V), 1 / V) if probabilities is None else np.asarray(probabilities, dtype=np.float64)
+    if _ALSO_BLANK & set(labels[1:]):
+        raise InputError(f"labels are {labels!r}; in paths, {' '.join(sorted(_ALSO_BLANK))} stand for blank")
+    y = _numbers(probabilities, frames, V)
     if y.ndim != 2 or y.shape[1] != V or not 1 <= len(y) <= _MOST_FRAMES:
         raise InputError(
             f"probabilities have shape {y.shape}; give (T, {V}) with at most {_MOST_FRAMES} frames"
@@ -72,3 +80,17 @@ def ctc_options(
     path = "".join(target[s // 2] if s % 2 else labels[0] for s in states)
     value = {"y": y.tolist(), "target": target, "path": path, "shown": "γ"}
     return {"labels": list(labels), "value": {**value, "loss": loss if math.isfinite(loss) else None}}
+
+
+def _numbers(probabilities: Any, frames: int, V: int) -> np.ndarray:
+    """Return y as an array of numbers; without it, all labels are equally probable in all frames."""
+    if probabilities is None:
+        if frames not in range(1, _MOST_FRAMES + 1):
+            raise InputError(f"frames is {frames}; give 1 or more, and at most {_MOST_FRAMES} frames")
+        return np.full((int(frames), V), 1 / V)
+    if isinstance(probabilities, Tensor):
+        probabilities = probabilities.detach().cpu()
+    try:
+        return np.asarray(probabilities, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"probabilities are no matrix of numbers ({first_line(error)})") from None

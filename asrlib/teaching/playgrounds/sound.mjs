@@ -44,7 +44,7 @@ export async function record() {
  * at most so many seconds; say(text) what there is to tell.
  */
 export function soundSource(rate, seconds, take, say) {
-  let stop = null;
+  let stop = null, asking = false, over = false;
   const read = async (bytes) => {
     try {
       const samples = await decoded(bytes, rate);
@@ -59,6 +59,7 @@ export function soundSource(rate, seconds, take, say) {
   file.addEventListener("change", async () => { if (file.files[0]) await read(await file.files[0].arrayBuffer()); });
   const button = html("button", { type: "button" }, "record");
   button.addEventListener("click", async () => {
+    if (asking) return; // a second recorder could never be stopped
     if (stop) {
       const end = stop;
       stop = null;
@@ -66,12 +67,16 @@ export function soundSource(rate, seconds, take, say) {
       await read(await end());
       return;
     }
+    asking = true;
     try {
       stop = await record();
+      if (over) await stop(); // the page was left before the microphone was there
       button.textContent = "stop recording";
       say("recording");
     } catch (error) {
       say(`no microphone: ${error.message}`);
+    } finally {
+      asking = false;
     }
   });
   const element = html("div", { class: "row" }, button, html("label", {}, "or a file, also dropped here:", file));
@@ -85,6 +90,6 @@ export function soundSource(rate, seconds, take, say) {
         if (event.dataTransfer.files[0]) await read(await event.dataTransfer.files[0].arrayBuffer());
       });
     },
-    end() { if (stop) stop(); },
+    end() { over = true; if (stop) stop(); },
   };
 }

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from asrlib.errors import InputError
 from asrlib.losses.alignment import rnnt_align
 from asrlib.losses.textbook import rnnt_betas, rnnt_scores
-from asrlib.recognizer import Recognizer
+from asrlib.recognizer import Recognizer, mono_samples
 from asrlib.signal.resample import resample
 from asrlib.teaching.playgrounds.floats import as_matrix, as_text, from_text
 from asrlib.teaching.playgrounds.widget import Playground
@@ -36,16 +36,29 @@ class TransducerPlayground(Playground):
     @property
     def logits(self) -> Float[Tensor, "T U1 V"]:
         """Return the joint's logits of the lattice as it is shown, with its noise and its blank penalty."""
-        level = self.options["levels"][SNRS.index(self.value["snr_db"])]
-        frames = from_text(level["frames"]).view(-1, self._recognizer.model.joint.output.in_features)
+        frames = self._frames(SNRS.index(self.value["snr_db"]))
         logits = joint_logits(self._recognizer, frames, self.options["target"])
         logits[..., 0] -= self.value["blank_penalty"]
         return logits
 
+    def _frames(self, level: int) -> Float[Tensor, "T D"]:
+        """Return what the encoder gave of the sound with the noise of a level."""
+        numbers = from_text(self.options["levels"][level]["frames"])
+        return numbers.view(-1, self._recognizer.model.joint.output.in_features)
+
+    def _shown(self, value: dict[str, Any]) -> dict[str, Any]:
+        if value["snr_db"] not in SNRS:
+            raise InputError(f"snr_db is {value['snr_db']!r}; there are {', '.join(map(str, SNRS))}")
+        frames, U, T = value["frames"], len(self.options["target"]), self._frames(0).shape[0]
+        known = isinstance(frames, list) and len(frames) == U and all(t in range(T) for t in frames)
+        if not known or frames != sorted(frames):
+            raise InputError(f"frames is {frames}; give {U} frames from 0 to {T - 1} that do not decrease")
+        return value
+
 
 def transducer_playground(
     recognizer: Recognizer,
-    samples: Float[Tensor, "samples"],
+    samples: Any,
     sample_rate: int,
     text: str,
     words: Sequence[tuple[str, float, float]] = (),
@@ -57,26 +70,28 @@ def transducer_playground(
 
 def transducer_options(
     recognizer: Recognizer,
-    samples: Float[Tensor, "samples"],
+    samples: Any,
     sample_rate: int,
     text: str,
     words: Sequence[tuple[str, float, float]] = (),
 ) -> dict[str, Any]:
     """Return the options of the transducer playground: a recognizer and what it hears in a sound. Lesson 07.
 
-    ``samples`` are mono in [-1, 1] at ``sample_rate`` Hz, ``words`` the true (word, start, end) of ``text``
-    in seconds. The encoder runs here, with white noise at each of ``SNRS``. Prediction and joint network
-    run in the page, with the recognizer's weights. Raises ``InputError`` for a recognizer whose networks the
-    page does not know, and for an empty text.
+    ``samples`` are mono in [-1, 1] at ``sample_rate`` Hz, as a tensor or an array; ``words`` are the true
+    (word, start, end) of ``text`` in seconds. The encoder runs here, with white noise at each of ``SNRS``.
+    Prediction and joint network run in the page, with the recognizer's weights. Raises ``InputError`` for a
+    recognizer whose networks the page does not know, for an empty text, and for samples that are empty, not
+    mono, or not finite.
     """
     _check_networks(recognizer)
+    samples, sample_rate = mono_samples(samples, sample_rate)
     target = recognizer.tokenizer.encode(text)
     if not target:
         raise InputError(f"text is {text!r}; the recognizer needs one label or more of it")
     rate = recognizer.config.features.sample_rate
     noise = torch.randn(len(samples), generator=torch.Generator().manual_seed(0))
-    loudness, levels = samples.float().square().mean(), []
-    speech, noise = (resample(sound, sample_rate, rate) for sound in (samples.float(), noise))
+    loudness, levels = samples.square().mean(), []
+    speech, noise = (resample(sound, sample_rate, rate) for sound in (samples, noise))
     for level in SNRS:
         gain = 0.0 if level is None else float((loudness / 10 ** (level / 10)).sqrt())
         frames = encoder_projections(recognizer, speech + gain * noise)
@@ -116,6 +131,8 @@ def transducer_options(
 def _check_networks(recognizer: Recognizer) -> None:
     """Raise ``InputError`` unless the page can compute the recognizer's prediction and joint network."""
     prediction, joint = recognizer.model.prediction, recognizer.model.joint
+    if prediction is None or joint is None:
+        raise InputError("the playground needs a transducer; this recognizer has a CTC head alone")
     known = (
         isinstance(prediction.rnn, nn.LSTM)
         and isinstance(prediction.norm, nn.LayerNorm)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 from typing import TYPE_CHECKING, Any
 
+from asrlib.errors import InputError, first_line
 from asrlib.extras import extra
 from asrlib.teaching.playgrounds.scripts import bundle
 
@@ -33,8 +35,23 @@ class Playground:
 
     @value.setter
     def value(self, value: dict[str, Any]) -> None:
-        """Show what is given; keys that are left out keep their values."""
-        self.widget.value = {**self.widget.value, **copy.deepcopy(value)}
+        """Show what is given; keys that are left out keep their values.
+
+        Raises ``InputError`` for keys that there are not, and for what the page cannot show.
+        """
+        unknown = sorted(value.keys() - self.widget.value.keys())
+        if unknown:
+            raise InputError(f"value has no {unknown[0]!r}; it has {', '.join(self.widget.value)}")
+        try:
+            given = json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            reason = first_line(error)
+            raise InputError(f"value takes text and finite numbers, such as y.tolist() ({reason})") from None
+        self.widget.value = self._shown({**self.widget.value, **given})
+
+    def _shown(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Return a value as the page will show it. Raises ``InputError`` if the page cannot."""
+        return value
 
     def __repr__(self) -> str:
         # the same in every run: notebooks store it, and show it until they are run

@@ -114,12 +114,22 @@ def ctc_posterior_sum(y):
         (("∅ab", "a", [[1.5, 0.5, -1.0]]), "0 or more"),
         (("∅ab", "a", [[1.0, 0.0, 0.0]] * 13), "at most 12 frames"),
         (("∅ab", "a", None, 0), "at most 12 frames"),
+        (("∅ab", "a", None, -1), "frames is -1; give 1 or more"),
+        (("∅ab", "a", None, 10**11), "at most 12 frames"),
+        (("∅ab", "a", [[0.5, 0.25, 0.25], [1.0]]), "no matrix of numbers"),
+        (("∅ab", "a", "abc"), "no matrix of numbers"),
+        (("∅a-", "-"), "- _ ∅ stand for blank"),
     ],
 )
 def test_what_the_picture_cannot_show_is_said_in_one_line(arguments, words):
     with pytest.raises(InputError) as error:
         ctc_options(*arguments)
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_probabilities_may_have_a_gradient():
+    logits = torch.zeros(4, 3, requires_grad=True)
+    assert ctc_options("∅ab", "ab", logits.softmax(-1))["value"]["y"] == [[pytest.approx(1 / 3)] * 3] * 4
 
 
 def test_a_cell_reads_what_is_shown_and_sets_it():
@@ -137,3 +147,32 @@ def test_a_cell_reads_what_is_shown_and_sets_it():
     assert repr(play) == "CTCPlayground: run this cell to move it"
     data, _ = play._repr_mimebundle_()
     assert data["text/plain"] == repr(play) and "0x" not in str(data)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"tragt": "b"}, "value has no 'tragt'; it has y, target"),
+        ({"target": "x"}, "at most 6 of the labels abc"),
+        ({"y": torch.full((6, 4), 0.25)}, "such as y.tolist()"),
+        ({"y": [[math.nan] * 4] * 6}, "finite numbers"),
+        ({"y": [[0.5, 0.5]] * 6}, "give (T, 4)"),
+    ],
+)
+def test_a_value_that_cannot_be_shown_is_refused_in_one_line(value, words):
+    pytest.importorskip("anywidget", reason="needs anywidget")
+    play = ctc_playground()
+    before = play.value
+    with pytest.raises(InputError) as error:
+        play.value = value
+    assert words in str(error.value) and "\n" not in str(error.value)
+    assert play.value == before
+
+
+def test_the_loss_is_that_of_the_value_that_was_set():
+    pytest.importorskip("anywidget", reason="needs anywidget")
+    play = ctc_playground(target="ab", frames=2)
+    play.value = {"target": "b"}
+    assert play.value["loss"] == pytest.approx(-math.log(3 / 16))
+    play.value = {"target": "bb"}
+    assert play.value["loss"] is None

@@ -1,10 +1,11 @@
 """The spectrogram playground computes asrlib's log-mel features."""
 
 import json
+import math
 
 import pytest
 import torch
-from javascript import ENGINES, evaluate
+from javascript import ENGINES, NODE, evaluate
 
 import asrlib
 from asrlib.errors import InputError
@@ -65,6 +66,45 @@ def test_filters_lengths_and_samples_are_those_of_asrlib(engine, tmp_path):
     assert length == {"window": 110, "hop": 22, "size": 128}
 
 
+# a page with a button and a microphone, as far as soundSource needs them
+MICROPHONE = """(async () => {
+  const buttons = [], asked = [];
+  let on = 0;
+  globalThis.document = { createElement: (name) => {
+    const element = { name, listeners: {}, append() {}, setAttribute() {} };
+    element.addEventListener = (event, listener) => { element.listeners[event] = listener; };
+    if (name === "button") buttons.push(element);
+    return element;
+  } };
+  const track = () => { on += 1; return { stop() { on -= 1; } }; };
+  const stream = () => { const tracks = [track()]; return { getTracks: () => tracks }; };
+  const getUserMedia = () => new Promise((grant) => { asked.push(() => grant(stream())); });
+  Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: { getUserMedia } } });
+  globalThis.MediaRecorder = class { start() {} stop() { this.onstop(); } };
+  const source = soundSource(8000, 10, () => {}, () => {}), click = buttons[0].listeners.click;
+  const settled = () => new Promise((done) => setTimeout(done, 10));
+  const grant = async () => { asked.splice(0).forEach((one) => one()); await settled(); };
+  const counts = [];
+  click(); click();
+  await grant();
+  counts.push(on);
+  await click();
+  counts.push(on);
+  click();
+  source.end();
+  await grant();
+  counts.push(on);
+  return counts;
+})()"""
+
+
+def test_the_microphone_is_off_after_two_clicks_and_after_the_end(tmp_path):
+    """The browser asks whether the page may listen; until the answer, one may click again or leave."""
+    if not NODE:
+        pytest.skip("needs node")
+    assert evaluate("node", "spectrogram", f"await {MICROPHONE}", None, tmp_path) == [1, 0, 0]
+
+
 def test_the_options_are_plain():
     options = spectrogram_options(torch.rand(1600) - 0.5, 16000, mels=40)
     assert json.loads(json.dumps(options)) == options
@@ -79,6 +119,13 @@ def test_the_options_are_plain():
         (torch.zeros(0), {}, "0.0 s"),
         (torch.zeros(161_000), {}, "10.1 s; give at most 10 s"),
         (torch.zeros(100), {"window_ms": 5.0}, "at least as long as the hop"),
+        (torch.zeros(2, 100), {}, "shape (2, 100); expected one row of mono samples"),
+        (torch.zeros(100, 2), {}, "shape (100, 2); expected one row of mono samples"),
+        (torch.full((100,), math.nan), {}, "NaN or infinite"),
+        (torch.zeros(100), {"mels": 0}, "mels is 0; give a whole number from 1"),
+        (torch.zeros(100), {"mels": 40.5}, "mels is 40.5; give a whole number from 1"),
+        (torch.zeros(100), {"hop_ms": math.nan}, "hop_ms is nan; give a finite number"),
+        (torch.zeros(100), {"preemphasis": "0.9"}, "preemphasis is '0.9'; give a finite number"),
         (torch.zeros(100), {"window": 25.0}, "no setting window; there are window_ms"),
     ],
 )
@@ -86,6 +133,11 @@ def test_what_cannot_be_shown_is_said_in_one_line(samples, settings, words):
     with pytest.raises(InputError) as error:
         spectrogram_options(samples, 16000, **settings)
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_samples_may_be_an_array():
+    samples = torch.rand(1600) - 0.5
+    assert spectrogram_options(samples.numpy(), 16000) == spectrogram_options(samples, 16000)
 
 
 def test_a_cell_reads_settings_and_sound():
@@ -96,3 +148,6 @@ def test_a_cell_reads_settings_and_sound():
     play.value = {"mels": 23}
     assert asrlib.log_mel(play.samples, play.sample_rate, **play.settings).shape == (8, 23)
     assert repr(play) == "SpectrogramPlayground: run this cell to move it"
+    with pytest.raises(InputError, match="mels is -5; give a whole number"):
+        play.value = {"mels": -5}
+    assert play.value["mels"] == 23

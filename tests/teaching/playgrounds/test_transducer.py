@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import math
 
 import pytest
 import torch
@@ -198,8 +199,30 @@ def test_a_recognizer_that_the_page_cannot_compute_is_refused_in_one_line(recogn
     other.model.joint.activation = "relu"
     with pytest.raises(InputError, match="a joint network that adds and applies tanh"):
         transducer_options(other, torch.rand(8000) - 0.5, 8000, "one")
+    with pytest.raises(InputError, match="this recognizer has a CTC head alone"):
+        transducer_options(asrlib.Recognizer.load("commands-model"), torch.rand(8000) - 0.5, 8000, "yes")
     with pytest.raises(InputError, match="one label or more"):
         transducer_options(recognizer, torch.rand(8000) - 0.5, 8000, "")
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (torch.zeros(0), "non-empty"),
+        (torch.zeros(2, 8000), "expected one row of mono samples"),
+        (torch.full((8000,), math.nan), "NaN or infinite"),
+    ],
+)
+def test_a_sound_that_is_none_is_refused_in_one_line(recognizer, samples, words):
+    with pytest.raises(InputError) as error:
+        transducer_options(recognizer, samples, 8000, "one")
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_samples_may_be_an_array(recognizer):
+    samples = torch.rand(800) - 0.5
+    options = [transducer_options(recognizer, sound, 8000, "one") for sound in (samples, samples.numpy())]
+    assert options[0] == options[1]
 
 
 def test_a_cell_reads_the_lattice_that_is_shown(recognizer, double):
@@ -211,3 +234,24 @@ def test_a_cell_reads_the_lattice_that_is_shown(recognizer, double):
         torch.testing.assert_close(play.logits.double(), wanted, rtol=0, atol=1e-3)
     assert play.target.tolist() == play.options["target"]
     assert repr(play) == "TransducerPlayground: run this cell to move it"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"snr_db": 12}, "there are None, 20"),
+        ({"frames": [3, 1]}, "do not decrease"),
+        ({"frames": [0]}, "give 2 frames"),
+        ({"frames": [0, 999]}, "from 0 to"),
+        ({"frames": [0, "1"]}, "from 0 to"),
+        ({"frames": 3}, "give 2 frames"),
+    ],
+)
+def test_a_value_that_cannot_be_shown_is_refused_in_one_line(recognizer, value, words):
+    pytest.importorskip("anywidget", reason="needs anywidget")
+    play = transducer_playground(recognizer, torch.rand(8000) - 0.5, 8000, "one two")
+    before = play.value
+    with pytest.raises(InputError) as error:
+        play.value = value
+    assert words in str(error.value) and "\n" not in str(error.value)
+    assert play.value == before
