@@ -128,7 +128,8 @@ def _stream(url: str, part: Path) -> None:
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT) as response:
         if response.status != 206:
             have = 0
-        size = int(response.headers.get("Content-Length") or 0)
+        told = response.headers.get("Content-Length") or ""
+        size = int(told) if told.isascii() and told.isdigit() else 0  # some proxies send anything
         _check_free_space(url, size, part.parent)
         progress = tqdm(
             desc=part.stem, total=have + size or None, initial=have, unit="B", unit_scale=True, disable=None
