@@ -18,6 +18,7 @@ pytest.importorskip("selenium.webdriver", reason="needs selenium")
 pytest.importorskip("jupyterlab", reason="needs jupyterlab")
 
 from browsers import (  # noqa: E402 (after the skip)
+    STUDENT,
     chromium,
     jupyterlab,
     kernel_errors,

@@ -138,7 +138,9 @@ def test_every_model_of_the_kit_has_a_card_and_all_are_small():
 
 def test_an_unknown_name_is_told_the_names_there_are():
     assert {"digits-model", "lessons-model"} <= set(shipped_models())
-    with pytest.raises(InputError, match="there is no model directory digit-model; .* digits-model, lessons"):
+    with pytest.raises(
+        InputError, match="there is no model directory digit-model; .* digits-model, digits-streaming-model"
+    ):
         Recognizer.load("digit-model")
 
 

@@ -71,4 +71,4 @@ def test_the_types_hold_when_the_program_runs(digits, unchecked_shapes, capsys):
     program.losses()
     program.recognition()
     program.scores()
-    assert capsys.readouterr().out == "10 3\n"
+    assert capsys.readouterr().out == "10 3 0\n"
