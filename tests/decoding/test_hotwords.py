@@ -36,14 +36,20 @@ def longest_beginning(text, phrases):
     return max(fits)
 
 
+def written(hotwords, text):
+    """The state after a text, and the sum of what its labels gained."""
+    state, total = hotwords.start(), 0.0
+    for label in text:
+        total += float(hotwords.gains(state, V)[label])
+        state = hotwords.advance(state, label)
+    return state, total
+
+
 @pytest.mark.parametrize("phrases", LISTS)
 def test_a_text_has_a_bonus_for_each_label_inside_a_phrase(phrases):
     hotwords = Hotwords(phrases, 0.5)
     for text in itertools.product(range(1, V), repeat=5):
-        state, total = hotwords.start(), 0.0
-        for label in text:
-            total += float(hotwords.gains(state, V)[label])
-            state = hotwords.advance(state, label)
+        state, total = written(hotwords, text)
         assert total + hotwords.end(state) == pytest.approx(0.5 * len(covered(text, phrases))), text
 
 
@@ -52,10 +58,7 @@ def test_what_has_begun_is_paid_in_advance(phrases):
     """Else a search would have dropped the phrase before it is complete."""
     hotwords = Hotwords(phrases, 1.0)
     for text in itertools.product(range(1, V), repeat=4):
-        state, total = hotwords.start(), 0.0
-        for label in text:
-            total += float(hotwords.gains(state, V)[label])
-            state = hotwords.advance(state, label)
+        _, total = written(hotwords, text)
         n = longest_beginning(text, phrases)
         begun = set(range(len(text) - n, len(text)))
         assert total == pytest.approx(len(covered(text, phrases) | begun)), text
