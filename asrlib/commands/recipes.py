@@ -1,4 +1,4 @@
-"""``asrlib recipe``: the training runs behind the figures in the README."""
+"""``asrlib recipe``: the training runs behind the figures in docs/results.md and docs/digits.md."""
 
 from __future__ import annotations
 
