@@ -82,6 +82,22 @@ class TracedFrontEnd(nn.Module):
         return features if mask is None else features * mask, count
 
 
+class LogMels(nn.Module):
+    """Maps samples (n,) to the log-mel features (frames, mels) of their complete windows, not normalized.
+
+    The first sample is the one before the first window. The page of ``asrlib.export.web`` draws them.
+    """
+
+    def __init__(self, front_end: FrontEnd):
+        super().__init__()
+        self.front_end = TracedFrontEnd(front_end, [1.0])
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Return the features of ``signal``."""
+        emphasized = signal[1:] - self.front_end.settings.preemphasis * signal[:-1]
+        return self.front_end.log_mels(emphasized[None])[0]
+
+
 class SignalToFrames(nn.Module):
     """Front end and encoder: maps a signal (samples,) to encoder frames (warps, T, D_enc).
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from asrlib.config.decoding import DecodingConfig
 from asrlib.errors import InputError
-from asrlib.export.graph import GreedyCTC, SignalToFrames
+from asrlib.export.graph import GreedyCTC, LogMels, SignalToFrames
 from asrlib.export.stream_step import StreamStep
 from asrlib.export.transducer_graph import GreedyTransducer, Join, Predict, TransducerFrames
 from asrlib.models.transducer import Transducer
@@ -39,6 +39,11 @@ def stream_part(step: StreamStep) -> Part:
     states = {f"state_{number}": tensor for number, tensor in enumerate(step.start)}
     inputs = {"signal": _example(step.overlap + step.chunk), **states}
     return Part("stream", step, inputs, [*_RESULT, *(f"{name}_after" for name in states)])
+
+
+def features_part(log_mels: LogMels) -> Part:
+    """Return the function of a file that maps samples to features."""
+    return Part("features", log_mels, {"signal": _example(log_mels.front_end.settings.sample_rate)}, ["features"])
 
 
 def onnx_parts(networks: Sequence[Network], ctc: bool, decoding: DecodingConfig) -> list[Part]:
