@@ -1,11 +1,14 @@
 """Chromium under selenium's control, and JupyterLab to look at with it. Needs selenium."""
 
 import contextlib
+import functools
+import http.server
 import os
 import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -65,11 +68,11 @@ def jupyterlab(folder, first):
 
 
 @contextlib.contextmanager
-def chromium(folder, flags=(), logs=("browser",)):
+def chromium(folder, flags=(), logs=("browser",), microphone=MICROPHONE):
     """Give a chromium, whose profile and last picture are in ``folder``, that keeps the ``logs`` named."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for flag in [*FLAGS, *MICROPHONE, *flags, f"--user-data-dir={folder / 'profile'}"]:
+    for flag in [*FLAGS, *microphone, *flags, f"--user-data-dir={folder / 'profile'}"]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", dict.fromkeys(logs, "ALL"))
     with pytest.MonkeyPatch.context() as patch:
@@ -82,6 +85,24 @@ def chromium(folder, flags=(), logs=("browser",)):
         driver.save_screenshot(str(folder / "last.png"))
     finally:
         driver.quit()
+
+
+@contextlib.contextmanager
+def served(folder):
+    """Serve a folder as `python -m http.server` does; give its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(
+        ("localhost", 0), functools.partial(Quiet, directory=folder)
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}/"
+        server.shutdown()
 
 
 def run_all(browser, url):

@@ -1,5 +1,7 @@
 """What tests of exported files share: formats that can be written here, and when two results are alike."""
 
+import copy
+import dataclasses
 import importlib.util
 import os
 
@@ -10,6 +12,7 @@ import torch
 
 from asrlib.export import convert
 from asrlib.export.formats import FORMATS
+from asrlib.recognizer import Recognizer
 
 PACKAGE = {"onnx": "onnxscript", "tflite": "litert_torch"}
 INSTALLED = [
@@ -35,6 +38,26 @@ def unchecked(function, *arguments, **options):
 
 def export(*arguments, **options):
     return unchecked(convert.export, *arguments, **options)
+
+
+def decode_with(recognizer: Recognizer, **decoding) -> Recognizer:
+    """The same network searched in another way."""
+    config = dataclasses.replace(
+        recognizer.config, decoding=dataclasses.replace(recognizer.config.decoding, **decoding)
+    )
+    return Recognizer(config, recognizer.model, recognizer.tokenizer)
+
+
+def unlike(recognizer: Recognizer) -> Recognizer:
+    """Another front end, and other weights."""
+    features = dataclasses.replace(recognizer.config.features, log_floor=1e-3)
+    config = dataclasses.replace(recognizer.config, features=features)
+    other = Recognizer(config, copy.deepcopy(recognizer.model), recognizer.tokenizer)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in other.model.parameters():
+            weight += 0.02 * torch.randn(weight.shape, generator=generator)
+    return other
 
 
 def speech(seconds: float, rate: int = tiny.RATE) -> torch.Tensor:

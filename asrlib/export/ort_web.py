@@ -15,6 +15,7 @@ from pathlib import Path
 from asrlib.data.cache import cache_folder, one_process_at_a_time
 from asrlib.data.download import Remote, obtain
 from asrlib.errors import InputError
+from asrlib.files import write_atomically
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"
@@ -39,10 +40,15 @@ def runtime_files(folder: str | Path | None = None) -> dict[str, bytes]:
     """
     if folder is None:
         folder = cache_folder() / f"ort-web-{VERSION}"
-        if not all((folder / name).is_file() for name in FILES):
+        if not _complete(folder):
             with one_process_at_a_time(folder):
-                _fetch(folder)
+                if not _complete(folder):  # or another process has fetched them by now
+                    _fetch(folder)
     return {name: _verified(Path(folder, name), hash) for name, hash in FILES.items()}
+
+
+def _complete(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in FILES)
 
 
 def _verified(path: Path, hash: str) -> bytes:
@@ -84,5 +90,5 @@ def _packed(folder: Path) -> bool:
             return False
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in zip(FILES, contents, strict=True):
-            (folder / name).write_bytes(content)
+            write_atomically(folder / name, content)
     return True

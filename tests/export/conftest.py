@@ -1,12 +1,8 @@
 """Recognizers, and the files that are made of them."""
 
-import copy
-import dataclasses
-
 import pytest
 import tiny
-import torch
-from exports import INSTALLED, export
+from exports import INSTALLED, decode_with, export, unlike
 
 from asrlib.export import onnx_file
 from asrlib.recognizer import Recognizer
@@ -24,29 +20,10 @@ def one_thread():
         yield
 
 
-def unlike(recognizer: Recognizer) -> Recognizer:
-    """Another front end, and other weights."""
-    features = dataclasses.replace(recognizer.config.features, log_floor=1e-3)
-    config = dataclasses.replace(recognizer.config, features=features)
-    other = Recognizer(config, copy.deepcopy(recognizer.model), recognizer.tokenizer)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for weight in other.model.parameters():
-            weight += 0.02 * torch.randn(weight.shape, generator=generator)
-    return other
-
-
 @pytest.fixture
 def decoded(recognizer):
     """``decoded(beam_width=4)``: the same network searched in another way."""
     return lambda **keys: decode_with(recognizer, **keys)
-
-
-def decode_with(recognizer: Recognizer, **decoding) -> Recognizer:
-    config = dataclasses.replace(
-        recognizer.config, decoding=dataclasses.replace(recognizer.config.decoding, **decoding)
-    )
-    return Recognizer(config, recognizer.model, recognizer.tokenizer)
 
 
 @pytest.fixture(scope="session")

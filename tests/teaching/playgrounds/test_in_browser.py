@@ -1,10 +1,6 @@
 """The playgrounds under mouse and keyboard: in pages without a kernel, and in JupyterLab."""
 
-import contextlib
-import functools
-import http.server
 import json
-import threading
 from importlib import resources
 
 import nbformat
@@ -20,6 +16,7 @@ from browsers import (  # noqa: E402 (after the skip)
     kernel_status,
     needs_browser,
     run_all,
+    served,
     wait,
 )
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
@@ -395,22 +392,6 @@ def test_the_modules_are_imported_by_a_page_light_or_dark(browser, options, tmp_
         assert shown(browser)["y"][3][2] > 0.3
         browser.execute_script("playground.destroy()")
         assert found() == []
-
-
-@contextlib.contextmanager
-def served(folder):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
-
-        def log_message(self, *arguments):
-            pass
-
-    with http.server.ThreadingHTTPServer(
-        ("localhost", 0), functools.partial(Quiet, directory=folder)
-    ) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://localhost:{server.server_port}/"
-        server.shutdown()
 
 
 NOTEBOOK = [

@@ -1,0 +1,198 @@
+"""The exported page in chromium: its words are those that `Recognizer.transcribe` finds in the same samples."""
+
+import shutil
+
+import conformers
+import numpy as np
+import pytest
+import soundfile
+import streams
+import tiny
+import torch
+
+pytest.importorskip("selenium.webdriver", reason="needs selenium")
+pytest.importorskip("onnxscript", reason="needs onnxscript")
+
+from browsers import needs_browser, wait  # noqa: E402 (after the skip)
+from exports import decode_with, unlike  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from webpages import DEVICE, UI, Page, chromium, microphone, needs_runtime, say, served, written  # noqa: E402
+
+from asrlib.data.audio import cut_audio  # noqa: E402
+from asrlib.data.corpora import clips, load_corpora  # noqa: E402
+from asrlib.models.build import build_model  # noqa: E402
+from asrlib.recognizer import Recognizer  # noqa: E402
+from asrlib.text.tokenizers import Tokenizer  # noqa: E402
+
+pytestmark = needs_browser
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """The file that the microphone plays."""
+    file = tmp_path_factory.mktemp("sound") / "microphone.wav"
+    say(file, np.zeros(100), 16000)
+    return file
+
+
+@pytest.fixture(scope="module")
+def browser(sound, tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("browser"), microphone=microphone(sound)) as driver:
+        driver.set_script_timeout(60)
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def streaming_page(tmp_path_factory):
+    """The page of the recognizer that writes digits while one speaks."""
+    recognizer = Recognizer.load("digits-streaming-model")
+    return recognizer, written(recognizer, tmp_path_factory.mktemp("pages") / "streaming")
+
+
+def digits():
+    return [(cut_audio(cut), cut.sampling_rate, cut.supervisions[0].text) for cut in clips() if "digits" in cut.id]
+
+
+def agrees(found, expected):
+    """What a page found is a hypothesis: text, labels, times, probabilities and score."""
+    assert found["text"] == expected.text
+    assert [token["name"] for token in found["tokens"]] == expected.tokens
+    assert [token["time"] for token in found["tokens"]] == pytest.approx(expected.times, abs=1e-6)
+    assert [token["probability"] for token in found["tokens"]] == pytest.approx(expected.confidences, abs=5e-3)
+    assert found["score"] == pytest.approx(expected.score, abs=1e-2)
+
+
+def conformer():
+    torch.manual_seed(5)
+    config = conformers.config(tokenizer={"vocabulary": 4})
+    tokenizer = Tokenizer("words", sorted(tiny.TONES))
+    return Recognizer(config, build_model(config, tokenizer.vocabulary), tokenizer)
+
+
+@pytest.mark.parametrize("kind", ["transducer", "ensemble", "conformer", "streaming ctc", "streaming transducer"])
+def test_every_kind_of_model_runs_in_the_page(browser, recognizer, kind, tmp_path):
+    """Sounds of several rates, one of them shorter than an encoder frame."""
+    sounds = [(tiny.tones(text, rate), rate) for text, rate in (("low high mid", 8000), ("mid low", 22050))]
+    sounds.append((tiny.tones("low")[:250], 8000))
+    if kind.startswith("streaming"):
+        eager = streams.recognizer(decoding={"head": kind.split()[1]})
+        sounds += [(samples, rate) for samples, rate, _ in digits()[:1]]
+    elif kind == "conformer":
+        eager = conformer()
+    elif kind == "transducer":
+        eager = recognizer
+    else:
+        eager = decode_with(recognizer, head="ctc", warps=[0.95, 1.0])
+        eager.members["other"] = unlike(recognizer)
+    with served(written(eager, tmp_path / "page")) as address:
+        page, labels = Page(browser, address), 0
+        for number, (samples, rate) in enumerate(sounds):
+            file = tmp_path / f"{number}.wav"
+            soundfile.write(file, samples, rate, subtype="FLOAT")
+            found, expected = page.hear(file), eager.transcribe(samples, rate)
+            agrees(found, expected)
+            assert found["rate"] == rate
+            labels += len(expected.tokens)
+        assert labels > 4  # else both could agree on nothing
+
+
+
+
+def test_words_are_those_of_transcribe_while_one_speaks_and_without_a_server(browser, sound, streaming_page):
+    """The samples that the page heard, and keeps as a file, give the same words; nothing is fetched for them."""
+    recognizer, folder = streaming_page
+    with served(folder) as address:
+        page = Page(browser, address)
+    own = "return performance.getEntriesByType('resource').every((entry) => entry.name.startsWith(arguments[0]))"
+    assert browser.execute_script(own, address)
+    load = page.state("load")
+    print(f"{load['megabytes']:.1f} MB loaded in {load['seconds']:.1f} s")
+    assert 10 < load["megabytes"] < 30
+    for samples, rate, _ in digits()[:2]:
+        found = page.talk(say(sound, samples, rate))
+        kept, at = page.kept()
+        assert at == found["rate"] and len(kept) == round(found["seconds"] * at)
+        assert 0.8 * np.abs(samples).max() < np.abs(kept).max() < 1.2 * np.abs(samples).max()
+        agrees(found, recognizer.transcribe(kept, at))
+        assert len(found["tokens"]) >= 2 and page.message() == ""
+    errors = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert errors == []
+
+
+def test_words_come_before_the_end_and_the_button_by_keyboard(browser, sound, streaming_page):
+    with served(streaming_page[1]) as address:
+        page, button = Page(browser, address), None
+        button = page.part("talk")
+        browser.execute_script("""
+            window.written = [];
+            new MutationObserver(() => written.push([talk.textContent, words.textContent]))
+                .observe(words, {childList: true, characterData: true, subtree: true});
+        """)
+        assert button.get_attribute("aria-pressed") == "false"
+        samples, rate, _ = digits()[1]
+        press = lambda: button.send_keys(Keys.ENTER)  # noqa: E731
+        found = page.talk(say(sound, samples, rate), press)
+        written_then = [text for state, text in browser.execute_script("return written") if state == "Stop"]
+        assert found["text"].startswith(written_then[-1]) and len(set(written_then)) > 2
+        assert page.part("words").get_attribute("aria-live") == "polite"
+        # the picture has the colors of a spectrogram, and a line for each label
+        colors = "return new Set(picture.getContext('2d').getImageData(0, 0, picture.width, picture.height).data).size"
+        assert browser.execute_script(colors) > 50
+
+
+def test_a_silent_microphone_is_one_line(browser, sound, streaming_page):
+    with served(streaming_page[1]) as address:
+        page = Page(browser, address)
+        found = page.talk(say(sound, np.zeros(4000), 16000))
+        assert found["text"] == "" and "Only silence came: is the microphone muted" in page.message()
+
+
+@pytest.mark.parametrize(
+    "flags, line",
+    [
+        ([f"{UI}=deny", DEVICE], "may not use the microphone: allow it for this page"),
+        ([UI], "There is no microphone: connect one"),
+    ],
+)
+def test_no_leave_and_no_microphone_are_one_line_each(streaming_page, tmp_path, flags, line):
+    with chromium(tmp_path, microphone=flags) as driver, served(streaming_page[1]) as address:
+        assert line in Page(driver, address).refused()
+
+
+def test_a_file_that_is_no_sound_and_a_page_that_lacks_a_file(browser, streaming_page, tmp_path):
+    (tmp_path / "text.wav").write_text("this is no sound")
+    broken = tmp_path / "broken"
+    shutil.copytree(streaming_page[1], broken)
+    (broken / "model.onnx").unlink()
+    with served(streaming_page[1]) as address:
+        page = Page(browser, address)
+        page.part("file").send_keys(str(tmp_path / "text.wav"))
+        wait(browser, lambda: "text.wav cannot be read as sound" in page.message(), "a line")
+        assert page.part("talk").is_enabled()
+    with served(broken) as address:
+        assert "cannot start: model.onnx is missing (404): export the page again" in Page(browser, address).message()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["digits-streaming-model", "digits-model"])
+def test_fifty_utterances_of_digits(browser, sound, tmp_path, name):
+    """All that the page writes is what `transcribe` finds in the samples that it heard."""
+    recognizer = Recognizer.load(name)
+    cuts = [*load_corpora(["digits"], "test")][:50]
+    same, right, spoken, computing = 0, 0, 0.0, 0.0
+    with served(written(recognizer, tmp_path / "page")) as address:
+        page = Page(browser, address)
+        for cut in cuts:
+            found = page.talk(say(sound, cut_audio(cut), cut.sampling_rate))
+            expected = recognizer.transcribe(*page.kept())
+            same += found["text"] == expected.text
+            right += found["text"] == cut.supervisions[0].text
+            spoken += found["seconds"]
+            computing += found["computing"] / 1000
+        load = page.state("load")
+    print(
+        f"{name}: words of transcribe in {same} of {len(cuts)}, spoken words in {right};"
+        f" real-time factor {computing / spoken:.3f};"
+        f" {load['megabytes']:.1f} MB loaded in {load['seconds']:.1f} s"
+    )
+    assert same == len(cuts) == 50 and right > 10
