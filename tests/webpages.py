@@ -9,7 +9,9 @@ import pytest
 import soundfile
 from browsers import chromium, served, wait
 from exports import unchecked
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from asrlib.errors import InputError
 from asrlib.export import ort_web
@@ -41,7 +43,9 @@ class Page:
     def __init__(self, browser, address):
         self.browser = browser
         browser.get(address)
-        wait(browser, lambda: self.message() not in ("", None) and "Loading" not in self.message(), "the page")
+        wait(
+            browser, lambda: self.message() not in ("", None) and "Loading" not in self.message(), "the page"
+        )
 
     def part(self, name):
         return self.browser.find_element(By.ID, name)
@@ -58,19 +62,27 @@ class Page:
         self.part("file").send_keys(str(path))
         return self._next(before)
 
-    def talk(self, seconds, act=None):
-        """Press the button, wait, press it again; return what was found. ``act`` presses in another way."""
-        act, before = act or (lambda: self.part("talk").click()), self.state("utterances")
-        act()
-        wait(self.browser, lambda: self.part("talk").text == "Stop" or self.message(), "the microphone")
-        wait(self.browser, lambda: self.part("talk").text == "Stop", f"listening, not {self.message()}")
+    def talk(self, seconds):
+        """Press the button by keyboard, wait, press it again; return what was found."""
+        before = self.state("utterances")
+        self.part("talk").send_keys(Keys.ENTER)
+        wait(self.browser, lambda: self.part("talk").text == "Stop", "the microphone")
         time.sleep(seconds)
-        act()
+        self.part("talk").send_keys(Keys.ENTER)
+        return self._next(before)
+
+    def hold(self, seconds):
+        """Hold the button with the mouse while the microphone plays; return what was found."""
+        before, mouse = self.state("utterances"), ActionChains(self.browser)
+        mouse.click_and_hold(self.part("talk")).perform()
+        wait(self.browser, lambda: self.part("talk").text == "Stop", "the microphone")
+        time.sleep(seconds)
+        ActionChains(self.browser).release().perform()
         return self._next(before)
 
     def refused(self):
         """Press the button; return the line that says why there is no sound."""
-        self.part("talk").click()
+        self.part("talk").send_keys(Keys.ENTER)
         wait(self.browser, lambda: self.message() not in ("", "Ready."), "a line")
         assert self.part("talk").text == "Talk" and self.part("talk").is_enabled()
         return self.message()

@@ -56,7 +56,7 @@ def _verified(path: Path, hash: str) -> bytes:
         raise InputError(f"{path} is missing: --runtime takes a folder with {', '.join(FILES)} of {PACKAGE}")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != hash:
-        raise InputError(f"{path} is not the file of {PACKAGE}: delete it, or give the folder of that version")
+        raise InputError(f"{path} is not the file of {PACKAGE}: delete it, or give a folder of that version")
     return content
 
 

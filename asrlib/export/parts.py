@@ -43,7 +43,9 @@ def stream_part(step: StreamStep) -> Part:
 
 def features_part(log_mels: LogMels) -> Part:
     """Return the function of a file that maps samples to features."""
-    return Part("features", log_mels, {"signal": _example(log_mels.front_end.settings.sample_rate)}, ["features"])
+    return Part(
+        "features", log_mels, {"signal": _example(log_mels.front_end.settings.sample_rate)}, ["features"]
+    )
 
 
 def onnx_parts(networks: Sequence[Network], ctc: bool, decoding: DecodingConfig) -> list[Part]:

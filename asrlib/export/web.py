@@ -2,8 +2,8 @@
 
 The folder has the exported graph ``model.onnx``, what the page must know about it (``model.json``), a small
 graph that computes the features for the picture (``features.onnx``), ONNX Runtime Web, and the page itself:
-``index.html`` and the ES modules of ``asrlib/export/page``, each one idea. It works from any web server, such as
-``python -m http.server``, and fetches nothing once it is loaded.
+``index.html`` and the ES modules of ``asrlib/export/page``, each one idea. It works from any web server, such
+as ``python -m http.server``, and fetches nothing once it is loaded.
 
 Lesson 12.
 """
@@ -39,8 +39,8 @@ def export_page(
 ) -> dict[str, bytes]:
     """Write the page into ``folder``, whose earlier page is replaced when the new one is complete.
 
-    The words are those of ``Recognizer.transcribe``: the networks and warps of an ensemble are in the graph. A
-    model that can stream writes while one speaks, others at the end. What the page leaves out, such as a beam
+    The words are those of ``Recognizer.transcribe``: the networks and warps of an ensemble are in the graph.
+    A model that can stream writes while one speaks, others at the end. What the page leaves out, such as a beam
     search, stands in ``model.json`` under ``notes`` and on the page, and is a warning. ``int8`` is as for
     ``asrlib.export.convert.export``; ``runtime`` is a folder with ONNX Runtime Web.
 
@@ -102,13 +102,14 @@ def writing_of(tokenizer: Tokenizer) -> dict[str, Any]:
     """
     numbers = range(1, tokenizer.vocabulary)
     draw = random.Random(0)
-    samples = [[draw.choice(numbers) for _ in range(count)] for count in (0, 1, 2, 3, 5, 9) for _ in range(50)]
+    samples = [[draw.choice(numbers) for _ in range(count)] for count in [0, 1, 2, 3, 5, 9] * 50]
     for anchor, trim in itertools.product(numbers[:40], (False, True)):
         texts = _texts(tokenizer, anchor)
         if texts is not None and _agree(tokenizer, *texts, trim, samples):
             return {"first": texts[0], "later": texts[1], "trim": trim}
     raise InputError(
-        f"a page cannot write the text of this tokenizer ({tokenizer.kind}): its labels depend on their neighbors"
+        f"a page cannot write the text of this tokenizer ({tokenizer.kind}): what a label stands for depends on"
+        " its neighbors"
     )
 
 
