@@ -40,9 +40,9 @@ def export_page(
     """Write the page into ``folder``, whose earlier page is replaced when the new one is complete.
 
     The words are those of ``Recognizer.transcribe``: the networks and warps of an ensemble are in the graph.
-    A model that can stream writes while one speaks, others at the end. What the page leaves out, such as a beam
-    search, stands in ``model.json`` under ``notes`` and on the page, and is a warning. ``int8`` is as for
-    ``asrlib.export.convert.export``; ``runtime`` is a folder with ONNX Runtime Web.
+    A model that can stream writes while one speaks, others at the end. What the page leaves out, such as a
+    beam search, stands in ``model.json`` under ``notes`` and on the page, and is a warning. ``int8`` is as
+    for ``asrlib.export.convert.export``; ``runtime`` is a folder with ONNX Runtime Web.
 
     Returns the contents of the graphs as ``export`` does. Raises ``InputError`` as ``export`` and
     ``runtime_files`` do, for a folder with something else in it, and for a tokenizer whose text the page
@@ -108,8 +108,8 @@ def writing_of(tokenizer: Tokenizer) -> dict[str, Any]:
         if texts is not None and _agree(tokenizer, *texts, trim, samples):
             return {"first": texts[0], "later": texts[1], "trim": trim}
     raise InputError(
-        f"a page cannot write the text of this tokenizer ({tokenizer.kind}): what a label stands for depends on"
-        " its neighbors"
+        f"a page cannot write the text of this tokenizer ({tokenizer.kind}): what a label stands for depends"
+        " on its neighbors"
     )
 
 
