@@ -31,15 +31,19 @@ FILES = {
 _PATIENCE = 600
 
 
-def runtime_files(folder: str | Path | None = None) -> dict[str, bytes]:
+def runtime_files(folder: str | Path | None = None, fetch: bool = True) -> dict[str, bytes]:
     """Return the contents of ``FILES`` by name, each with the right hash.
 
     ``folder`` has them, such as ``node_modules/onnxruntime-web/dist``; None is the cache, into which they are
-    fetched once: by npm if it is installed, and else from ``SERVER``. Raises ``InputError`` for a missing
-    file, a wrong hash, and if there is neither cache nor network.
+    fetched once: by npm if it is installed, and else from ``SERVER``; ``fetch`` false forbids that. Raises
+    ``InputError`` for a missing file, a wrong hash, and if they are neither in the cache nor to be fetched.
     """
     if folder is None:
         folder = cache_folder() / f"ort-web-{VERSION}"
+        if not _complete(folder) and not fetch:
+            raise InputError(
+                "ONNX Runtime Web is not in the cache: run `asrlib export DIR --format web` once, which fetches it"
+            )
         if not _complete(folder):
             with one_process_at_a_time(folder):
                 if not _complete(folder):  # or another process has fetched them by now
@@ -77,7 +81,7 @@ def _packed(folder: Path) -> bool:
     if npm is None:
         return False
     with tempfile.TemporaryDirectory() as draft:
-        command = [npm, "pack", "--silent", PACKAGE]
+        command = [npm, "pack", "--silent", "--fetch-retries=0", PACKAGE]
         try:
             done = subprocess.run(command, cwd=draft, capture_output=True, timeout=_PATIENCE)
             (archive,) = Path(draft).glob("*.tgz")

@@ -35,14 +35,19 @@ MARK = "model.json"  # it tells a page from another folder
 
 
 def export_page(
-    recognizer: Recognizer, folder: str | Path, int8: bool = False, runtime: str | Path | None = None
+    recognizer: Recognizer,
+    folder: str | Path,
+    int8: bool = False,
+    runtime: str | Path | None = None,
+    fetch: bool = True,
 ) -> dict[str, bytes]:
     """Write the page into ``folder``, whose earlier page is replaced when the new one is complete.
 
     The words are those of ``Recognizer.transcribe``: the networks and warps of an ensemble are in the graph.
     A model that can stream writes while one speaks, others at the end. What the page leaves out, such as a
     beam search, stands in ``model.json`` under ``notes`` and on the page, and is a warning. ``int8`` is as
-    for ``asrlib.export.convert.export``; ``runtime`` is a folder with ONNX Runtime Web.
+    for ``asrlib.export.convert.export``; ``runtime`` is a folder with ONNX Runtime Web;
+    without one, ``fetch`` false uses what was fetched before, and no network.
 
     Returns the contents of the graphs as ``export`` does. Raises ``InputError`` as ``export`` and
     ``runtime_files`` do, for a folder with something else in it, and for a tokenizer whose text the page
@@ -51,7 +56,7 @@ def export_page(
     folder = Path(folder)
     check_folder(folder)
     writing = writing_of(recognizer.tokenizer)
-    files = runtime_files(runtime)
+    files = runtime_files(runtime, fetch)
     stream = not recognizer.streaming_obstacles()
     with replacing(folder) as draft:
         with warnings.catch_warnings(record=True) as caught:

@@ -47,11 +47,8 @@ def npm(tmp_path, contents, code=0):
 def test_npm_fetches_the_files_once(tmp_path, cache):
     npm(tmp_path, CONTENTS | {"ort.all.mjs": b"more than is needed"})
     assert ort_web.runtime_files() == CONTENTS
-    assert (tmp_path / "asked").read_text().split() == [
-        "pack",
-        "--silent",
-        f"onnxruntime-web@{ort_web.VERSION}",
-    ]
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked == ["pack", "--silent", "--fetch-retries=0", ort_web.PACKAGE]
     (tmp_path / "bin" / "npm").unlink()
     assert ort_web.runtime_files() == CONTENTS
     assert {file.name for file in (cache / f"ort-web-{ort_web.VERSION}").iterdir()} == set(CONTENTS)
@@ -84,3 +81,10 @@ def test_a_folder_of_ones_own(tmp_path):
     (folder / first).unlink()
     with pytest.raises(InputError, match=f"{first} is missing: --runtime takes a folder with"):
         ort_web.runtime_files(folder)
+
+
+def test_nothing_is_fetched_where_that_is_forbidden(tmp_path, published):
+    with pytest.raises(InputError, match="ONNX Runtime Web is not in the cache"):
+        ort_web.runtime_files(fetch=False)
+    assert published.requests == []
+    assert ort_web.runtime_files() == ort_web.runtime_files(fetch=False) == CONTENTS

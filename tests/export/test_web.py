@@ -16,7 +16,6 @@ pytest.importorskip("onnxscript", reason="needs onnxscript")
 from asrlib.errors import InputError  # noqa: E402 (after the skip)
 from asrlib.export import ort_web, web  # noqa: E402
 from asrlib.export.graph import LogMels  # noqa: E402
-from asrlib.export.onnx_file import open_onnx  # noqa: E402
 from asrlib.export.runner import Runner  # noqa: E402
 from asrlib.signal.features import FrontEnd  # noqa: E402
 from asrlib.text.tokenizers import Tokenizer, train_tokenizer  # noqa: E402
@@ -27,7 +26,9 @@ TEXTS = ["the cat sat on the mat", "a dog and a cat", "don't sit there", "the do
 @pytest.fixture(autouse=True)
 def runtime(monkeypatch):
     """What a browser would run is not looked at here."""
-    monkeypatch.setattr(web, "runtime_files", lambda folder: dict.fromkeys(ort_web.FILES, b"a runtime"))
+    monkeypatch.setattr(
+        web, "runtime_files", lambda folder, fetch: dict.fromkeys(ort_web.FILES, b"a runtime")
+    )
 
 
 def exported(recognizer, folder, **options):
@@ -39,7 +40,7 @@ def page(recognizer, tmp_path_factory):
     """The folder of a page, and the contents of its graph."""
     folder = tmp_path_factory.mktemp("page") / "web"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(web, "runtime_files", lambda folder: dict.fromkeys(ort_web.FILES, b"a runtime"))
+        patch.setattr(web, "runtime_files", lambda folder, fetch: dict.fromkeys(ort_web.FILES, b"a runtime"))
         return folder, exported(recognizer, folder, int8=True)
 
 
@@ -61,7 +62,7 @@ def test_the_page_has_all_files_that_it_names_and_asks_nobody_else(page):
     for name, text in files.items():
         if name.endswith((".mjs", ".html")) and name not in ort_web.FILES:
             named |= set(re.findall(r'"(?:\./)?([\w.-]+\.(?:mjs|css|onnx|json|txt))"', text))
-            addresses = set(re.findall(r"https?://[\w.:-]+", text))
+            addresses = {found.rstrip(".") for found in re.findall(r"https?://[\w.:-]+", text)}
             assert addresses <= {"http://localhost:8000", "http://localhost"}, name
     assert named <= set(files) and {"main.mjs", "capture.mjs", "ort.wasm.min.mjs", "features.onnx"} <= named
     assert "Microsoft" in files["LICENSES.txt"] and set(ort_web.FILES) <= set(files)
@@ -108,13 +109,11 @@ def test_the_graph_of_the_picture(page, recognizer):
         signal = speech(count / tiny.RATE)
         expected = LogMels(recognizer.front_end)(signal).numpy()
         np.testing.assert_allclose(run(None, {"signal": signal.numpy()})[0], expected, atol=1e-4)
-    with pytest.raises(InputError, match="is not an exported model"):
-        open_onnx(content, 1)  # it has no labels
 
 
 @pytest.mark.parametrize("kind", ["characters", "words", "phones", "wordpieces"])
 def test_labels_have_texts_of_their_own(kind):
-    tokenizer, draw = train_tokenizer(kind, TEXTS, vocabulary=30), random.Random(3)
+    tokenizer, draw = train_tokenizer(kind, TEXTS, vocabulary=24), random.Random(3)
     writing = web.writing_of(tokenizer)
     for count in range(40):
         numbers = [draw.randrange(1, tokenizer.vocabulary) for _ in range(count % 9)]

@@ -5,19 +5,20 @@ const SPAN = 4; // seconds that are shown while one speaks
 const RANGE = 12; // natural log units from the brightest to the darkest
 // seven of the colors of matplotlib's viridis, evenly spaced
 const VIRIDIS = [[68, 1, 84], [68, 57, 131], [49, 104, 142], [33, 145, 140], [53, 183, 121], [144, 215, 67], [253, 231, 37]];
+const PALETTE = palette();
 const TOP = 22; // pixels above the spectrogram, for labels
 const BOTTOM = 18; // pixels below it, for seconds
 
 /** A spectrogram that grows while one speaks. `features` is that of the recognizer. */
 export class Picture {
   constructor(canvas, about, features) {
-    Object.assign(this, { canvas, about, features });
+    Object.assign(this, { canvas, about, features, asked: false });
     this.clear();
   }
 
   clear() {
     Object.assign(this, { buffer: new Float32Array(1), frames: [], tokens: [], whole: false });
-    this.draw();
+    this.show();
   }
 
   /** Take samples at the model's rate, and the tokens that were found so far. */
@@ -30,13 +31,23 @@ export class Picture {
       for (let t = 0; t < frames; t++) this.frames.push(values.subarray(t * mels, (t + 1) * mels));
       this.buffer = this.buffer.slice(frames * hop);
     }
-    this.draw();
+    this.show();
   }
 
   /** Show all of it, with the final tokens. */
   end(tokens) {
     Object.assign(this, { tokens, whole: true });
-    this.draw();
+    this.show();
+  }
+
+  /** Draw with the browser's next frame, however often it is asked for until then: sound comes first. */
+  show() {
+    if (this.asked) return;
+    this.asked = true;
+    requestAnimationFrame(() => {
+      this.asked = false;
+      this.draw();
+    });
   }
 
   draw() {
@@ -71,14 +82,25 @@ export class Picture {
 /** Return frames of features as a picture, a pixel for each number, low mels at the bottom. */
 function heatMap(frames) {
   const mels = frames[0].length, image = new ImageData(frames.length, mels);
-  const highest = frames.reduce((most, frame) => Math.max(most, ...frame), -Infinity);
-  frames.forEach((frame, t) => frame.forEach((value, mel) => {
-    const place = Math.min(1, Math.max(0, 1 - (highest - value) / RANGE)) * (VIRIDIS.length - 1);
-    const i = Math.min(VIRIDIS.length - 2, Math.floor(place));
-    const rgb = VIRIDIS[i].map((from, c) => from + (place - i) * (VIRIDIS[i + 1][c] - from));
-    image.data.set([...rgb, 255], 4 * ((mels - 1 - mel) * frames.length + t));
-  }));
+  const pixels = new Uint32Array(image.data.buffer);
+  let highest = -Infinity;
+  for (const frame of frames) for (const value of frame) if (value > highest) highest = value;
+  frames.forEach((frame, t) => {
+    for (let mel = 0; mel < mels; mel++) {
+      const place = Math.max(0, 1 - (highest - frame[mel]) / RANGE);
+      pixels[(mels - 1 - mel) * frames.length + t] = PALETTE[Math.floor(place * (PALETTE.length - 1))];
+    }
+  });
   const canvas = new OffscreenCanvas(frames.length, mels);
   canvas.getContext("2d").putImageData(image, 0, 0);
   return canvas;
+}
+
+/** Return 256 colors from the darkest to the brightest, as the pixels of an image have them: 0xAABBGGRR. */
+function palette() {
+  return Uint32Array.from({ length: 256 }, (_, n) => {
+    const place = (n / 255) * (VIRIDIS.length - 1), i = Math.min(VIRIDIS.length - 2, Math.floor(place));
+    const [r, g, b] = VIRIDIS[i].map((from, c) => Math.round(from + (place - i) * (VIRIDIS[i + 1][c] - from)));
+    return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+  });
 }
