@@ -42,7 +42,8 @@ def runtime_files(folder: str | Path | None = None, fetch: bool = True) -> dict[
         folder = cache_folder() / f"ort-web-{VERSION}"
         if not _complete(folder) and not fetch:
             raise InputError(
-                "ONNX Runtime Web is not in the cache: run `asrlib export DIR --format web` once, which fetches it"
+                "ONNX Runtime Web is not in the cache: run `asrlib export DIR --format web` once, which"
+                " fetches it"
             )
         if not _complete(folder):
             with one_process_at_a_time(folder):

@@ -23,12 +23,14 @@ from asrlib.text.tokenizers import Tokenizer, train_tokenizer  # noqa: E402
 TEXTS = ["the cat sat on the mat", "a dog and a cat", "don't sit there", "the dog sat"]
 
 
+def no_runtime(folder, fetch):
+    return dict.fromkeys(ort_web.FILES, b"a runtime")
+
+
 @pytest.fixture(autouse=True)
 def runtime(monkeypatch):
     """What a browser would run is not looked at here."""
-    monkeypatch.setattr(
-        web, "runtime_files", lambda folder, fetch: dict.fromkeys(ort_web.FILES, b"a runtime")
-    )
+    monkeypatch.setattr(web, "runtime_files", no_runtime)
 
 
 def exported(recognizer, folder, **options):
@@ -40,7 +42,7 @@ def page(recognizer, tmp_path_factory):
     """The folder of a page, and the contents of its graph."""
     folder = tmp_path_factory.mktemp("page") / "web"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(web, "runtime_files", lambda folder, fetch: dict.fromkeys(ort_web.FILES, b"a runtime"))
+        patch.setattr(web, "runtime_files", no_runtime)
         return folder, exported(recognizer, folder, int8=True)
 
 
