@@ -89,6 +89,18 @@ def test_training_data_has_every_source(real, tmp_path):
     )
 
 
+def test_one_group_after_the_other_is_left_out(real, tmp_path):
+    for name, group in folds(real).items():
+        cuts = training_cuts(real, tmp_path / name, name)
+        assert not {name, *group} & speakers(cuts)
+        assert {"ann", "bob"} - {name} <= speakers(cuts)
+        tests = held_out(real, name)
+        assert set(tests) == {f"strung {name}", f"spoken {name}", "an4", "commands"}
+        assert speakers(tests[f"spoken {name}"]) == {*group}
+    with pytest.raises(InputError, match="'zoe'; choose others, everyone, ann, bob"):
+        held_out(real, "zoe")
+
+
 def test_every_spoken_string_is_in_a_group(real):
     assert list(folds(real)) == ["ann", "bob"]
     assert sorted(sum(folds(real).values(), [])) == [f"s{n}" for n in range(5)]
@@ -112,15 +124,17 @@ def trained(monkeypatch, tiny_model):
     return calls
 
 
-def test_a_model_is_trained_on_others_and_then_on_everyone(real, trained, tmp_path):
+def test_a_model_is_trained_on_others_and_then_on_larger_sets(real, trained, tmp_path):
     result = module.train_digits(real, tmp_path / "off", settings=["training.seed=7"], resume=True)
-    (first, out, init, resume), (second, last_out, last_init, _) = trained
-    assert (out.name, init, resume) == ("others", None, True)
-    assert (last_out.name, last_init) == ("everyone", tmp_path / "off" / "others")
-    assert first.training.seed == second.training.seed == 7 and first.name == "contextnet-digits"
+    assert [out.name for _, out, *_ in trained] == ["others", "ann", "bob", "everyone"]
+    assert [init for *_, init, _ in trained] == [None, *3 * [tmp_path / "off" / "others"]]
+    assert {config.training.seed for config, *_ in trained} == {7}
+    assert all(resume and config.name == "contextnet-digits" for config, *_, resume in trained)
     assert result["others"]["ctc"]["pooled"] == {
         "substitutions": 4, "deletions": 8, "insertions": 12, "length": 240, "rate": 10.0
     }  # fmt: skip
+    assert result["folds"]["ctc"]["pooled"] == result["others"]["ctc"]["pooled"]
+    assert "pooled" not in result["everyone"]["ctc"]
     model = Recognizer.load(tmp_path / "off" / "model")
     assert model.warps == module.WARPS and model.uses_ctc
     assert json.loads((tmp_path / "off" / "model" / "metrics.json").read_text())["wer"] == result
@@ -137,8 +151,9 @@ def test_a_streaming_model_starts_from_the_one_that_ships(real, trained, tmp_pat
 
 
 def test_the_settings_are_those_of_the_configurations():
-    for (name, _), settings in module.SETTINGS.items():
-        override(load_config(name), settings)
+    for settings in (module.FIRST, module.FURTHER):
+        override(load_config(module.OFFLINE), settings)
+    override(load_config(module.STREAMING), module.STREAMED)
 
 
 def test_the_heads_are_scored_apart(monkeypatch, tiny_model):
