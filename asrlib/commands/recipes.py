@@ -110,8 +110,8 @@ def word_pieces(
     init: Annotated[
         str, typer.Option(help="Start from this model's encoder, or from random weights if it is empty.")
     ] = "commands-model",
-    ctc_steps: Annotated[int, typer.Option(min=0, help="Steps of the first stage, CTC alone.")] = 400,
-    text_steps: Annotated[int, typer.Option(min=0, help="Steps of the second stage, texts alone.")] = 400,
+    ctc_steps: Annotated[int, typer.Option(min=0, help="Steps of the first stage, CTC alone.")] = 1200,
+    text_steps: Annotated[int, typer.Option(min=0, help="Steps of the second stage, texts alone.")] = 0,
     set_: SetOption = None,
 ) -> None:
     """Train sentences-model: a transducer on synthetic sentences, with several seeds (docs/results.md)."""

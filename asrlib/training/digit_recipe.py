@@ -29,6 +29,7 @@ from asrlib.extras import extra
 from asrlib.metrics import ErrorRate
 from asrlib.model_directory import shipped_model
 from asrlib.recognizer import Recognizer
+from asrlib.training.command_recipe import training_cuts as command_cuts
 from asrlib.training.digit_words import (
     AN4,
     COMMANDS,
@@ -48,11 +49,13 @@ if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import Cut
 
-OFFLINE, STREAMING = "contextnet-digits", "contextnet-digits-streaming"
+OFFLINE, STREAMING, PHONES = "contextnet-digits", "contextnet-digits-streaming", "phones-digits"
 OTHERS, EVERYONE = "others", "everyone"
 # where errors are pooled over the groups of `folds`
 FOLDS = "folds"
 HEADS = ("ctc", "transducer")
+# the folders of recordings
+SOURCES = (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)
 # number of training utterances joined from the pieces of all speakers, and from FSDD's
 MIXED, STRUNG = 7000, 3000
 # how often an utterance that was spoken as a string of digits is used per epoch
@@ -88,7 +91,8 @@ def train_digits(
 ) -> dict[str, Any]:
     """Train a digit recognizer on ``others``, then further on larger sets of speakers, and test each network.
 
-    The larger sets are those that lack one of the ``folds``, which tell how well speakers never heard are
+    Its encoder starts from one that recognizes the phones of command words, whose speakers are many. The
+    larger sets are those that lack one of the ``folds``, which tell how well speakers never heard are
     recognized, and ``everyone``: this network is written to ``out/model`` with 16-bit weights. ``settings``
     are assignments for ``override``. ``resume`` continues what an earlier call began in ``out``.
 
@@ -97,11 +101,15 @@ def train_digits(
     that holds a run without ``resume``.
     """
     out, result = Path(out), {}
+    for name in SOURCES:
+        folder(real, name)
+    config = override(load_config(PHONES), list(settings))
+    train(config, command_cuts(real), out / "phones", resume=resume, show_progress=show_progress)
     for speakers in (OTHERS, *folds(real), EVERYONE):
         first = speakers == OTHERS
         config = override(load_config(OFFLINE), [*(FIRST if first else FURTHER), *settings])
         cuts = training_cuts(real, out / "words", speakers)
-        init = None if first else out / OTHERS
+        init = out / ("phones" if first else OTHERS)
         recognizer = train(
             config, cuts, out / speakers, resume=resume, init=init, show_progress=show_progress
         )
@@ -147,7 +155,7 @@ def training_cuts(real: Path, words: Path, speakers: str, waiting: float = 0.0) 
     with extra("train"):
         from lhotse import CutSet
 
-    heard = {name: people(real, name, speakers) for name in (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)}
+    heard = {name: people(real, name, speakers) for name in SOURCES}
     pieces = single_words(real, FSDD, heard[FSDD]) + single_words(real, COMMANDS, heard[COMMANDS])
     for name in (AN4, SPEECHOCEAN, *READ):
         pieces += cut_words(real, name, stored_runs(real, name, words / f"{name}.json"), heard[name])

@@ -48,8 +48,8 @@ CONFIG = "pieces-sentences"
 INIT = "commands-model"
 SEEDS = (0, 1, 2, 3, 4)
 # the steps of the first two stages; the configuration has those of the third
-CTC_STEPS = 400
-TEXT_STEPS = 400
+CTC_STEPS = 1200
+TEXT_STEPS = 0
 TEXTS = 40_000
 HEADS = ("transducer", "ctc")
 TABLE = "seeds.tsv"

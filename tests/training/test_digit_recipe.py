@@ -10,6 +10,7 @@ from asrlib.data.corpora import load_corpus
 from asrlib.data.grammar import DIGITS
 from asrlib.errors import InputError
 from asrlib.metrics import ErrorRate
+from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
 from asrlib.training import digit_recipe as module
 from asrlib.training import digit_words
@@ -119,6 +120,7 @@ def trained(monkeypatch, tiny_model):
         return recognizer
 
     monkeypatch.setattr(module, "train", train)
+    monkeypatch.setattr(module, "command_cuts", lambda real: [])
     errors = ErrorRate(1, 2, 3, 60)
     monkeypatch.setattr(module, "evaluate", lambda *_: type("", (), {"words": errors}))
     return calls
@@ -126,10 +128,11 @@ def trained(monkeypatch, tiny_model):
 
 def test_a_model_is_trained_on_others_and_then_on_larger_sets(real, trained, tmp_path):
     result = module.train_digits(real, tmp_path / "off", settings=["training.seed=7"], resume=True)
-    assert [out.name for _, out, *_ in trained] == ["others", "ann", "bob", "everyone"]
-    assert [init for *_, init, _ in trained] == [None, *3 * [tmp_path / "off" / "others"]]
-    assert {config.training.seed for config, *_ in trained} == {7}
-    assert all(resume and config.name == "contextnet-digits" for config, *_, resume in trained)
+    assert [out.name for _, out, *_ in trained] == ["phones", "others", "ann", "bob", "everyone"]
+    begin, first, *later = [init for *_, init, _ in trained]
+    assert begin is None and first.name == "phones" and later == 3 * [tmp_path / "off" / "others"]
+    assert {config.training.seed for config, *_ in trained} == {7} and all(resume for *_, resume in trained)
+    assert {config.name for config, *_ in trained[1:]} == {"contextnet-digits"}
     assert result["others"]["ctc"]["pooled"] == {
         "substitutions": 4, "deletions": 8, "insertions": 12, "length": 240, "rate": 10.0
     }  # fmt: skip
@@ -154,6 +157,16 @@ def test_the_settings_are_those_of_the_configurations():
     for settings in (module.FIRST, module.FURTHER):
         override(load_config(module.OFFLINE), settings)
     override(load_config(module.STREAMING), module.STREAMED)
+
+
+def test_the_encoder_that_learns_phones_fits_the_one_of_digits():
+    phones, digits = (build_model(load_config(name)) for name in (module.PHONES, module.OFFLINE))
+    shapes = [
+        {name: value.shape for name, value in model.encoder.state_dict().items()}
+        for model in (phones, digits)
+    ]
+    assert shapes[0] == shapes[1]
+    assert vars(load_config(module.PHONES).features) == vars(load_config(module.OFFLINE).features)
 
 
 def test_the_heads_are_scored_apart(monkeypatch, tiny_model):
