@@ -67,10 +67,10 @@ def train_english(
     """Train ``config`` on recorded sentences, and test it on ``TEST_READERS``, without and with a LM.
 
     The first stage, in ``out/short``, takes ``first_steps`` steps on utterances of at most ``SHORT_SECONDS``,
-    of books, of other people's sentences, and of synthetic ones. The second, in ``out/books``, hears the books
-    only, whose sentences the tested readers speak too. ``hours`` keeps that many hours of read books, for a learning curve; None keeps
-    all. ``init`` is as in ``train``, for the first stage; None starts from random weights. ``settings`` are
-    assignments for ``override`` in the second stage.
+    of books, of other people's sentences, and of synthetic ones. The second, in ``out/books``, hears books
+    only, which is what the tested readers read. ``hours`` keeps that many hours of read books, for a learning
+    curve; None keeps all. ``init`` is as in ``train``, for the first stage; None starts from random weights.
+    ``settings`` are assignments for ``override`` in the second stage.
 
     A stage continues from its last checkpoint. The language model is ``out/lm.arpa``. Its weight and the
     bonus per label are those that are best on ``DEV_READERS``. Returns the results, and writes them to
