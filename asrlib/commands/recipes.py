@@ -54,7 +54,7 @@ def digits_model(
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     set_: SetOption = None,
 ) -> None:
-    """Train on digits of all sources; test on speakers left out, all of FSDD and one after the other."""
+    """Train the shipped digit recognizer; test on speakers left out, one group after the other."""
     from asrlib.training.digit_recipe import train_digits
 
     _print_errors(train_digits(real, out, set_ or [], resume))

@@ -56,8 +56,8 @@ FOLDS = "folds"
 HEADS = ("ctc", "transducer")
 # the folders of recordings
 SOURCES = (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)
-# number of training utterances joined from the pieces of all speakers, and from FSDD's
-MIXED, STRUNG = 7000, 3000
+# number of training utterances joined from FSDD's digits, and, for streaming, from pieces of all speakers
+STRUNG, MIXED = 4000, 7000
 # how often an utterance that was spoken as a string of digits is used per epoch
 REPEATS = {SPEECHOCEAN: 10, AN4: 3}
 # number of test utterances joined from the digits of each speaker of FSDD
@@ -66,14 +66,8 @@ TEST_STRINGS = 200
 WAITING = 0.1
 # frequency warps at which the offline model's CTC head transcribes
 WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
-# the settings of the first training, of the ones that continue it, and of a network that streams
-FIRST = ["training.max_steps=1800", "training.batch_seconds=60"]
-FURTHER = [
-    "training.max_steps=400",
-    "training.batch_seconds=60",
-    "training.max_lr=0.0015",
-    "training.warmup_steps=40",
-]
+# the settings of the two kinds of network
+WHOLE = ["training.max_steps=1500", "training.batch_seconds=60", "training.warmup_steps=60"]
 STREAMED = [
     "training.max_steps=600",
     "training.batch_seconds=60",
@@ -89,12 +83,12 @@ def train_digits(
     resume: bool = False,
     show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Train a digit recognizer on ``others``, then further on larger sets of speakers, and test each network.
+    """Train digit recognizers on sets of speakers, and test each on those left out.
 
-    Its encoder starts from one that recognizes the phones of command words, whose speakers are many. The
-    larger sets are those that lack one of the ``folds``, which tell how well speakers never heard are
-    recognized, and ``everyone``: this network is written to ``out/model`` with 16-bit weights. ``settings``
-    are assignments for ``override``. ``resume`` continues what an earlier call began in ``out``.
+    Their encoders start from one that recognizes the phones of command words, whose speakers are many. The
+    sets are those that lack one of the ``folds``, which tell how well speakers never heard are recognized,
+    and ``everyone``: this network is written to ``out/model`` with 16-bit weights. ``settings`` are
+    assignments for ``override``. ``resume`` continues what an earlier call began in ``out``.
 
     Returns the errors of ``score`` by set of speakers, and for `FOLDS` the sums over the groups.
     ``out/model/metrics.json`` has them too. Raises ``InputError`` for a missing folder, and for an ``out``
@@ -105,11 +99,9 @@ def train_digits(
         folder(real, name)
     config = override(load_config(PHONES), list(settings))
     train(config, command_cuts(real), out / "phones", resume=resume, show_progress=show_progress)
-    for speakers in (OTHERS, *folds(real), EVERYONE):
-        first = speakers == OTHERS
-        config = override(load_config(OFFLINE), [*(FIRST if first else FURTHER), *settings])
-        cuts = training_cuts(real, out / "words", speakers)
-        init = out / ("phones" if first else OTHERS)
+    for speakers in (*folds(real), EVERYONE):
+        config = override(load_config(OFFLINE), [*WHOLE, *settings])
+        cuts, init = training_cuts(real, speakers), out / "phones"
         recognizer = train(
             config, cuts, out / speakers, resume=resume, init=init, show_progress=show_progress
         )
@@ -139,33 +131,42 @@ def train_streaming(
     """
     out, init = Path(out), init or shipped_model("digits-model")
     config = override(load_config(STREAMING), [*STREAMED, *settings])
-    cuts = training_cuts(real, out / "words", speakers, WAITING)
+    cuts = streaming_cuts(real, out / "words", speakers)
     recognizer = train(config, cuts, out / speakers, resume=resume, init=init, show_progress=show_progress)
     result = {speakers: score(recognizer, held_out(real, speakers))}
     recognizer.save(out / "model", {"wer": result}, half=True)
     return result
 
 
-def training_cuts(real: Path, words: Path, speakers: str, waiting: float = 0.0) -> CutSet:
-    """Return the training data of a set of speakers: strings of many sources, spoken and synthetic strings.
+def training_cuts(real: Path, speakers: str) -> CutSet:
+    """Return the training data of a set of speakers: joined digits of FSDD, spoken and synthetic strings."""
+    with extra("train"):
+        from lhotse import CutSet
 
-    ``words`` is the folder for the digits that are found in longer utterances (``stored_runs``). ``waiting``
-    is the share of long pauses.
+    cuts: list[Cut] = []
+    if heard := people(real, FSDD, speakers):
+        cuts += connected_digits(load_corpus(folder(real, FSDD)), sorted(heard), STRUNG)
+    for name, repeats in REPEATS.items():
+        heard = people(real, name, speakers)
+        spoken = [cut for cut in strings(real, name) if _speaker(cut) in heard]
+        cuts += [cut.with_id(f"{cut.id} {again}") for again in range(repeats) for cut in spoken]
+    return CutSet.from_cuts([*cuts, *load_corpus("digits", "train")]).to_eager()
+
+
+def streaming_cuts(real: Path, words: Path, speakers: str) -> CutSet:
+    """Return the ``training_cuts`` and strings that mix the speakers of all sources, with long pauses.
+
+    ``words`` is the folder for the digits that are found in longer utterances (``stored_runs``).
     """
     with extra("train"):
         from lhotse import CutSet
 
     heard = {name: people(real, name, speakers) for name in SOURCES}
-    pieces = single_words(real, FSDD, heard[FSDD]) + single_words(real, COMMANDS, heard[COMMANDS])
+    pieces = [piece for name in (FSDD, COMMANDS) for piece in single_words(real, name, heard[name])]
     for name in (AN4, SPEECHOCEAN, *READ):
         pieces += cut_words(real, name, stored_runs(real, name, words / f"{name}.json"), heard[name])
-    cuts: list[Cut] = [*mixed_digits(pieces, RATE, MIXED, waiting=waiting)]
-    if heard[FSDD]:
-        cuts += connected_digits(load_corpus(folder(real, FSDD)), sorted(heard[FSDD]), STRUNG)
-    for name, repeats in REPEATS.items():
-        spoken = [cut for cut in strings(real, name) if _speaker(cut) in heard[name]]
-        cuts += [cut.with_id(f"{cut.id} {again}") for again in range(repeats) for cut in spoken]
-    return CutSet.from_cuts([*cuts, *load_corpus("digits", "train")]).to_eager()
+    mixed = mixed_digits(pieces, RATE, MIXED, waiting=WAITING)
+    return CutSet.from_cuts([*mixed, *training_cuts(real, speakers)]).to_eager()
 
 
 def people(real: Path, name: str, speakers: str) -> set[str]:

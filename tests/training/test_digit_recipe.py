@@ -14,7 +14,16 @@ from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
 from asrlib.training import digit_recipe as module
 from asrlib.training import digit_words
-from asrlib.training.digit_recipe import EVERYONE, OTHERS, folds, held_out, people, score, training_cuts
+from asrlib.training.digit_recipe import (
+    EVERYONE,
+    OTHERS,
+    folds,
+    held_out,
+    people,
+    score,
+    streaming_cuts,
+    training_cuts,
+)
 from asrlib.training.digit_words import READ, Run
 
 
@@ -63,14 +72,14 @@ def texts(cuts):
 
 def test_who_is_tested_is_not_trained_on(real, tmp_path):
     hidden = {"ann", "bob", *(f"s{n}" for n in range(5))}
-    cuts = training_cuts(real, tmp_path, OTHERS)
+    cuts = streaming_cuts(real, tmp_path, OTHERS)
     assert not hidden & speakers(cuts) and len({cut.id for cut in cuts}) == len(cuts)
     tests = held_out(real, OTHERS)
     assert set(tests) == {"strung ann", "strung bob", "spoken ann", "spoken bob", "an4", "commands"}
     assert {
         s for name, test in tests.items() for s in speakers(test) if name[:2] == "s" or " " in name
     } == hidden
-    later = training_cuts(real, tmp_path, EVERYONE)
+    later = streaming_cuts(real, tmp_path, EVERYONE)
     assert {"ann", "bob"} <= people(real, "fsdd", EVERYONE) and hidden - {"ann", "bob"} <= speakers(later)
     assert texts(later).count("one zero") >= 5 * module.REPEATS["speechocean-train"]
     # the speakers of AN4's and the commands' dev and test splits are never trained on
@@ -81,7 +90,7 @@ def test_who_is_tested_is_not_trained_on(real, tmp_path):
 
 
 def test_training_data_has_every_source(real, tmp_path):
-    cuts = training_cuts(real, tmp_path, OTHERS)
+    cuts = streaming_cuts(real, tmp_path, OTHERS)
     words = {word for text in texts(cuts) for word in text.split()}
     assert words == {"zero", "one", "two", "four", "five"}  # six was cut out as "two" by the stand-in
     assert texts(cuts).count("four five") == 8 and texts(cuts).count("zero one") >= 3 * 8
@@ -92,7 +101,7 @@ def test_training_data_has_every_source(real, tmp_path):
 
 def test_one_group_after_the_other_is_left_out(real, tmp_path):
     for name, group in folds(real).items():
-        cuts = training_cuts(real, tmp_path / name, name)
+        cuts = training_cuts(real, name)
         assert not {name, *group} & speakers(cuts)
         assert {"ann", "bob"} - {name} <= speakers(cuts)
         tests = held_out(real, name)
@@ -126,17 +135,15 @@ def trained(monkeypatch, tiny_model):
     return calls
 
 
-def test_a_model_is_trained_on_others_and_then_on_larger_sets(real, trained, tmp_path):
+def test_a_model_is_trained_without_each_fold_and_on_everyone(real, trained, tmp_path):
     result = module.train_digits(real, tmp_path / "off", settings=["training.seed=7"], resume=True)
-    assert [out.name for _, out, *_ in trained] == ["phones", "others", "ann", "bob", "everyone"]
-    begin, first, *later = [init for *_, init, _ in trained]
-    assert begin is None and first.name == "phones" and later == 3 * [tmp_path / "off" / "others"]
+    assert [out.name for _, out, *_ in trained] == ["phones", "ann", "bob", "everyone"]
+    assert [init for *_, init, _ in trained] == [None, *3 * [tmp_path / "off" / "phones"]]
     assert {config.training.seed for config, *_ in trained} == {7} and all(resume for *_, resume in trained)
     assert {config.name for config, *_ in trained[1:]} == {"contextnet-digits"}
-    assert result["others"]["ctc"]["pooled"] == {
+    assert result["folds"]["ctc"]["pooled"] == {
         "substitutions": 4, "deletions": 8, "insertions": 12, "length": 240, "rate": 10.0
     }  # fmt: skip
-    assert result["folds"]["ctc"]["pooled"] == result["others"]["ctc"]["pooled"]
     assert "pooled" not in result["everyone"]["ctc"]
     model = Recognizer.load(tmp_path / "off" / "model")
     assert model.warps == module.WARPS and model.uses_ctc
@@ -154,8 +161,7 @@ def test_a_streaming_model_starts_from_the_one_that_ships(real, trained, tmp_pat
 
 
 def test_the_settings_are_those_of_the_configurations():
-    for settings in (module.FIRST, module.FURTHER):
-        override(load_config(module.OFFLINE), settings)
+    override(load_config(module.OFFLINE), module.WHOLE)
     override(load_config(module.STREAMING), module.STREAMED)
 
 
