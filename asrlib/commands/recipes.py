@@ -54,7 +54,7 @@ def digits_model(
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     set_: SetOption = None,
 ) -> None:
-    """Train on digits of all sources: without the speakers of FSDD, tested on them, then with them."""
+    """Train the shipped digit recognizer; test on speakers left out, one group after the other."""
     from asrlib.training.digit_recipe import train_digits
 
     _print_errors(train_digits(real, out, set_ or [], resume))
@@ -110,8 +110,8 @@ def word_pieces(
     init: Annotated[
         str, typer.Option(help="Start from this model's encoder, or from random weights if it is empty.")
     ] = "commands-model",
-    ctc_steps: Annotated[int, typer.Option(min=0, help="Steps of the first stage, CTC alone.")] = 400,
-    text_steps: Annotated[int, typer.Option(min=0, help="Steps of the second stage, texts alone.")] = 400,
+    ctc_steps: Annotated[int, typer.Option(min=0, help="Steps of the first stage, CTC alone.")] = 1200,
+    text_steps: Annotated[int, typer.Option(min=0, help="Steps of the second stage, texts alone.")] = 0,
     set_: SetOption = None,
 ) -> None:
     """Train sentences-model: a transducer on synthetic sentences, with several seeds (docs/results.md)."""

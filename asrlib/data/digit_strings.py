@@ -45,8 +45,10 @@ def mixed_digits(
 ) -> "lhotse.CutSet":
     """Join ``pieces`` into ``n`` utterances of 1 to ``longest`` draws, by one speaker or by several.
 
-    For each draw a digit is chosen, then a source that has it, in proportion to the square root of its number
-    of pieces that contain the digit, then one of these pieces. ``rate`` is that of all pieces, in Hz.
+    For each draw a digit is chosen, then a source that has it, in proportion to the square root of the median
+    of its numbers of pieces with each digit, then one of these pieces. So a source with thousands of
+    recordings of a few digits is not heard more often with these: the sound of its rooms would stand for
+    them. ``rate`` is that of all pieces, in Hz.
     ``waiting`` is as in `join`. The same arguments give the same utterances.
 
     Raises ``InputError`` if there are no pieces, and for ``n`` below 1.
@@ -63,12 +65,13 @@ def mixed_digits(
     for piece in pieces:
         speakers.setdefault((piece.source, piece.speaker), []).append(piece)
     alone = [words for own in speakers.values() if len(words := _by_word(own)) >= ENOUGH]
+    weights = _source_weights(everyone)
     draw = np.random.default_rng(seed)
     cuts = []
     for index in range(n):
         single = bool(alone) and draw.random() < ONE_SPEAKER
         known = alone[draw.integers(len(alone))] if single else everyone
-        chosen = [_draw(known, draw) for _ in range(draw.integers(1, longest + 1))]
+        chosen = [_draw(known, weights, draw) for _ in range(draw.integers(1, longest + 1))]
         parts = [
             (" ".join(piece.words), piece.take if single else _leveled(piece.take, draw)) for piece in chosen
         ]
@@ -90,12 +93,23 @@ def _by_word(pieces: Sequence[Piece]) -> dict[str, dict[str, list[Piece]]]:
     return found
 
 
-def _draw(known: dict[str, dict[str, list[Piece]]], draw: np.random.Generator) -> Piece:
-    words = list(known)
-    sources = list(known[words[draw.integers(len(words))]].values())
+def _source_weights(known: dict[str, dict[str, list[Piece]]]) -> dict[str, float]:
+    """Return how often each source is drawn, in proportion; the same for all its digits."""
+    counts: dict[str, list[int]] = {}
+    for sources in known.values():
+        for source, pieces in sources.items():
+            counts.setdefault(source, []).append(len(pieces))
     # many recordings of one source must not hide the few of another, nor be worn out by repetition
-    weights = np.sqrt([len(pieces) for pieces in sources])
-    pieces = sources[draw.choice(len(sources), p=weights / weights.sum())]
+    return {source: float(np.sqrt(np.median(numbers))) for source, numbers in counts.items()}
+
+
+def _draw(
+    known: dict[str, dict[str, list[Piece]]], weights: dict[str, float], draw: np.random.Generator
+) -> Piece:
+    words = list(known)
+    sources = known[words[draw.integers(len(words))]]
+    each = np.array([weights[source] for source in sources])
+    pieces = list(sources.values())[draw.choice(len(sources), p=each / each.sum())]
     return pieces[draw.integers(len(pieces))]
 
 

@@ -1,19 +1,21 @@
 """The training of digit recognizers, offline and streaming. Lessons 09, 11 and 12.
 
-``real`` is a folder of folders of recordings, see `training.digit_words`. There are two sets of speakers:
+``real`` is a folder of folders of recordings, see `training.digit_words`. There are these sets of speakers:
 
 ``others``    everyone but all of FSDD and the speakers of speechocean762's digit strings. A network that is
               trained on them is tested on those left out.
+``george``,   everyone but this speaker of FSDD and a share of the speakers of the digit strings, its group
+etc.          of ``folds``. A network that is trained on them is tested on those left out.
 ``everyone``  with these speakers too, for a model to ship.
 
-The speakers of the dev and test splits of AN4 and Speech Commands are in neither, and every network is tested
+The speakers of the dev and test splits of AN4 and Speech Commands are in none, and every network is tested
 on them. A run that stopped continues with ``resume``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +23,13 @@ from asrlib.config.parse import load_config, override
 from asrlib.data.connected import connected_digits
 from asrlib.data.corpora import load_corpus
 from asrlib.data.digit_strings import mixed_digits
+from asrlib.errors import InputError
 from asrlib.evaluate import evaluate
 from asrlib.extras import extra
 from asrlib.metrics import ErrorRate
 from asrlib.model_directory import shipped_model
 from asrlib.recognizer import Recognizer
+from asrlib.training.command_recipe import training_cuts as command_cuts
 from asrlib.training.digit_words import (
     AN4,
     COMMANDS,
@@ -45,10 +49,15 @@ if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import Cut
 
-OFFLINE, STREAMING = "contextnet-digits", "contextnet-digits-streaming"
+OFFLINE, STREAMING, PHONES = "contextnet-digits", "contextnet-digits-streaming", "phones-digits"
 OTHERS, EVERYONE = "others", "everyone"
-# number of training utterances joined from the pieces of all speakers, and from FSDD's
-MIXED, STRUNG = 7000, 3000
+# where errors are pooled over the groups of `folds`
+FOLDS = "folds"
+HEADS = ("ctc", "transducer")
+# the folders of recordings
+SOURCES = (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)
+# number of training utterances joined from FSDD's digits, and, for streaming, from pieces of all speakers
+STRUNG, MIXED = 4000, 7000
 # how often an utterance that was spoken as a string of digits is used per epoch
 REPEATS = {SPEECHOCEAN: 10, AN4: 3}
 # number of test utterances joined from the digits of each speaker of FSDD
@@ -57,23 +66,14 @@ TEST_STRINGS = 200
 WAITING = 0.1
 # frequency warps at which the offline model's CTC head transcribes
 WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
-_STREAMED = [
+# the settings of the two kinds of network
+WHOLE = ["training.max_steps=1500", "training.batch_seconds=60", "training.warmup_steps=60"]
+STREAMED = [
     "training.max_steps=600",
     "training.batch_seconds=60",
     "training.max_lr=0.003",
     "training.warmup_steps=60",
 ]
-SETTINGS = {
-    (OFFLINE, OTHERS): ["training.max_steps=1800", "training.batch_seconds=60"],
-    (OFFLINE, EVERYONE): [
-        "training.max_steps=400",
-        "training.batch_seconds=60",
-        "training.max_lr=0.0015",
-        "training.warmup_steps=40",
-    ],
-    (STREAMING, OTHERS): _STREAMED,
-    (STREAMING, EVERYONE): _STREAMED,
-}
 
 
 def train_digits(
@@ -83,23 +83,33 @@ def train_digits(
     resume: bool = False,
     show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Train a digit recognizer on ``others``, then further on ``everyone``, and test both networks.
+    """Train digit recognizers on sets of speakers, and test each on those left out.
 
-    The second is written to ``out/model`` with 16-bit weights. ``settings`` are assignments for ``override``.
-    ``resume`` continues what an earlier call began in ``out``. Returns the errors of ``score`` by set of
-    speakers, which ``out/model/metrics.json`` has too. Raises ``InputError`` for a missing folder, and for an
-    ``out`` that holds a run without ``resume``.
+    Their encoders start from one that recognizes the phones of command words, whose speakers are many. The
+    sets are those that lack one of the ``folds``, which tell how well speakers never heard are recognized,
+    and ``everyone``: this network is written to ``out/model`` with 16-bit weights. ``settings`` are
+    assignments for ``override``. ``resume`` continues what an earlier call began in ``out``.
+
+    Returns the errors of ``score`` by set of speakers, and for `FOLDS` the sums over the groups.
+    ``out/model/metrics.json`` has them too. Raises ``InputError`` for a missing folder, and for an ``out``
+    that holds a run without ``resume``.
     """
-    out, init, result = Path(out), None, {}
-    for speakers in (OTHERS, EVERYONE):
-        config = override(load_config(OFFLINE), [*SETTINGS[OFFLINE, speakers], *settings])
-        cuts = training_cuts(real, out / "words", speakers)
+    out, result = Path(out), {}
+    for name in SOURCES:
+        folder(real, name)
+    config = override(load_config(PHONES), list(settings))
+    train(config, command_cuts(real), out / "phones", resume=resume, show_progress=show_progress)
+    for speakers in (*folds(real), EVERYONE):
+        config = override(load_config(OFFLINE), [*WHOLE, *settings])
+        cuts, init = training_cuts(real, speakers), out / "phones"
         recognizer = train(
             config, cuts, out / speakers, resume=resume, init=init, show_progress=show_progress
         )
         recognizer.config.decoding = replace(recognizer.config.decoding, head="ctc", warps=WARPS)
         result[speakers] = score(recognizer, held_out(real, speakers))
-        init = out / speakers
+    result[FOLDS] = {
+        head: {"pooled": pooled(result[fold][head]["pooled"] for fold in folds(real))} for head in HEADS
+    }
     recognizer.save(out / "model", {"wer": result}, half=True)
     return result
 
@@ -116,47 +126,71 @@ def train_streaming(
     """Train a digit recognizer that streams, and write it to ``out/model`` with 16-bit weights.
 
     It starts from the offline network in ``init``, by default the one that ships: causal convolutions have
-    the same weights, and the network learns to do without the future. With ``speakers="others"``, ``init``
-    must not have heard the speakers left out. Other arguments and errors are those of ``train_digits``.
+    the same weights, and the network learns to do without the future. ``init`` must not have heard the
+    speakers whom ``speakers`` leaves out. Other arguments and errors are those of ``train_digits``.
     """
     out, init = Path(out), init or shipped_model("digits-model")
-    config = override(load_config(STREAMING), [*SETTINGS[STREAMING, speakers], *settings])
-    cuts = training_cuts(real, out / "words", speakers, WAITING)
+    config = override(load_config(STREAMING), [*STREAMED, *settings])
+    cuts = streaming_cuts(real, out / "words", speakers)
     recognizer = train(config, cuts, out / speakers, resume=resume, init=init, show_progress=show_progress)
     result = {speakers: score(recognizer, held_out(real, speakers))}
     recognizer.save(out / "model", {"wer": result}, half=True)
     return result
 
 
-def training_cuts(real: Path, words: Path, speakers: str, waiting: float = 0.0) -> CutSet:
-    """Return the training data of a set of speakers: strings of many sources, spoken and synthetic strings.
+def training_cuts(real: Path, speakers: str) -> CutSet:
+    """Return the training data of a set of speakers: joined digits of FSDD, spoken and synthetic strings."""
+    with extra("train"):
+        from lhotse import CutSet
 
-    ``words`` is the folder for the digits that are found in longer utterances (``stored_runs``). ``waiting``
-    is the share of long pauses.
+    cuts: list[Cut] = []
+    if heard := people(real, FSDD, speakers):
+        cuts += connected_digits(load_corpus(folder(real, FSDD)), sorted(heard), STRUNG)
+    for name, repeats in REPEATS.items():
+        heard = people(real, name, speakers)
+        spoken = [cut for cut in strings(real, name) if _speaker(cut) in heard]
+        cuts += [cut.with_id(f"{cut.id} {again}") for again in range(repeats) for cut in spoken]
+    return CutSet.from_cuts([*cuts, *load_corpus("digits", "train")]).to_eager()
+
+
+def streaming_cuts(real: Path, words: Path, speakers: str) -> CutSet:
+    """Return the ``training_cuts`` and strings that mix the speakers of all sources, with long pauses.
+
+    ``words`` is the folder for the digits that are found in longer utterances (``stored_runs``).
     """
     with extra("train"):
         from lhotse import CutSet
 
-    heard = {name: people(real, name, speakers) for name in (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)}
-    pieces = single_words(real, FSDD, heard[FSDD]) + single_words(real, COMMANDS, heard[COMMANDS])
+    heard = {name: people(real, name, speakers) for name in SOURCES}
+    pieces = [piece for name in (FSDD, COMMANDS) for piece in single_words(real, name, heard[name])]
     for name in (AN4, SPEECHOCEAN, *READ):
         pieces += cut_words(real, name, stored_runs(real, name, words / f"{name}.json"), heard[name])
-    cuts: list[Cut] = [*mixed_digits(pieces, RATE, MIXED, waiting=waiting)]
-    if heard[FSDD]:
-        cuts += connected_digits(load_corpus(folder(real, FSDD)), sorted(heard[FSDD]), STRUNG)
-    for name, repeats in REPEATS.items():
-        spoken = [cut for cut in strings(real, name) if _speaker(cut) in heard[name]]
-        cuts += [cut.with_id(f"{cut.id} {again}") for again in range(repeats) for cut in spoken]
-    return CutSet.from_cuts([*cuts, *load_corpus("digits", "train")]).to_eager()
+    mixed = mixed_digits(pieces, RATE, MIXED, waiting=WAITING)
+    return CutSet.from_cuts([*mixed, *training_cuts(real, speakers)]).to_eager()
 
 
 def people(real: Path, name: str, speakers: str) -> set[str]:
     """Return the speakers of the folder ``name`` who belong to a set of speakers."""
     if name in (AN4, COMMANDS):
         return {_speaker(cut) for cut in load_corpus(folder(real, name), "train")}
-    everyone = {_speaker(cut) for cut in load_corpus(folder(real, name))}
-    tested = {FSDD: everyone, SPEECHOCEAN: {_speaker(cut) for cut in strings(real, SPEECHOCEAN)}}
-    return everyone - (tested.get(name, set()) if speakers == OTHERS else set())
+    left_out: set[str] = set()
+    if speakers != EVERYONE and name in (FSDD, SPEECHOCEAN):
+        for speaker, group in groups_left_out(real, speakers).items():
+            left_out |= {speaker, *group}
+    return {_speaker(cut) for cut in load_corpus(folder(real, name))} - left_out
+
+
+def groups_left_out(real: Path, speakers: str) -> dict[str, list[str]]:
+    """Return the groups of ``folds`` that a set of speakers lacks.
+
+    Raises ``InputError`` for an unknown set.
+    """
+    groups = folds(real)
+    if speakers not in (OTHERS, EVERYONE, *groups):
+        raise InputError(
+            f"there is no set of speakers {speakers!r}; choose {OTHERS}, {EVERYONE}, {', '.join(groups)}"
+        )
+    return {name: group for name, group in groups.items() if speakers in (OTHERS, name)}
 
 
 def strings(real: Path, name: str, split: str | None = None) -> list[Cut]:
@@ -183,19 +217,18 @@ def folds(real: Path) -> dict[str, list[str]]:
 def held_out(real: Path, speakers: str) -> dict[str, CutSet]:
     """Return the test sets for a network that was trained on a set of speakers, by name.
 
-    These are the digits of AN4 and of Speech Commands by their dev and test speakers. For ``others``, there
-    are besides 200 utterances joined from the digits of each speaker of FSDD, and the digit strings spoken by
-    its group of ``folds``.
+    These are the digits of AN4 and of Speech Commands by their dev and test speakers. For each of the
+    ``folds`` left out, there are besides 200 utterances joined from the digits of the speaker of FSDD, and
+    the digit strings spoken by its group.
     """
     with extra("train"):
         from lhotse import CutSet
 
     found: dict[str, list[Cut] | CutSet] = {}
-    if speakers == OTHERS:
-        isolated, spoken = load_corpus(folder(real, FSDD)), strings(real, SPEECHOCEAN)
-        for speaker, group in folds(real).items():
-            found[f"strung {speaker}"] = connected_digits(isolated, [speaker], TEST_STRINGS, seed=1)
-            found[f"spoken {speaker}"] = [cut for cut in spoken if _speaker(cut) in group]
+    isolated, spoken = load_corpus(folder(real, FSDD)), strings(real, SPEECHOCEAN)
+    for speaker, group in groups_left_out(real, speakers).items():
+        found[f"strung {speaker}"] = connected_digits(isolated, [speaker], TEST_STRINGS, seed=1)
+        found[f"spoken {speaker}"] = [cut for cut in spoken if _speaker(cut) in group]
     for name in (AN4, COMMANDS):
         found[name] = strings(real, name, "dev") + strings(real, name, "test")
     return {name: CutSet.from_cuts(cuts).to_eager() for name, cuts in found.items() if cuts}
@@ -207,21 +240,26 @@ def score(recognizer: Recognizer, corpora: dict[str, CutSet]) -> dict[str, Any]:
     Each entry has ``substitutions``, ``deletions``, ``insertions``, ``length`` and the ``rate`` in percent.
     """
     usual = recognizer.config.decoding
-    heads = {"ctc": usual, "transducer": replace(usual, head="transducer", warps=None)}
     result = {}
-    for head, recognizer.config.decoding in heads.items():
-        errors = {name: evaluate(recognizer, cuts).words for name, cuts in corpora.items()}
+    for head in HEADS:
+        recognizer.config.decoding = replace(usual, head=head, warps=usual.warps if head == "ctc" else None)
+        errors = {name: _rated(evaluate(recognizer, cuts).words) for name, cuts in corpora.items()}
         tested = [each for name, each in errors.items() if name.startswith(("strung", "spoken"))]
         if tested:
             errors["pooled"] = pooled(tested)
-        result[head] = {name: vars(each) | {"rate": round(each.rate, 2)} for name, each in errors.items()}
+        result[head] = errors
     recognizer.config.decoding = usual
     return result
 
 
-def pooled(errors: Iterable[ErrorRate]) -> ErrorRate:
-    """Return the sums of the errors and of the lengths."""
-    return ErrorRate(*(sum(counts) for counts in zip(*(vars(each).values() for each in errors), strict=True)))
+def pooled(errors: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Return the sums of the errors and of the lengths, with the rate, from entries of ``score``."""
+    counts = [[each[field.name] for field in fields(ErrorRate)] for each in errors]
+    return _rated(ErrorRate(*(sum(count) for count in zip(*counts, strict=True))))
+
+
+def _rated(errors: ErrorRate) -> dict[str, float]:
+    return asdict(errors) | {"rate": round(errors.rate, 2)}
 
 
 def _speaker(cut: Cut) -> str:

@@ -1,7 +1,7 @@
 """The training runs behind the English of docs/results.md: read sentences, from short to long ones.
 
 `train_english` starts from the encoder of a model of short words, trains a CTC head over characters first on
-short utterances and then on all of them, and searches with an n-gram model of the training transcripts:
+short utterances and then on read books, and searches with an n-gram model of the training transcripts:
 
     asrlib recipe english --real FOLDER --out runs/english      continues where it stopped
 
@@ -67,10 +67,10 @@ def train_english(
     """Train ``config`` on recorded sentences, and test it on ``TEST_READERS``, without and with a LM.
 
     The first stage, in ``out/short``, takes ``first_steps`` steps on utterances of at most ``SHORT_SECONDS``,
-    of which synthetic sentences are a part. The second, in ``out/all``, goes through all recordings and the
-    same synthetic sentences. ``hours`` keeps that many hours of read books, for a learning curve; None keeps
-    all. ``init`` is as in ``train``, for the first stage; None starts from random weights. ``settings`` are
-    assignments for ``override`` in the second stage.
+    of books, of other people's sentences, and of synthetic ones. The second, in ``out/books``, hears books
+    only, which is what the tested readers read. ``hours`` keeps that many hours of read books, for a learning
+    curve; None keeps all. ``init`` is as in ``train``, for the first stage; None starts from random weights.
+    ``settings`` are assignments for ``override`` in the second stage.
 
     A stage continues from its last checkpoint. The language model is ``out/lm.arpa``. Its weight and the
     bonus per label are those that are best on ``DEV_READERS``. Returns the results, and writes them to
@@ -81,18 +81,17 @@ def train_english(
     dev, test = (readers(real, names) for names in (DEV_READERS, TEST_READERS))
     started = time.process_time()
     easy = [cut for cut in (*short, *books) if cut.duration <= SHORT_SECONDS]
-    everything = _cut_set([*short, *books])
-    both = [*settings, *characters_of(everything, out / "characters.txt")]
+    both = [*settings, *characters_of([*short, *books], out / "characters.txt")]
     steps = [f"training.max_steps={first_steps}", f"training.evaluate_every={first_steps}"]
     begin = None if init is None else find_model(init)
     first = override(load_config(config), [*both, *steps])
     _stage(first, _cut_set(easy), out / "short", None, begin, show_progress)
     second = override(load_config(config), both)
-    recognizer = _stage(second, everything, out / "all", dev, out / "short", show_progress)
+    recognizer = _stage(second, _cut_set(books), out / "books", dev, out / "short", show_progress)
     result: dict[str, Any] = {
         "cpu_seconds": time.process_time() - started,
         "book_hours": _hours(books),
-        "training_hours": _hours(everything),
+        "training_hours": _hours([*short, *books]),
         "parameters": sum(p.numel() for p in recognizer.model.parameters()),
     }
     lm = language_model(recognizer, books, out / "lm.arpa")

@@ -38,6 +38,18 @@ def test_digits_are_balanced_and_texts_fit():
         assert 0.2 * count / 2 < cut.duration < 0.75 * count + 1
 
 
+def test_a_source_is_as_frequent_with_each_of_its_digits(monkeypatch):
+    monkeypatch.setattr(digit_strings, "ONE_SPEAKER", 0.0)
+    crowd = [piece((DIGITS[0],), "crowd", f"c{n}", pitch=2500) for n in range(100)]
+    crowd += [piece((word,), "crowd", "c", pitch=2500) for word in DIGITS[1:]]
+    heard = {word: Counter() for word in DIGITS}
+    for cut in mixed_digits(ANN + crowd, 8000, 1000, longest=1):
+        samples = cut_audio(cut)
+        high = np.abs(np.fft.rfft(samples)).argmax() * 8000 / len(samples) > 2000
+        heard[cut.supervisions[0].text][bool(high)] += 1
+    assert all(0.3 < count[True] / count.total() < 0.7 for count in heard.values())
+
+
 def test_levels_of_a_mixed_string_are_near_each_other(monkeypatch):
     monkeypatch.setattr(digit_strings, "ONE_SPEAKER", 0.0)
     loudest = []

@@ -10,10 +10,20 @@ from asrlib.data.corpora import load_corpus
 from asrlib.data.grammar import DIGITS
 from asrlib.errors import InputError
 from asrlib.metrics import ErrorRate
+from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
 from asrlib.training import digit_recipe as module
 from asrlib.training import digit_words
-from asrlib.training.digit_recipe import EVERYONE, OTHERS, folds, held_out, people, score, training_cuts
+from asrlib.training.digit_recipe import (
+    EVERYONE,
+    OTHERS,
+    folds,
+    held_out,
+    people,
+    score,
+    streaming_cuts,
+    training_cuts,
+)
 from asrlib.training.digit_words import READ, Run
 
 
@@ -62,14 +72,14 @@ def texts(cuts):
 
 def test_who_is_tested_is_not_trained_on(real, tmp_path):
     hidden = {"ann", "bob", *(f"s{n}" for n in range(5))}
-    cuts = training_cuts(real, tmp_path, OTHERS)
+    cuts = streaming_cuts(real, tmp_path, OTHERS)
     assert not hidden & speakers(cuts) and len({cut.id for cut in cuts}) == len(cuts)
     tests = held_out(real, OTHERS)
     assert set(tests) == {"strung ann", "strung bob", "spoken ann", "spoken bob", "an4", "commands"}
     assert {
         s for name, test in tests.items() for s in speakers(test) if name[:2] == "s" or " " in name
     } == hidden
-    later = training_cuts(real, tmp_path, EVERYONE)
+    later = streaming_cuts(real, tmp_path, EVERYONE)
     assert {"ann", "bob"} <= people(real, "fsdd", EVERYONE) and hidden - {"ann", "bob"} <= speakers(later)
     assert texts(later).count("one zero") >= 5 * module.REPEATS["speechocean-train"]
     # the speakers of AN4's and the commands' dev and test splits are never trained on
@@ -80,13 +90,25 @@ def test_who_is_tested_is_not_trained_on(real, tmp_path):
 
 
 def test_training_data_has_every_source(real, tmp_path):
-    cuts = training_cuts(real, tmp_path, OTHERS)
+    cuts = streaming_cuts(real, tmp_path, OTHERS)
     words = {word for text in texts(cuts) for word in text.split()}
     assert words == {"zero", "one", "two", "four", "five"}  # six was cut out as "two" by the stand-in
     assert texts(cuts).count("four five") == 8 and texts(cuts).count("zero one") >= 3 * 8
     assert sorted(path.stem for path in tmp_path.glob("*.json")) == sorted(
         ["an4", "speechocean-train", *READ]
     )
+
+
+def test_one_group_after_the_other_is_left_out(real, tmp_path):
+    for name, group in folds(real).items():
+        cuts = training_cuts(real, name)
+        assert not {name, *group} & speakers(cuts)
+        assert {"ann", "bob"} - {name} <= speakers(cuts)
+        tests = held_out(real, name)
+        assert set(tests) == {f"strung {name}", f"spoken {name}", "an4", "commands"}
+        assert speakers(tests[f"spoken {name}"]) == {*group}
+    with pytest.raises(InputError, match="'zoe'; choose others, everyone, ann, bob"):
+        held_out(real, "zoe")
 
 
 def test_every_spoken_string_is_in_a_group(real):
@@ -107,20 +129,22 @@ def trained(monkeypatch, tiny_model):
         return recognizer
 
     monkeypatch.setattr(module, "train", train)
+    monkeypatch.setattr(module, "command_cuts", lambda real: [])
     errors = ErrorRate(1, 2, 3, 60)
     monkeypatch.setattr(module, "evaluate", lambda *_: type("", (), {"words": errors}))
     return calls
 
 
-def test_a_model_is_trained_on_others_and_then_on_everyone(real, trained, tmp_path):
+def test_a_model_is_trained_without_each_fold_and_on_everyone(real, trained, tmp_path):
     result = module.train_digits(real, tmp_path / "off", settings=["training.seed=7"], resume=True)
-    (first, out, init, resume), (second, last_out, last_init, _) = trained
-    assert (out.name, init, resume) == ("others", None, True)
-    assert (last_out.name, last_init) == ("everyone", tmp_path / "off" / "others")
-    assert first.training.seed == second.training.seed == 7 and first.name == "contextnet-digits"
-    assert result["others"]["ctc"]["pooled"] == {
+    assert [out.name for _, out, *_ in trained] == ["phones", "ann", "bob", "everyone"]
+    assert [init for *_, init, _ in trained] == [None, *3 * [tmp_path / "off" / "phones"]]
+    assert {config.training.seed for config, *_ in trained} == {7} and all(resume for *_, resume in trained)
+    assert {config.name for config, *_ in trained[1:]} == {"contextnet-digits"}
+    assert result["folds"]["ctc"]["pooled"] == {
         "substitutions": 4, "deletions": 8, "insertions": 12, "length": 240, "rate": 10.0
     }  # fmt: skip
+    assert "pooled" not in result["everyone"]["ctc"]
     model = Recognizer.load(tmp_path / "off" / "model")
     assert model.warps == module.WARPS and model.uses_ctc
     assert json.loads((tmp_path / "off" / "model" / "metrics.json").read_text())["wer"] == result
@@ -137,8 +161,18 @@ def test_a_streaming_model_starts_from_the_one_that_ships(real, trained, tmp_pat
 
 
 def test_the_settings_are_those_of_the_configurations():
-    for (name, _), settings in module.SETTINGS.items():
-        override(load_config(name), settings)
+    override(load_config(module.OFFLINE), module.WHOLE)
+    override(load_config(module.STREAMING), module.STREAMED)
+
+
+def test_the_encoder_that_learns_phones_fits_the_one_of_digits():
+    phones, digits = (build_model(load_config(name)) for name in (module.PHONES, module.OFFLINE))
+    shapes = [
+        {name: value.shape for name, value in model.encoder.state_dict().items()}
+        for model in (phones, digits)
+    ]
+    assert shapes[0] == shapes[1]
+    assert vars(load_config(module.PHONES).features) == vars(load_config(module.OFFLINE).features)
 
 
 def test_the_heads_are_scored_apart(monkeypatch, tiny_model):

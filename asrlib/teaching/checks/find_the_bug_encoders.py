@@ -25,7 +25,7 @@ def _scores(x, gain, bias, head, norms=1):
 
 @task(
     "bug.final_scores",
-    LOOK + "and how often the norm is applied (lesson 15, 'Self-conditioning')",
+    LOOK + "and how often the norm is applied (lesson 15, 'Reading its own predictions')",
     _scores,
     draw_final_scores,
 )
@@ -62,7 +62,7 @@ def _leaking(x, lengths, weight):
 
 @task(
     "bug.subsample",
-    LOOK + "and what the convolution reads behind an utterance (lesson 14, 'The pipeline')",
+    LOOK + "and what the convolution reads behind an utterance (lesson 03, 'Masked')",
     _subsample,
     draw_subsample,
 )

@@ -255,7 +255,8 @@ def pitch(ask: Examiner):
             / 200
             * int(torch.fft.rfft(low[:200]).abs()[1:].argmax() + 1),
         },
-        because="short shifts win if products are summed: they have more terms. Take the mean",
+        because="compare the sums of signal[n] * signal[n + shift] over all whole shifts; do not divide by"
+        " the number of products",
     )
     edge = torch.sin(2 * math.pi * 80 * t)
     ask(edge, rate).equals(80.0, "the longest shift, rate / 80, is one of the candidates")

@@ -264,7 +264,9 @@ def largest_alpha(ask: Examiner):
     )
     narrow = [(100, 1, False)]
     ask(_size(0.1, narrow, 4), narrow, 4).equals(
-        0.1, "the bottleneck of a narrow block is one unit, max(d // 8, 1)"
+        0.1,
+        "the bottleneck of a narrow block is one unit, max(d // 8, 1)",
+        suspects={"hundredths that are added up drift: α is h / 100, for h = 1, 2, … 400": 0.11},
     )
     ask(10**12, PAPER, 80).equals(4.0, "4.00 is the largest α that is tried, and it is tried")
     ask(100, PAPER, 80).equals(None, "not even 0.01 fits: None")

@@ -9,7 +9,7 @@ from asrlib.teaching.check import Examiner, task
 from asrlib.teaching.exercise_data.draws import integer, log_probs, number
 
 LESSON = "lesson 08, "
-COSTS = "lesson 08b, 'What decoding costs'"
+COSTS = "lesson 08, 'What decoding costs'"
 
 
 def _questions(frames, T, window=1):

@@ -68,7 +68,7 @@ def _single(*rows):
     return [(torch.tensor(scores).double(), errors) for scores, errors in rows]
 
 
-@task("08.choose", LESSON + "'When each wins', and lesson 11, 'Fusion'")
+@task("08.choose", LESSON + "'When each wins'")
 def choose(ask: Examiner):
     only_ctc = _single(
         ([[-1.0, -5.0], [-2.0, -1.0]], torch.tensor([0, 2])),

@@ -141,7 +141,7 @@ def draw_micro(g):
     return [normal(g, D) for _ in range(count)], [integer(g, 1, 6) for _ in range(count)]
 
 
-@task("09.accumulate", LESSON + "'Train', and lesson 10, 'The batch's sum'", _accumulate, draw_micro)
+@task("09.accumulate", LESSON + "'Train'", _accumulate, draw_micro)
 def accumulate(ask: Examiner):
     parts, sizes = [torch.tensor([1.0, 4.0]), torch.tensor([5.0, -2.0])], [3, 1]
     ask(parts, sizes).equals(

@@ -179,7 +179,7 @@ def draw_partials(g):
     return ([*partials, final],)
 
 
-@task("12.stable_since", LESSON + "'Front end and search'", _stable, draw_partials, 60)
+@task("12.stable_since", "the example in the task", _stable, draw_partials, 60)
 def stable_since(ask: Examiner):
     ask([["to"], ["two"], ["two", "for"], ["two", "four"]]).equals(
         [1, 3],

@@ -56,7 +56,7 @@ def draw_clipped(g):
     return x, (0.999, 0.5, 1.0)[integer(g, 0, 2)], integer(g, 1, 4)
 
 
-@task("13.clipped_share", LESSON + "'Look before you train'", _clipped, draw_clipped, 60)
+@task("13.clipped_share", "the example in the task", _clipped, draw_clipped, 60)
 def clipped_share(ask: Examiner):
     x = torch.tensor([1, 1, -1, 0.2, -1, -1, 0.1, 1, 1, 1, 0], dtype=torch.float64)
     ask(x).equals(
@@ -96,7 +96,7 @@ def draw_levels(g):
     return drawn, -40.0, integer(g, 1, 4), integer(g, 0, 3)
 
 
-@task("13.trim", LESSON + "'Look before you train'", _trim, draw_levels, 80)
+@task("13.trim", "the example in the task", _trim, draw_levels, 80)
 def trim(ask: Examiner):
     levels = [-60, -10, -60, -60, -20, -15, -60, -20, -30, -60, -60, -60, -60]
     ask(levels, -40, 2, 1).equals(
@@ -156,7 +156,9 @@ def _noisy_clips():
     return found
 
 
-@task("13.endpoints", LESSON + "'Look before you train'", _burst, draw_burst, 10, tolerance=0.1)
+@task(
+    "13.endpoints", "task 3, and the questions at the end of the task", _burst, draw_burst, 10, tolerance=0.1
+)
 def endpoints(ask: Examiner):
     g = torch.Generator().manual_seed(2)
     x = 1e-3 * normal(g, 16000)
