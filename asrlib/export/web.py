@@ -101,8 +101,8 @@ def _features(recognizer: Recognizer) -> bytes:
 def writing_of(tokenizer: Tokenizer) -> dict[str, Any]:
     """Return what turns label numbers into text without the tokenizer: ``first``, ``later`` and ``trim``.
 
-    ``first`` and ``later`` have a text for each label (blank included), where it comes first and where
-    another precedes it. The joined texts are what ``decode`` returns, after trimming if ``trim`` is true.
+    ``first`` and ``later`` have a text for each label, blank included: where there is no text yet, and after
+    other text. Joined, these are what ``decode`` returns, after trimming if ``trim`` is true.
     Raises ``InputError`` for a tokenizer whose labels have no texts of their own.
     """
     numbers = range(1, tokenizer.vocabulary)
@@ -138,7 +138,9 @@ def _agree(
     tokenizer: Tokenizer, first: list[str], later: list[str], trim: bool, samples: Sequence[list[int]]
 ) -> bool:
     for numbers in samples:
-        text = "".join([first[n] for n in numbers[:1]] + [later[n] for n in numbers[1:]])
+        text = ""
+        for number in numbers:
+            text += (later if text else first)[number]
         if (text.strip() if trim else text) != tokenizer.decode(numbers):
             return False
     return True

@@ -15,6 +15,7 @@ from asrlib.files import package_folder
 from asrlib.model_directory import shipped_model
 from asrlib.signal.resample import resample
 from asrlib.text.tokenizer_files import load_tokenizer
+from asrlib.text.tokenizers import train_tokenizer
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(not NODE, reason="needs node")
@@ -68,9 +69,12 @@ def test_samples_are_resampled_as_in_python_chunk_by_chunk(rate, new_rate, tmp_p
     assert np.abs(np.array(whole) - expected).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", ["digits-model", "commands-model"])
+@pytest.mark.parametrize("name", ["digits-model", "commands-model", "pieces"])
 def test_labels_become_the_text_that_the_tokenizer_writes(name, tmp_path):
-    tokenizer, draw = load_tokenizer(shipped_model(name)), random.Random(1)
+    texts = ["the cat sat on the mat", "a dog and a cat", "don't sit there", "the dog sat"]
+    pieces = name == "pieces"
+    tokenizer = train_tokenizer("wordpieces", texts, 24) if pieces else load_tokenizer(shipped_model(name))
+    draw = random.Random(1)
     lines = [[draw.randrange(1, tokenizer.vocabulary) for _ in range(n % 8)] for n in range(100)]
     script = "return given.lines.map((labels) => written(labels, given.writing));"
     given = {"lines": lines, "writing": writing_of(tokenizer)}

@@ -118,8 +118,9 @@ def test_labels_have_texts_of_their_own(kind):
     tokenizer, draw = train_tokenizer(kind, TEXTS, vocabulary=24), random.Random(3)
     writing = web.writing_of(tokenizer)
     for count in range(40):
-        numbers = [draw.randrange(1, tokenizer.vocabulary) for _ in range(count % 9)]
-        text = "".join(writing["later" if n else "first"][number] for n, number in enumerate(numbers))
+        numbers, text = [draw.randrange(1, tokenizer.vocabulary) for _ in range(count % 9)], ""
+        for number in numbers:
+            text += writing["later" if text else "first"][number]
         assert (text.strip() if writing["trim"] else text) == tokenizer.decode(numbers)
 
 
