@@ -24,6 +24,7 @@ from asrlib.text.tokenizer_files import load_tokenizer
 from asrlib.text.tokenizers import Tokenizer
 
 DEFAULT = "digits-model"  # what transcribes when no model is named
+LANGUAGE_MODEL = "lm.arpa"  # of the beam search, if the folder has one
 
 
 def shipped_model(name: str = DEFAULT) -> Path:

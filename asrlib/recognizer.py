@@ -26,7 +26,7 @@ from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
 from asrlib.decoding.words import search_words
 from asrlib.errors import InputError
 from asrlib.files import replacing
-from asrlib.model_directory import find_model, member_folders, read_model, write_model
+from asrlib.model_directory import LANGUAGE_MODEL, find_model, member_folders, read_model, write_model
 from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
 from asrlib.signal.frame_times import FrameTimes
@@ -34,7 +34,7 @@ from asrlib.signal.recording import Blocks, resampled
 from asrlib.signal.resample import check_rate, resample
 from asrlib.signal.streaming import mono_chunk
 from asrlib.text.lexicon import Lexicon
-from asrlib.text.ngram import NGram
+from asrlib.text.ngram import NGram, load_arpa
 from asrlib.text.tokenizers import PhoneTokenizer, Tokenizer
 
 if TYPE_CHECKING:
@@ -82,12 +82,15 @@ class Recognizer:
         """Load a recognizer from a model directory, or a shipped model by its name.
 
         None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the model that the
-        lessons examine. Raises ``InputError`` if a file is missing or damaged, if a weight is not finite, if
-        the members of an ensemble do not fit together, and for a ``device`` that cannot be used here.
+        lessons examine. A file ``lm.arpa`` in the directory becomes ``lm``. Raises ``InputError`` if a file
+        is missing or damaged, if a weight is not finite, if the members of an ensemble do not fit together,
+        and for a ``device`` that cannot be used here.
         """
         device = backend.usable_device(device)
         folder = find_model(model_dir)
         recognizer = cls(*read_model(folder), device)
+        if (folder / LANGUAGE_MODEL).is_file():
+            recognizer.lm = load_arpa(folder / LANGUAGE_MODEL, recognizer.tokenizer.labels)
         for member in member_folders(folder):
             recognizer._add_member(member)
         return recognizer
@@ -107,7 +110,7 @@ class Recognizer:
         self.members[folder.name] = member
 
     def save(self, folder: str | Path, metrics: dict[str, Any], half: bool = False) -> None:
-        """Write a model directory, including the members of an ensemble.
+        """Write a model directory, including the members of an ensemble and the language model.
 
         All files are written completely before the first one replaces an existing file. ``metrics`` are
         stored as JSON. ``half`` stores the weights in 16 bits.
@@ -119,6 +122,10 @@ class Recognizer:
                 write_model(draft, member.config, member.model, member.tokenizer, {}, half)
             draft = drafts.enter_context(replacing(folder))
             write_model(draft, self.config, self.model, self.tokenizer, metrics, half)
+            if self.lm is not None:
+                (draft / LANGUAGE_MODEL).write_text(self.lm.arpa(), encoding="utf-8")
+        if self.lm is None:
+            (folder / LANGUAGE_MODEL).unlink(missing_ok=True)  # of the model that was there
         for stale in member_folders(folder):  # of the model that was there
             if stale.name not in self.members:
                 shutil.rmtree(stale)

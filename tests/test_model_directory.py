@@ -11,6 +11,7 @@ import torch
 from asrlib.errors import InputError
 from asrlib.model_directory import DEFAULT, shipped_model, shipped_models
 from asrlib.recognizer import Recognizer
+from asrlib.text.ngram import train_ngram
 
 TEXT = "low high mid low"
 
@@ -205,3 +206,18 @@ def test_members_that_do_not_fit(together, tmp_path):
     (member / "model.safetensors").unlink()
     with pytest.raises(InputError, match="other.model.safetensors is missing"):
         Recognizer.load(tmp_path / "m")
+
+
+def test_a_language_model_is_kept_beside_the_weights(tiny_model, tmp_path):
+    recognizer = Recognizer.load(tiny_model)
+    recognizer.lm = train_ngram([[1, 2], [1, 1]], recognizer.tokenizer.labels, 2)
+    recognizer.save(tmp_path / "model", {})
+    assert Recognizer.load(tmp_path / "model").lm.log_prob([1, 2]) == pytest.approx(
+        recognizer.lm.log_prob([1, 2]), abs=1e-5
+    )
+    (tmp_path / "model" / "lm.arpa").write_text("no language model")
+    with pytest.raises(InputError, match="lm.arpa"):
+        Recognizer.load(tmp_path / "model")
+    recognizer.lm = None
+    recognizer.save(tmp_path / "model", {})
+    assert Recognizer.load(tmp_path / "model").lm is None

@@ -100,4 +100,5 @@ def configure_search(
     decoding.check("--beam, --lm-weight and --label-bonus")
     if lm is not None and not decoding.beam_width:
         raise InputError("--lm needs beam search: add, for instance, --beam 5")
-    recognizer.lm = load_arpa(lm, recognizer.tokenizer.labels) if lm is not None else None
+    if lm is not None:
+        recognizer.lm = load_arpa(lm, recognizer.tokenizer.labels)

@@ -72,9 +72,9 @@ def train_english(
     curve; None keeps all. ``init`` is as in ``train``, for the first stage; None starts from random weights.
     ``settings`` are assignments for ``override`` in the second stage.
 
-    A stage continues from its last checkpoint. The language model is ``out/lm.arpa``. Its weight and the
-    bonus per label are those that are best on ``DEV_READERS``. Returns the results, and writes them to
-    ``out/tested.json``. Raises ``InputError`` for a missing folder.
+    A stage continues from its last checkpoint. The weight of the language model and the bonus per label are
+    those that are best on ``DEV_READERS``. Returns the results, and writes them to ``out/tested.json``; the
+    recognizer with its language model is in ``out/model``. Raises ``InputError`` for a missing folder.
     """
     out = Path(out)
     books, short = choose_hours(books_without(real, (*TEST_READERS, *DEV_READERS)), hours), short_cuts(real)
@@ -94,8 +94,9 @@ def train_english(
         "training_hours": _hours([*short, *books]),
         "parameters": sum(p.numel() for p in recognizer.model.parameters()),
     }
-    lm = language_model(recognizer, books, out / "lm.arpa")
-    result |= score_english(recognizer, lm, dev, test)
+    recognizer.lm = language_model(recognizer, books, out / "lm.arpa")
+    result |= score_english(recognizer, dev, test)
+    recognizer.save(out / "model", result, half=True)
     write_atomically(out / "tested.json", json.dumps(result, indent=1).encode())
     return result
 
@@ -179,30 +180,31 @@ def language_model(recognizer: Recognizer, cuts: Iterable[Cut], path: Path) -> N
     return load_arpa(path, recognizer.tokenizer.labels)
 
 
-def score_english(recognizer: Recognizer, lm: NGram, dev: CutSet, test: CutSet) -> dict[str, Any]:
-    """Return the scores on the test readers: greedy, beam, and beam with the LM as is best on ``dev``."""
+def score_english(recognizer: Recognizer, dev: CutSet, test: CutSet) -> dict[str, Any]:
+    """Return the scores on the test readers: greedy, beam, and beam with the LM as is best on ``dev``.
+
+    The last of these searches remains set in ``recognizer.config.decoding``.
+    """
     greedy = replace(recognizer.config.decoding, beam_width=0)
     beam = replace(greedy, beam_width=BEAM, norm_score=False)
     tried = []
     for weight in LM_WEIGHTS:
         for bonus in LABEL_BONUSES:
             fused = replace(beam, lm_weight=weight, label_bonus=bonus)
-            tried.append((_scores(recognizer, dev, fused, lm)["wer"]["percent"], weight, bonus))
+            tried.append((_scores(recognizer, dev, fused)["wer"]["percent"], weight, bonus))
     best, weight, bonus = min(tried)
     fused = replace(beam, lm_weight=weight, label_bonus=bonus)
     return {
         "lm": {"order": ORDER, "weight": weight, "bonus": bonus, "dev_wer": best},
-        "greedy": _scores(recognizer, test, greedy, None),
-        "beam": _scores(recognizer, test, beam, None),
-        "beam, lm": _scores(recognizer, test, fused, lm),
+        "greedy": _scores(recognizer, test, greedy),
+        "beam": _scores(recognizer, test, replace(beam, lm_weight=0.0)),
+        "beam, lm": _scores(recognizer, test, fused),
     }
 
 
-def _scores(recognizer: Recognizer, cuts: CutSet, decoding: Any, lm: NGram | None) -> dict[str, Any]:
-    usual = recognizer.config.decoding, recognizer.lm
-    recognizer.config.decoding, recognizer.lm = decoding, lm
+def _scores(recognizer: Recognizer, cuts: CutSet, decoding: Any) -> dict[str, Any]:
+    recognizer.config.decoding = decoding
     words, characters, _ = evaluate(recognizer, cuts)
-    recognizer.config.decoding, recognizer.lm = usual
     return {
         name: {**asdict(rate), "percent": rate.rate} for name, rate in (("wer", words), ("cer", characters))
     }

@@ -11,7 +11,7 @@ from folders import noise_folder
 from asrlib.data.corpora import load_corpus
 from asrlib.errors import InputError
 from asrlib.recognizer import Recognizer
-from asrlib.text.ngram import load_arpa, train_ngram
+from asrlib.text.ngram import load_arpa
 from asrlib.training import english_recipe as module
 from asrlib.training.english_recipe import DEV_READERS, TEST_READERS, choose_hours, train_english
 
@@ -81,6 +81,8 @@ def test_the_readers_of_dev_and_test_are_heard_in_no_stage(real, small, training
     assert [call["init"] for call in trainings] == [None, tmp_path / "short"]
     assert result["greedy"]["wer"]["length"] == len(TEST_READERS) * 6  # words of the four test readers
     assert json.loads((tmp_path / "tested.json").read_text()) == result
+    kept = Recognizer.load(tmp_path / "model")
+    assert kept.config.decoding.beam_width == 2 and kept.lm.order <= module.ORDER
     assert set(result) >= {"greedy", "beam", "beam, lm", "lm", "book_hours", "training_hours"}
 
 
@@ -116,19 +118,20 @@ def test_the_weight_of_the_language_model_is_chosen_on_dev(monkeypatch, tiny_mod
     recognizer.config.decoding.head = "ctc"
     asked = []
 
-    def scores(recognizer, cuts, decoding, lm):
-        asked.append((cuts, decoding.lm_weight, decoding.label_bonus, lm, decoding.beam_width))
+    def scores(recognizer, cuts, decoding):
+        recognizer.config.decoding = decoding
+        asked.append((cuts, decoding.lm_weight, decoding.label_bonus, decoding.beam_width))
         right = (decoding.lm_weight, decoding.label_bonus) == (0.7, 1.4)
         return {"wer": {"percent": 10.0 if right else 20.0}}
 
     monkeypatch.setattr(module, "_scores", scores)
-    lm = train_ngram([[1]], recognizer.tokenizer.labels)
-    found = module.score_english(recognizer, lm, "dev", "test")
+    found = module.score_english(recognizer, "dev", "test")
     assert found["lm"] == {"order": module.ORDER, "weight": 0.7, "bonus": 1.4, "dev_wer": 10.0}
     assert [call[0] for call in asked].count("test") == 3
     greedy, beam, fused = asked[-3:]
-    assert (greedy[3:], beam[3:]) == ((None, 0), (None, module.BEAM))
-    assert fused == ("test", 0.7, 1.4, lm, module.BEAM)
+    assert greedy[3] == 0 and beam[1:] == (0.0, 0.0, module.BEAM)
+    assert fused == ("test", 0.7, 1.4, module.BEAM)
+    assert recognizer.config.decoding.lm_weight == 0.7
 
 
 def test_a_folder_that_is_missing_is_one_line(real, small, tmp_path):
