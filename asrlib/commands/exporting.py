@@ -52,6 +52,8 @@ def export(
     if format not in (*FORMATS, "web"):
         raise InputError(f"format is {format!r}; use one of {', '.join(FORMATS)}, web")
     check_format("onnx" if web else format)
+    if output is None and find_model(model_dir) != model_dir:
+        raise InputError(f"{model_dir} ships with the kit: say with --output where to write")
     path = output or model_dir / ("web" if web else f"model{'-stream' * stream}{'-int8' * int8}.{format}")
     (check_folder if web else check_output)(path)
     recognizer = Recognizer.load(model_dir)

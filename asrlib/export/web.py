@@ -85,7 +85,9 @@ def check_folder(folder: Path) -> None:
     """Raise ``InputError`` unless ``folder`` is new, empty or an exported page."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: a page is a folder of several")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
+    # a draft is left over if an export was killed
+    others = [file for file in folder.iterdir() if file.name != "draft.partial"] if folder.is_dir() else []
+    if others and not (folder / MARK).is_file():
         raise InputError(f"{folder} has other files in it: choose a new folder for the page")
     if not folder.absolute().parent.is_dir():
         raise InputError(f"there is no folder {folder.parent} for the page {folder.name}")

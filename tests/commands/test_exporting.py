@@ -35,3 +35,10 @@ def test_the_command_prints_a_table(asrlib, tiny_model, tiny_corpus, tmp_path, m
         (line,) = (line for line in printed.splitlines() if line.startswith(name + " "))
         assert "12/12" in line and "WER 0.00 %" in line
     assert f"{out}: int8, {out.stat().st_size:,} bytes" in printed
+
+
+@pytest.mark.parametrize("format", ["onnx", "web"])
+def test_a_model_that_ships_is_not_written_into(asrlib, format):
+    pytest.importorskip("onnxscript", reason="needs onnxscript")
+    code, _, err = asrlib("export", "digits-streaming-model", "--format", format)
+    assert code == 2 and err.count("\n") == 1 and "say with --output where to write" in err

@@ -144,6 +144,8 @@ def test_other_folders_are_left_alone(recognizer, page, tmp_path):
         exported(recognizer, tmp_path / "nowhere" / "web")
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["index.html"]
     web.check_folder(page[0])
+    (tmp_path / "killed" / "draft.partial").mkdir(parents=True)
+    web.check_folder(tmp_path / "killed")
 
 
 def test_a_failed_export_keeps_the_old_page(recognizer, tmp_path, monkeypatch):
