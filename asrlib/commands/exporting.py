@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -75,4 +76,6 @@ def export(
     written = sum(file.stat().st_size for file in (path.iterdir() if web else [path]))
     print(f"{table(rows)}\n{path}: {'int8' if int8 else 'float32'}, {written:,} bytes")
     if web:
-        print(f"talk to it: python -m http.server -d {path}, then open http://localhost:8000")
+        print(
+            f"talk to it: python -m http.server -d {shlex.quote(str(path))}, then open http://localhost:8000"
+        )

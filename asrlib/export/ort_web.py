@@ -71,7 +71,7 @@ def _fetch(folder: Path) -> None:
     remotes = [Remote(f"{SERVER}/{name}", f"sha256:{hash}", name) for name, hash in FILES.items()]
     by_hand = (
         f"ONNX Runtime Web where there is a network (npm install {PACKAGE}) and give the folder"
-        " node_modules/onnxruntime-web/dist as --runtime, or copy it here"
+        f" node_modules/onnxruntime-web/dist as --runtime, or copy its files into {folder}"
     )
     obtain(folder, remotes, by_hand)
 

@@ -87,7 +87,10 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder} is a file: a page is a folder of several")
     # a draft is left over if an export was killed
     others = [file for file in folder.iterdir() if file.name != "draft.partial"] if folder.is_dir() else []
-    if others and not (folder / MARK).is_file():
+    mark = folder / MARK
+    if others and not (
+        mark.is_file() and b'"writing"' in mark.read_bytes()
+    ):  # other programs have a model.json
         raise InputError(f"{folder} has other files in it: choose a new folder for the page")
     if not folder.absolute().parent.is_dir():
         raise InputError(f"there is no folder {folder.parent} for the page {folder.name}")

@@ -155,6 +155,47 @@ def test_a_silent_microphone_is_one_line(browser, sound, streaming_page):
         assert found["text"] == "" and "Only silence came: is the microphone muted" in page.message()
 
 
+# getUserMedia answers late, and what it gave is kept to be looked at
+LATE = """
+    const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
+    window.given = [];
+    media.getUserMedia = async (options) => {
+        await new Promise((next) => setTimeout(next, 500));
+        given.push(await ask(options));
+        return given.at(-1);
+    };
+"""
+OPEN = "return given.map((stream) => stream.getAudioTracks()[0].readyState)"
+
+
+def test_the_microphone_closes_whatever_happens_while_it_opens(browser, sound, streaming_page):
+    """A second press, a microphone taken away, and an error of the page each leave no track alive."""
+    with served(streaming_page[1]) as address:
+        page = Page(browser, address)
+        say(sound, np.zeros(4000), 16000)
+        browser.execute_script(LATE)
+        browser.execute_script("talk.click(); talk.click()")
+        wait(browser, lambda: browser.execute_script(OPEN) == ["ended"], "a closed microphone")
+        wait(browser, lambda: page.part("talk").text == "Talk", "the button")
+        page.part("talk").send_keys(" ")
+        wait(browser, lambda: page.part("talk").text == "Stop", "listening")
+        browser.execute_script("""
+            const [track] = given.at(-1).getAudioTracks();
+            track.stop();
+            track.dispatchEvent(new Event("ended"));
+        """)
+        wait(browser, lambda: page.message() == "The microphone was disconnected.", "a line")
+        browser.execute_script("""
+            const create = AudioContext.prototype.createMediaStreamSource;
+            window.mend = () => { AudioContext.prototype.createMediaStreamSource = create; };
+            AudioContext.prototype.createMediaStreamSource = () => { throw new Error("no source"); };
+            talk.click();
+        """)
+        wait(browser, lambda: "no source" in page.message(), "a line")
+        browser.execute_script("mend()")
+        assert browser.execute_script(OPEN) == ["ended"] * 3
+
+
 @pytest.mark.parametrize(
     "flags, line",
     [

@@ -144,6 +144,9 @@ def test_other_folders_are_left_alone(recognizer, page, tmp_path):
         exported(recognizer, tmp_path / "nowhere" / "web")
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["index.html"]
     web.check_folder(page[0])
+    (tmp_path / "mine" / "model.json").write_text("{}")  # another program's
+    with pytest.raises(InputError, match="has other files in it"):
+        web.check_folder(tmp_path / "mine")
     (tmp_path / "killed" / "draft.partial").mkdir(parents=True)
     web.check_folder(tmp_path / "killed")
 
@@ -151,7 +154,7 @@ def test_other_folders_are_left_alone(recognizer, page, tmp_path):
 def test_a_failed_export_keeps_the_old_page(recognizer, tmp_path, monkeypatch):
     folder = tmp_path / "web"
     folder.mkdir()
-    (folder / "model.json").write_text("the old page")
+    (folder / "model.json").write_text('the old page, "writing"')
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -160,7 +163,7 @@ def test_a_failed_export_keeps_the_old_page(recognizer, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         exported(recognizer, folder)
     assert [file.name for file in folder.iterdir()] == ["model.json"]
-    assert (folder / "model.json").read_text() == "the old page"
+    assert (folder / "model.json").read_text() == 'the old page, "writing"'
 
 
 def test_the_command(asrlib, fails, tiny_model, page, tmp_path):

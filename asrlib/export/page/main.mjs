@@ -7,6 +7,7 @@ import { joined, peak } from "./samples.mjs";
 import { readSound, writeWav } from "./soundfile.mjs";
 
 const SILENCE = 1e-4; // a peak below this, −80 dB, is no sound
+const SHORTEST = 0.02; // seconds that hold no word
 const LONGEST = 60; // seconds after which the microphone is closed
 const HOLD = 400; // ms: a shorter press starts, and the next one ends; a longer one ends when it is released
 const PIECE = 0.1; // seconds of a file at once
@@ -58,18 +59,21 @@ function write(text) {
   if (part("words").textContent !== text) part("words").textContent = text;
 }
 
-/** End an utterance: its words, how fast they came, and its sound to keep. */
-async function conclude(utterance) {
+const MUTED = "Only silence came: is the microphone muted, or another one chosen in the browser?";
+
+/** End an utterance: its words, how fast they came, and its sound to keep. `silence` is what to say of silence. */
+async function conclude(utterance, silence = MUTED) {
   const samples = joined(...utterance.heard), loudest = peak(samples);
   const found = await utterance.finish();
   write(found.text);
-  const factor = (utterance.computing / 1000 / utterance.seconds).toFixed(3);
+  const factor = (utterance.computing / 1000 / Math.max(utterance.seconds, 1e-3)).toFixed(3);
   part("speed").textContent = `${utterance.seconds.toFixed(1)} s of sound at ${utterance.rate} Hz, `
     + `computed in ${utterance.computing.toFixed(0)} ms: real-time factor ${factor}`;
   URL.revokeObjectURL(part("keep").href);
   part("keep").href = URL.createObjectURL(writeWav(samples, utterance.rate));
   part("keep").hidden = false;
-  if (loudest < SILENCE) say("Only silence came: is the microphone muted, or another one chosen in the browser?");
+  if (utterance.seconds < SHORTEST) say("Too short: hold the button, or press it again when you have spoken.");
+  else if (loudest < SILENCE) say(silence);
   else say(found.tokens.length === 0 ? "Nothing was recognized." : "");
   window.page.last = { ...found, rate: utterance.rate, seconds: utterance.seconds, computing: utterance.computing };
   window.page.utterances += 1;
@@ -78,7 +82,7 @@ async function conclude(utterance) {
 /** Make the button talk: press and release, or hold while speaking. */
 function talkButton(model) {
   const button = part("talk");
-  let state = "idle", microphone = null, utterance = null, pressed = 0;
+  let state = "idle", microphone = null, utterance = null, pressed = 0, ending = false;
   const show = (next) => {
     state = next;
     button.setAttribute("aria-pressed", next !== "idle");
@@ -87,45 +91,53 @@ function talkButton(model) {
   };
   const start = async () => {
     show("opening");
+    ending = false;
+    microphone = null;
     const waiting = []; // pieces that come before the rate is known
     try {
       microphone = await listen((samples) => {
         if (!utterance) { waiting.push(samples); return; }
         utterance.add(samples).catch((error) => say(error.message));
-        if (utterance.seconds > LONGEST) stop();
-      });
+        if (utterance.seconds > LONGEST) end(`Stopped after ${LONGEST} s.`);
+      }, () => end("The microphone was disconnected."));
       utterance = new Utterance(model, microphone.rate);
       waiting.forEach((samples) => utterance.add(samples));
       say(model.recognizer.about.stream ? "Listening." : "Listening: the words come when you stop.");
       show("listening");
     } catch (error) {
+      await microphone?.stop().catch(() => {});
+      utterance = null;
       say(error.message);
       show("idle");
     }
+    if (ending) stop(); // asked for while the microphone was being opened
   };
-  const stop = async () => {
+  const stop = async (reason) => {
     if (state !== "listening") return;
     show("closing");
     try {
       await microphone.stop();
       await conclude(utterance);
+      if (reason) say(reason);
     } catch (error) {
       say(error.message);
     }
     utterance = null;
     show("idle");
   };
-  const press = () => (state === "listening" ? stop() : state === "idle" && start());
+  const end = (reason) => { if (state === "opening") ending = true; else stop(reason); };
+  const press = () => (state === "idle" ? start() : end());
   button.addEventListener("click", (event) => { if (event.detail === 0) press(); }); // the keyboard's
+  button.addEventListener("keydown", (event) => { if (event.repeat && event.key === "Enter") event.preventDefault(); });
   button.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     button.setPointerCapture(event.pointerId);
     pressed = performance.now();
     press();
   });
-  button.addEventListener("pointerup", () => {
-    if (state === "listening" && performance.now() - pressed > HOLD) stop();
-  });
+  const release = () => { if (state !== "idle" && performance.now() - pressed > HOLD) end(); };
+  button.addEventListener("pointerup", release);
+  button.addEventListener("pointercancel", release);
   button.disabled = false;
 }
 
@@ -141,12 +153,13 @@ function fileInput(model) {
         await utterance.add(samples.subarray(at, at + piece));
         await new Promise((next) => { setTimeout(next); }); // the browser draws
       }
-      await conclude(utterance);
+      await conclude(utterance, `${file.name} has only silence.`);
     } catch (error) {
       say(`${file.name} cannot be read as sound: ${error.message}`);
     }
     part("talk").disabled = part("file").disabled = false;
   };
+  part("file").addEventListener("click", () => { part("file").value = ""; }); // the same file again is a change
   part("file").addEventListener("change", () => { if (part("file").files[0]) read(part("file").files[0]); });
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {

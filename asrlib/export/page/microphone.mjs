@@ -13,15 +13,17 @@ let worklet = null; // the address of capture.mjs in the page's own memory
 
 /** Fetch all that the microphone will need, so that the page can go offline. */
 export async function prepareMicrophone() {
-  const script = await (await fetch(new URL("capture.mjs", import.meta.url))).text();
+  const answer = await fetch(new URL("capture.mjs", import.meta.url), { cache: "no-cache" });
+  if (!answer.ok) throw new Error(`capture.mjs is missing (${answer.status}): export the page again`);
+  const script = await answer.text();
   worklet = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
 }
 
 /**
  * Listen: hear(samples) gets each piece of mono samples, in [−1, 1]. Return {rate, stop()}, `rate` in Hz; after
- * `await stop()` no piece comes anymore. An error's message is a line for the page.
+ * `await stop()` no piece comes anymore. lost() says that the microphone was taken away. An error's message is a line for the page.
  */
-export async function listen(hear) {
+export async function listen(hear, lost) {
   if (!navigator.mediaDevices) {
     throw new Error("The browser gives no microphone to this address: open the page as http://localhost or over https.");
   }
@@ -29,8 +31,11 @@ export async function listen(hear) {
     throw new Error(REFUSALS[error.name] ?? `The microphone cannot be used: ${error.message}`);
   });
   const end = () => stream.getTracks().forEach((track) => track.stop());
-  const context = contextAt(stream.getAudioTracks()[0].getSettings().sampleRate);
+  const [track] = stream.getAudioTracks();
+  track.onended = lost;
+  let context = null;
   try {
+    context = contextAt(track.getSettings().sampleRate);
     await context.audioWorklet.addModule(worklet);
     const node = new AudioWorkletNode(context, "capture", { channelCount: 1, channelCountMode: "explicit" });
     let finished;
@@ -50,7 +55,7 @@ export async function listen(hear) {
     };
   } catch (error) {
     end();
-    await context.close();
+    await context?.close();
     throw new Error(`The microphone cannot be used: ${error.message}`);
   }
 }

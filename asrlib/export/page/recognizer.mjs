@@ -29,7 +29,7 @@ export async function loadRecognizer() {
 }
 
 async function fetched(name) {
-  const answer = await fetch(new URL(name, import.meta.url));
+  const answer = await fetch(new URL(name, import.meta.url), { cache: "no-cache" }); // asked whether it is still the same
   if (!answer.ok) throw new Error(`${name} is missing (${answer.status}): export the page again`);
   return answer;
 }
