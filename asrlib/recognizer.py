@@ -89,8 +89,8 @@ class Recognizer:
         device = backend.usable_device(device)
         folder = find_model(model_dir)
         recognizer = cls(*read_model(folder), device)
-        if (folder / LANGUAGE_MODEL).is_file():
-            recognizer.lm = load_arpa(folder / LANGUAGE_MODEL, recognizer.tokenizer.labels)
+        if (arpa := folder / LANGUAGE_MODEL).is_file():
+            recognizer.lm = load_arpa(arpa, recognizer.tokenizer.labels)
         for member in member_folders(folder):
             recognizer._add_member(member)
         return recognizer
@@ -315,12 +315,11 @@ class Recognizer:
         return torch.stack(log_probs).mean(0), frame_lengths
 
     def _beam_options(self) -> BeamOptions:
-        settings, hotwords = self.config.decoding, None
-        if settings.hotwords:
-            phrases = phrase_labels(settings.hotwords, self.tokenizer.encode)
-            hotwords = Hotwords(phrases, settings.hotword_bonus)
-        lm = self.lm, settings.lm_weight
-        return BeamOptions(settings.beam_width, settings.norm_score, *lm, settings.label_bonus, hotwords)
+        search, hotwords = self.config.decoding, None
+        if phrases := search.hotwords:
+            hotwords = Hotwords(phrase_labels(phrases, self.tokenizer.encode), search.hotword_bonus)
+        fusion = self.lm, search.lm_weight, search.label_bonus
+        return BeamOptions(search.beam_width, search.norm_score, *fusion, hotwords)
 
 
 def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:

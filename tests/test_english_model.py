@@ -24,5 +24,5 @@ def test_it_is_small_and_searches_with_its_language_model(recognizer):
 @pytest.mark.real
 def test_readers_that_it_has_not_heard(recognizer):
     cuts = readers(REAL, TEST_READERS).subset(first=25)
-    # the card has the rate of all 277 utterances; words on the edge differ between processors
-    assert evaluate(recognizer, cuts).words.rate < 80
+    # 65.4 here; the card has the rate of all 277 utterances; words on the edge differ between processors
+    assert evaluate(recognizer, cuts).words.rate < 70

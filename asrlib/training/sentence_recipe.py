@@ -8,8 +8,7 @@ of each on voices that it has not heard, and saves the network that is best on d
 A seed has two stages: the CTC head, on an encoder that starts from a model of command words, because pieces
 do not take off from random weights in so few steps; then everything with both losses. Between them the
 prediction network can be trained on texts of the grammar, as a language model
-(`asrlib.training.language_stage`). It harms: a transducer that knows the language before it hears writes
-sentences within the first frames (docs/results.md).
+(`asrlib.training.language_stage`); the one run that did so failed, and docs/results.md shows how.
 
 Lessons 07, 08 and 11.
 """
