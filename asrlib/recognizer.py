@@ -81,10 +81,9 @@ class Recognizer:
     def load(cls, model_dir: str | Path | None = None, device: str | torch.device = "cpu") -> Recognizer:
         """Load a recognizer from a model directory, or a shipped model by its name.
 
-        None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the model that the
-        lessons examine. A file ``lm.arpa`` in the directory becomes ``lm``. Raises ``InputError`` if a file
-        is missing or damaged, if a weight is not finite, if the members of an ensemble do not fit together,
-        and for a ``device`` that cannot be used here.
+        None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the one that the lessons
+        examine. A file ``lm.arpa`` in it becomes ``lm``. Raises ``InputError`` if a file is missing or damaged,
+        a weight not finite, a member of an ensemble unfit for it, or ``device`` cannot be used here.
         """
         device = backend.usable_device(device)
         folder = find_model(model_dir)
