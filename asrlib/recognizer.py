@@ -82,8 +82,8 @@ class Recognizer:
         """Load a recognizer from a model directory, or a shipped model by its name.
 
         None loads the digit recognizer, ``"digits-model"``; ``"lessons-model"`` is the one that the lessons
-        examine. A file ``lm.arpa`` in it becomes ``lm``. Raises ``InputError`` if a file is missing or damaged,
-        a weight not finite, a member of an ensemble unfit for it, or ``device`` cannot be used here.
+        examine. A file ``lm.arpa`` in it becomes ``lm``. Raises ``InputError`` if a file is missing or
+        damaged, a weight not finite, a member of an ensemble unfit, or ``device`` cannot be used here.
         """
         device = backend.usable_device(device)
         folder = find_model(model_dir)
