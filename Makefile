@@ -15,9 +15,12 @@ NO_NEWS := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"
 LESSONS := $(sort $(wildcard notebooks/*.ipynb))
 # lessons whose point is a training run: executed with a short one, and only what is marked is compared
 TRAINED := notebooks/09_train_contextnet.ipynb
+# the tests' own cache of fonts and settings of matplotlib: a user's style, or a cache that lists fonts of an
+# environment since deleted, would change the figures and print warnings into the lessons
+TIDY := MPLCONFIGDIR="$(CURDIR)/$(VENV)/matplotlib"
 # two processes of one thread each: threads that wait for one another would only be in each other's way
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
-NBVAL := $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-sanitize-with tests/nbval.cfg
+PYTEST := $(TIDY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+NBVAL := $(TIDY) $(BIN)/python -m pytest -q -p no:cacheprovider -W ignore --nbval-sanitize-with tests/nbval.cfg
 # JupyterLab refuses to start as root, which is who one is in a container
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -88,7 +91,7 @@ lock: $(READY)
 
 # Execute every lesson again, in order, and say how long each took.
 notebooks: $(READY)
-	$(BIN)/python tools/run_notebooks.py $(LESSONS)
+	$(TIDY) $(BIN)/python tools/run_notebooks.py $(LESSONS)
 
 # The student versions of solutions/, through nbgrader.
 exercises: $(READY)
