@@ -47,17 +47,23 @@ def language_model(
     corpus: CorpusOption,
     output: Annotated[Path, typer.Option(help="ARPA file to write.")],
     order: Annotated[int, typer.Option(help="Labels per n-gram: 3 is a trigram model.")] = 3,
+    min_count: Annotated[int, typer.Option(help="Leave out n-grams that occur less often.")] = 1,
+    text: Annotated[
+        list[Path] | None, typer.Option(help="A plain text file to read as well, such as a book; repeatable.")
+    ] = None,
 ) -> None:
-    """Train an n-gram language model for --lm on the train transcripts of the corpora."""
+    """Train an n-gram language model for --lm on the train transcripts of the corpora, and on books."""
     from asrlib.data.corpora import load_corpora
     from asrlib.files import write_atomically
     from asrlib.text.ngram import train_ngram
+    from asrlib.text.prose import encode_books
     from asrlib.text.tokenizer_files import load_tokenizer
 
     tokenizer = load_tokenizer(model_dir)
     splits = [load_corpora(corpus, "train"), load_corpora(corpus, "dev", optional=True)]
     texts, unseen = ([tokenizer.encode(c.supervisions[0].text) for c in cuts or []] for cuts in splits)
-    model = train_ngram(texts, tokenizer.labels, order)
+    texts += encode_books(tokenizer, text or [])
+    model = train_ngram(texts, tokenizer.labels, order, min_count)
     write_atomically(output, model.arpa().encode())
     print(f"{output}: order {order}, {sum(map(len, model.table.values())):,} n-grams of {len(texts)} texts")
     print(f"perplexity of these texts: {model.perplexity(texts):.2f}")

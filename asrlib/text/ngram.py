@@ -8,7 +8,8 @@ the history h,
 
 where c counts occurrences, N(h) is the number of different labels seen after h, and h' is h without its first
 label. Below the unigrams, all labels and the end of the text are equally probable. The probabilities after
-every history sum to one, and no label has probability zero.
+every history sum to one, and no label has probability zero. Rare n-grams can be left out: the probability of
+what is left out after h goes to P(w | h'), by a larger back-off weight.
 
 ``NGram.arpa`` writes and ``load_arpa`` reads the ARPA format. A model from another program must have been
 trained on texts split into the same labels. Lesson 11.
@@ -138,37 +139,58 @@ class NGram(LanguageModel):
         return history
 
 
-def train_ngram(texts: Iterable[Sequence[int]], labels: Sequence[str], order: int = 3) -> NGram:
+def train_ngram(
+    texts: Iterable[Sequence[int]], labels: Sequence[str], order: int = 3, min_count: int = 1
+) -> NGram:
     """Train an n-gram model on texts, given as label numbers (``Tokenizer.encode``). Lesson 11.
 
     ``labels`` are the tokenizer's. ``order`` is n: a label depends on the ``order - 1`` labels before it.
-    Raises ``InputError`` if there is no text, or if ``order`` is below 1.
+    n-grams of two and more labels that occur less than ``min_count`` times are left out, which keeps the
+    model small; the others keep their probabilities. Raises ``InputError`` if there is no text, or if ``order`` or
+    ``min_count`` is below 1.
     """
-    if order < 1:
-        raise InputError(f"the order of a language model is {order}; it must be at least 1")
-    counts: dict[State, Counter[int]] = defaultdict(Counter)
-    for text in texts:
-        whole = (START, *text, END)
-        for end in range(1, len(whole)):
-            for start in range(max(0, end - order + 1), end + 1):
-                counts[whole[start:end]][whole[end]] += 1
-    if not counts:
+    for value, name in ((order, "order"), (min_count, "lowest count")):
+        if value < 1:
+            raise InputError(f"the {name} of a language model is {value}; it must be at least 1")
+    marked = [(START, *text, END) for text in texts]
+    if not marked:
         raise InputError("there is no text to train a language model on")
+    uniform = 1 / (len(labels) + 1)
     probability: dict[State, dict[int, float]] = {}
     backoff = {}
-    for history in sorted(counts, key=len):
-        seen = counts[history]
-        total, different = sum(seen.values()), len(seen)
-        shorter = probability.get(history[1:]) if history else None
-        everything = range(len(labels) + 1) if shorter is None else seen
-        probability[history] = {
-            label: (seen[label] + different * (shorter[label] if shorter else 1 / (len(labels) + 1)))
-            / (total + different)
-            for label in everything
-        }
-        backoff[history] = math.log(different / (total + different))
+    grams: set[State] = {()}
+    for length in range(order):
+        stayed: set[State] = {(START,)} if not length else set()
+        for history, seen in _followers(marked, length, grams).items():
+            total, different = sum(seen.values()), len(seen)
+            kept = (
+                [n for n, times in seen.items() if times >= min_count] if history else range(len(labels) + 1)
+            )
+            if not kept:
+                continue
+            shorter = probability[history[1:]] if history else {}
+            probability[history] = row = {
+                label: (seen[label] + different * shorter.get(label, uniform)) / (total + different)
+                for label in kept
+            }
+            stayed.update((*history, label) for label in row)
+            if left_out := total - sum(seen[label] for label in kept):
+                left_out /= 1 - sum(shorter[label] for label in kept)
+            backoff[history] = math.log((different + left_out) / (total + different))
+        grams = stayed
     table = {h: {label: math.log(p) for label, p in row.items()} for h, row in probability.items()}
     return NGram(labels, table, {history: weight for history, weight in backoff.items() if history})
+
+
+def _followers(texts: Iterable[State], length: int, grams: set[State]) -> dict[State, Counter[int]]:
+    """Count what follows each history of this length; ``grams`` are the histories that matter."""
+    counts: dict[State, Counter[int]] = defaultdict(Counter)
+    for text in texts:
+        for end in range(max(1, length), len(text)):
+            history = text[end - length : end]
+            if history in grams:
+                counts[history][text[end]] += 1
+    return counts
 
 
 def load_arpa(path: str | Path, labels: Sequence[str]) -> NGram:

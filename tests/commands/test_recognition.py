@@ -52,6 +52,12 @@ def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):
     fails(*usual, "--lm", arpa, naming=["--lm needs beam search", "--beam 5"])
     fails(*usual, "--beam", "4", "--lm", tmp_path / "no.arpa", naming=["no.arpa"])
     fails("lm", model, "--corpus", corpus, "--output", tmp_path / "no" / "lm.arpa", naming=["No such file"])
+    lm = ["lm", model, "--corpus", corpus, "--output", arpa]
+    (tmp_path / "book.txt").write_text("High, mid! Low mid. Loud and clear.")
+    code, printed, _ = asrlib(*lm, "--text", tmp_path / "book.txt", "--min-count", "2")
+    assert code == 0 and "n-grams of 6 texts" in printed  # a sentence has words that the model cannot write
+    fails(*lm, "--text", tmp_path / "none.txt", naming=["none.txt", "no such text file"])
+    fails(*lm, "--min-count", "0", naming=["lowest count", "at least 1"])
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 import itertools
 import math
+from collections import Counter
 
 import pytest
 
 from asrlib.errors import InputError
-from asrlib.text.ngram import END, load_arpa, train_ngram
+from asrlib.text.ngram import END, START, load_arpa, train_ngram
 from asrlib.text.tokenizers import Tokenizer, train_tokenizer
 
 A, B, C = 1, 2, 3
@@ -64,6 +65,25 @@ def test_a_longer_history_makes_regular_texts_predictable():
     perplexities = [train_ngram(texts, LABELS, order).perplexity(texts) for order in (1, 2, 3)]
     assert perplexities[0] > 3.5 and perplexities[1] < 1.6 and perplexities[2] < 1.5
     assert train_ngram([[A]], LABELS, 1).perplexity([[B]]) > train_ngram([[A]], LABELS, 1).perplexity([[A]])
+
+
+@pytest.mark.parametrize("min_count", [2, 3, 100])
+def test_without_rare_ngrams_the_others_keep_their_probabilities(min_count, tmp_path):
+    texts = 3 * TEXTS + [[A, C, C, B], [C, A, A, B, B]]
+    whole, model = train_ngram(texts, LABELS, 4), train_ngram(texts, LABELS, 4, min_count)
+    marked = [(START, *text, END) for text in texts]
+    counts = Counter(t[i:j] for t in marked for i in range(len(t)) for j in range(i + 1, len(t) + 1))
+    stayed = {(*history, label) for history, row in model.table.items() for label in row}
+    often = {gram for gram, n in counts.items() if 2 <= len(gram) <= 4 and n >= min_count}
+    assert {gram for gram in stayed if len(gram) > 1} == often
+    for gram in stayed:
+        assert model.table[gram[:-1]][gram[-1]] == pytest.approx(whole.table[gram[:-1]][gram[-1]])
+    for history in {state[:n] for state in histories(whole) for n in range(4)}:
+        assert float(model.scores(model._known(history)).exp().sum()) == pytest.approx(1, abs=1e-5)
+    (tmp_path / "lm.arpa").write_text(model.arpa())
+    assert load_arpa(tmp_path / "lm.arpa", LABELS).log_prob([A, B, C]) == pytest.approx(
+        model.log_prob([A, B, C]), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("order", [1, 2, 4])
@@ -150,6 +170,8 @@ def test_other_files_and_no_text_at_all(tmp_path):
         train_ngram([], LABELS)
     with pytest.raises(InputError, match="order .* is 0"):
         train_ngram(TEXTS, LABELS, 0)
+    with pytest.raises(InputError, match="lowest count .* is 0"):
+        train_ngram(TEXTS, LABELS, 2, 0)
     with pytest.raises(InputError, match="at least one text"):
         train_ngram(TEXTS, LABELS).perplexity([])
 
