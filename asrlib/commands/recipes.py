@@ -129,17 +129,26 @@ def english(
         float | None, typer.Option(help="Train on this many hours of read books only. Default: on all.")
     ] = None,
     init: Annotated[
-        str, typer.Option(help="Start from this model's weights, or from random ones if it is empty.")
+        str, typer.Option(help="Start from this model's weights, or with `none` from random ones.")
     ] = "commands-model",
+    config: Annotated[str, typer.Option(help="A configuration's name or file.")] = "english",
     first_steps: Annotated[
         int, typer.Option(min=1, help="Steps of the first stage, short utterances.")
-    ] = 500,
+    ] = 400,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A book as plain text for the language model, besides the transcripts; repeatable."
+        ),
+    ] = None,
     set_: SetOption = None,
 ) -> None:
     """Train on read sentences of people; test on four other readers (docs/results.md)."""
     from asrlib.training.english_recipe import train_english
 
-    result = train_english(real, out, hours, init or None, first_steps=first_steps, settings=set_ or [])
+    result = train_english(
+        real, out, hours, None if init == "none" else init, config, first_steps, set_ or [], text or []
+    )
     print(f"{result['cpu_seconds']:.0f} s of CPU time, {result['training_hours']:.2f} hours of speech")
     for search in ("greedy", "beam", "beam, lm"):
         rates = result[search]

@@ -1,9 +1,10 @@
 """The training runs behind the English of docs/results.md: read sentences, from short to long ones.
 
 `train_english` starts from the encoder of a model of short words, trains a CTC head over characters first on
-short utterances and then on read books, and searches with an n-gram model of the training transcripts:
+short utterances and then on read books, and searches with an n-gram model of the training transcripts and of
+books as text:
 
-    asrlib recipe english --real FOLDER --out runs/english      continues where it stopped
+    asrlib recipe english --real FOLDER --out runs/english --text BOOK.txt ...      continues where it stopped
 
 ``real`` is a folder that contains the folders ``CORPORA``, each with a ``manifest.tsv``. Four readers of
 ``mini-librispeech`` are tested, and heard in no training data. Lessons 09 and 11.
@@ -29,6 +30,7 @@ from asrlib.model_directory import find_model
 from asrlib.recognizer import Recognizer
 from asrlib.text.labels import normalize_text
 from asrlib.text.ngram import NGram, load_arpa, train_ngram
+from asrlib.text.prose import encode_books
 from asrlib.text.tokenizers import train_tokenizer
 from asrlib.training.checkpoint import last_checkpoint
 from asrlib.training.loop import train
@@ -46,12 +48,12 @@ BOOKS = ("mini-librispeech", "librispeech-251", "ljspeech-385")
 SHORT = ("speechocean-train", "an4")
 CORPORA = (*BOOKS, *SHORT)
 SHORT_SECONDS = 4.5  # the longest utterance of the first stage
-# of the language model over characters: with more, and with the short sentences too, the four readers' texts
-# are less probable
-ORDER = 5
+# of the language model over characters, (order, lowest count) of its n-grams: of transcripts alone, and with
+# books. These are best on the transcripts of the dev readers; the short sentences make those less probable.
+TRANSCRIPTS_ALONE, WITH_BOOKS = (5, 1), (7, 6)
 BEAM = 16
 LM_WEIGHTS = (0.4, 0.7, 1.0)
-LABEL_BONUSES = (0.0, 0.7, 1.4)  # nats per character
+LABEL_BONUSES = (0.0, 0.7, 1.4, 2.1)  # nats per character
 
 
 def train_english(
@@ -60,8 +62,9 @@ def train_english(
     hours: float | None = None,
     init: str | Path | None = "commands-model",
     config: str = CONFIG,
-    first_steps: int = 500,
+    first_steps: int = 400,
     settings: Sequence[str] = (),
+    texts: Sequence[str | Path] = (),
     show_progress: bool = True,
 ) -> dict[str, Any]:
     """Train ``config`` on recorded sentences, and test it on ``TEST_READERS``, without and with a LM.
@@ -70,7 +73,8 @@ def train_english(
     of books, of other people's sentences, and of synthetic ones. The second, in ``out/books``, hears books
     only, which is what the tested readers read. ``hours`` keeps that many hours of read books, for a learning
     curve; None keeps all. ``init`` is as in ``train``, for the first stage; None starts from random weights.
-    ``settings`` are assignments for ``override`` in the second stage.
+    ``settings`` are assignments for ``override`` in the second stage. ``texts`` are plain text files, such as
+    books, that the language model reads as well as the transcripts; `text.prose` says how.
 
     A stage continues from its last checkpoint. The weight of the language model and the bonus per label are
     those that are best on ``DEV_READERS``. Returns the results, and writes them to ``out/tested.json``; the
@@ -94,7 +98,7 @@ def train_english(
         "training_hours": _hours([*short, *books]),
         "parameters": sum(p.numel() for p in recognizer.model.parameters()),
     }
-    recognizer.lm = language_model(recognizer, books, out / "lm.arpa")
+    recognizer.lm = language_model(recognizer, books, out / "lm.arpa", texts)
     result |= score_english(recognizer, dev, test)
     recognizer.save(out / "model", result, half=True)
     write_atomically(out / "tested.json", json.dumps(result, indent=1).encode())
@@ -171,13 +175,20 @@ def characters_of(cuts: Iterable[Cut], path: Path) -> list[str]:
     return [f"tokenizer.file={path}", f"tokenizer.vocabulary={len(labels) + 1}"]
 
 
-def language_model(recognizer: Recognizer, cuts: Iterable[Cut], path: Path) -> NGram:
-    """Train an n-gram model of the transcripts over the recognizer's labels; ``path`` is its ARPA file."""
-    texts = {normalize_text(cut.supervisions[0].text) for cut in cuts}
-    encoded = [recognizer.tokenizer.encode(text) for text in sorted(texts)]
-    model = train_ngram(encoded, recognizer.tokenizer.labels, ORDER)
+def language_model(
+    recognizer: Recognizer, cuts: Iterable[Cut], path: Path, texts: Sequence[str | Path] = ()
+) -> NGram:
+    """Train an n-gram model over the recognizer's labels on the transcripts of ``cuts`` and on books.
+
+    ``path`` is the ARPA file to write.
+    """
+    tokenizer = recognizer.tokenizer
+    transcripts = {normalize_text(cut.supervisions[0].text) for cut in cuts}
+    encoded = [tokenizer.encode(text) for text in sorted(transcripts)] + encode_books(tokenizer, texts)
+    order, min_count = WITH_BOOKS if texts else TRANSCRIPTS_ALONE
+    model = train_ngram(encoded, tokenizer.labels, order, min_count)
     write_atomically(path, model.arpa().encode())
-    return load_arpa(path, recognizer.tokenizer.labels)
+    return load_arpa(path, tokenizer.labels)
 
 
 def score_english(recognizer: Recognizer, dev: CutSet, test: CutSet) -> dict[str, Any]:
@@ -195,7 +206,7 @@ def score_english(recognizer: Recognizer, dev: CutSet, test: CutSet) -> dict[str
     best, weight, bonus = min(tried)
     fused = replace(beam, lm_weight=weight, label_bonus=bonus)
     return {
-        "lm": {"order": ORDER, "weight": weight, "bonus": bonus, "dev_wer": best},
+        "lm": {"order": recognizer.lm.order, "weight": weight, "bonus": bonus, "dev_wer": best},
         "greedy": _scores(recognizer, test, greedy),
         "beam": _scores(recognizer, test, replace(beam, lm_weight=0.0)),
         "beam, lm": _scores(recognizer, test, fused),

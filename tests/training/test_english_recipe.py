@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -82,7 +83,7 @@ def test_the_readers_of_dev_and_test_are_heard_in_no_stage(real, small, training
     assert result["greedy"]["wer"]["length"] == len(TEST_READERS) * 6  # words of the four test readers
     assert json.loads((tmp_path / "tested.json").read_text()) == result
     kept = Recognizer.load(tmp_path / "model")
-    assert kept.config.decoding.beam_width == 2 and kept.lm.order <= module.ORDER
+    assert kept.config.decoding.beam_width == 2 and kept.lm.order <= module.TRANSCRIPTS_ALONE[0]
     assert set(result) >= {"greedy", "beam", "beam, lm", "lm", "book_hours", "training_hours"}
 
 
@@ -110,12 +111,25 @@ def test_figures_are_left_out_and_the_language_model_knows_the_transcripts(real,
     recognizer = Recognizer.load(tiny_model)
     words = [cut for cut in load_corpus(tiny.write_corpus(tmp_path / "tones", 3, 2, 2))]
     lm = module.language_model(recognizer, words, tmp_path / "lm.arpa")
-    assert lm.order <= module.ORDER and load_arpa(tmp_path / "lm.arpa", lm.labels).table == lm.table
+    assert lm.order <= module.TRANSCRIPTS_ALONE[0]
+    assert load_arpa(tmp_path / "lm.arpa", lm.labels).table == lm.table
+
+
+def test_the_language_model_reads_books_too(tiny_model, tmp_path):
+    recognizer = Recognizer.load(tiny_model)
+    words = list(load_corpus(tiny.write_corpus(tmp_path / "tones", 3, 2, 2)))
+    said = words[0].supervisions[0].text.split()
+    (tmp_path / "book.txt").write_text(50 * (" ".join(8 * said) + ". "))
+    alone = module.language_model(recognizer, words, tmp_path / "alone.arpa")
+    lm = module.language_model(recognizer, words, tmp_path / "lm.arpa", [tmp_path / "book.txt"])
+    text = recognizer.tokenizer.encode(" ".join(8 * said))
+    assert lm.log_prob(text) > alone.log_prob(text) and lm.order == module.WITH_BOOKS[0]
 
 
 def test_the_weight_of_the_language_model_is_chosen_on_dev(monkeypatch, tiny_model, tiny_corpus):
     recognizer = Recognizer.load(tiny_model)
     recognizer.config.decoding.head = "ctc"
+    recognizer.lm = SimpleNamespace(order=4)
     asked = []
 
     def scores(recognizer, cuts, decoding):
@@ -126,7 +140,7 @@ def test_the_weight_of_the_language_model_is_chosen_on_dev(monkeypatch, tiny_mod
 
     monkeypatch.setattr(module, "_scores", scores)
     found = module.score_english(recognizer, "dev", "test")
-    assert found["lm"] == {"order": module.ORDER, "weight": 0.7, "bonus": 1.4, "dev_wer": 10.0}
+    assert found["lm"] == {"order": 4, "weight": 0.7, "bonus": 1.4, "dev_wer": 10.0}
     assert [call[0] for call in asked].count("test") == 3
     greedy, beam, fused = asked[-3:]
     assert greedy[3] == 0 and beam[1:] == (0.0, 0.0, module.BEAM)
