@@ -124,9 +124,9 @@ class NGram(LanguageModel):
             (*history, label): score for history, row in self.table.items() for label, score in row.items()
         }
         for gram, score in {(START,): ABSENT * LN10, **grams}.items():
-            weight = f"\t{self.backoff[gram] / LN10:.7f}" if gram in self.backoff else ""
+            weight = f"\t{self.backoff[gram] / LN10:.5f}" if gram in self.backoff else ""
             words = " ".join(names[label] for label in gram)
-            sections[len(gram) - 1].append(f"{score / LN10:.7f}\t{words}{weight}")
+            sections[len(gram) - 1].append(f"{score / LN10:.5f}\t{words}{weight}")
         lines = ["\\data\\", *(f"ngram {n}={len(rows)}" for n, rows in enumerate(sections, start=1))]
         for n, rows in enumerate(sections, start=1):
             lines += ["", f"\\{n}-grams:", *rows]
@@ -146,8 +146,8 @@ def train_ngram(
 
     ``labels`` are the tokenizer's. ``order`` is n: a label depends on the ``order - 1`` labels before it.
     n-grams of two and more labels that occur less than ``min_count`` times are left out, which keeps the
-    model small; the others keep their probabilities. Raises ``InputError`` if there is no text, or if ``order`` or
-    ``min_count`` is below 1.
+    model small; the others keep their probabilities. Raises ``InputError`` if there is no text, or if
+    ``order`` or ``min_count`` is below 1.
     """
     for value, name in ((order, "order"), (min_count, "lowest count")):
         if value < 1:
