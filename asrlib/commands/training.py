@@ -43,7 +43,9 @@ def train(
 
 
 def language_model(
-    model_dir: Annotated[Path, typer.Argument(help="The model directory whose labels to use.")],
+    model_dir: Annotated[
+        str, typer.Argument(help="The model directory, or name of a shipped model, whose labels to use.")
+    ],
     corpus: CorpusOption,
     output: Annotated[Path, typer.Option(help="ARPA file to write.")],
     order: Annotated[int, typer.Option(help="Labels per n-gram: 3 is a trigram model.")] = 3,
@@ -55,17 +57,18 @@ def language_model(
     """Train an n-gram language model for --lm on the train transcripts of the corpora, and on books."""
     from asrlib.data.corpora import load_corpora
     from asrlib.files import write_atomically
+    from asrlib.model_directory import find_model
     from asrlib.text.ngram import train_ngram
     from asrlib.text.prose import encode_books
     from asrlib.text.tokenizer_files import load_tokenizer
 
-    tokenizer = load_tokenizer(model_dir)
+    tokenizer = load_tokenizer(find_model(model_dir))
     splits = [load_corpora(corpus, "train"), load_corpora(corpus, "dev", optional=True)]
     texts, unseen = ([tokenizer.encode(c.supervisions[0].text) for c in cuts or []] for cuts in splits)
     texts += encode_books(tokenizer, text or [])
     model = train_ngram(texts, tokenizer.labels, order, min_count)
     write_atomically(output, model.arpa().encode())
-    print(f"{output}: order {order}, {sum(map(len, model.table.values())):,} n-grams of {len(texts)} texts")
+    print(f"{output}: order {model.order}, {sum(map(len, model.table.values())):,} n-grams of {len(texts)} texts")
     print(f"perplexity of these texts: {model.perplexity(texts):.2f}")
     if unseen:
         print(f"perplexity of the dev texts: {model.perplexity(unseen):.2f}")

@@ -177,6 +177,8 @@ def train_ngram(
             if left_out := total - sum(seen[label] for label in kept):
                 left_out /= 1 - sum(shorter[label] for label in kept)
             backoff[history] = math.log((different + left_out) / (total + different))
+        if not stayed:
+            break
         grams = stayed
     table = {h: {label: math.log(p) for label, p in row.items()} for h, row in probability.items()}
     return NGram(labels, table, {history: weight for history, weight in backoff.items() if history})

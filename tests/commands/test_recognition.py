@@ -57,6 +57,7 @@ def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):
     code, printed, _ = asrlib(*lm, "--text", tmp_path / "book.txt", "--min-count", "2")
     assert code == 0 and "n-grams of 6 texts" in printed  # a sentence has words that the model cannot write
     fails(*lm, "--text", tmp_path / "none.txt", naming=["none.txt", "no such text file"])
+    assert asrlib("lm", "sentences-model", *lm[2:])[0] == 0  # a shipped model's labels, by its name
     fails(*lm, "--min-count", "0", naming=["lowest count", "at least 1"])
 
 
