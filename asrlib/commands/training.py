@@ -68,7 +68,8 @@ def language_model(
     texts += encode_books(tokenizer, text or [])
     model = train_ngram(texts, tokenizer.labels, order, min_count)
     write_atomically(output, model.arpa().encode())
-    print(f"{output}: order {model.order}, {sum(map(len, model.table.values())):,} n-grams of {len(texts)} texts")
+    count = sum(map(len, model.table.values()))
+    print(f"{output}: order {model.order}, {count:,} n-grams of {len(texts)} texts")
     print(f"perplexity of these texts: {model.perplexity(texts):.2f}")
     if unseen:
         print(f"perplexity of the dev texts: {model.perplexity(unseen):.2f}")

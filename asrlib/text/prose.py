@@ -29,7 +29,8 @@ def sentences(text: str) -> list[str]:
 
     A sentence ends at ``.!?;:`` before a space, and at an empty line. A few titles are spelled out, such as
     "Mr." Sentences with figures are left out, since "1455" can be read in several ways, and so are single
-    words, most of which are headings and abbreviations. What Project Gutenberg adds to a book is left out.
+    words, most of which are headings and abbreviations. What Project Gutenberg writes before and after its
+    lines of asterisks is left out; longer headings, and credits inside these lines, stay.
     """
     text = text.replace("\r\n", "\n")
     start, end = _START.search(text), _END.search(text)
