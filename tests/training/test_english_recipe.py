@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -154,3 +155,21 @@ def test_a_folder_that_is_missing_is_one_line(real, small, tmp_path):
         train_english(tmp_path / "real", tmp_path / "out", config=small, show_progress=False)
     with pytest.raises(InputError, match="no utterance of ls0"):
         module.readers(real, ("ls0",))
+
+
+def test_the_command_starts_from_a_model_or_from_random_weights(monkeypatch, asrlib, tmp_path):
+    given = []
+    rates = {
+        name: {"wer": {"percent": 1.0}, "cer": {"percent": 1.0}} for name in ("greedy", "beam", "beam, lm")
+    }
+
+    def trained(*arguments):
+        given.append(arguments)
+        return {"cpu_seconds": 1.0, "training_hours": 1.0, **rates}
+
+    monkeypatch.setattr(module, "train_english", trained)
+    recipe = ["recipe", "english", "--real", tmp_path, "--out", tmp_path / "out"]
+    assert asrlib(*recipe)[0] == 0
+    assert asrlib(*recipe, "--init", "none", "--config", "english-conformer", "--text", "a.txt")[0] == 0
+    assert given[0][2:] == (None, "commands-model", "english", 400, [], [])
+    assert given[1][2:] == (None, None, "english-conformer", 400, [], [Path("a.txt")])
