@@ -54,7 +54,7 @@ def digits_model(
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     set_: SetOption = None,
 ) -> None:
-    """Train digit recognizers that know phones first; test on speakers left out, group by group."""
+    """Train the digit recognizer that ships: phones first; test on speakers left out, group by group."""
     from asrlib.training.digit_recipe import train_digits
 
     _print_errors(train_digits(real, out, set_ or [], resume))
@@ -63,21 +63,14 @@ def digits_model(
 def digits_streaming_model(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory; the model is written to its folder model.")],
-    init: Annotated[
-        Path | None, typer.Option(help="Offline model to start from. Default: the one that ships.")
-    ] = None,
-    others: Annotated[
-        bool,
-        typer.Option("--others", help="Leave out FSDD and spoken digit strings, which --init must not know."),
-    ] = False,
+    init: Annotated[Path, typer.Option(help="The directory of a run of digits-model, to start from.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     set_: SetOption = None,
 ) -> None:
-    """Train the digit recognizer that streams, starting from an offline network."""
-    from asrlib.training.digit_recipe import EVERYONE, OTHERS, train_streaming
+    """Train the digit recognizer that streams; test on speakers left out, group by group."""
+    from asrlib.training.digit_recipe import train_streaming
 
-    speakers = OTHERS if others else EVERYONE
-    _print_errors(train_streaming(real, out, init, speakers, set_ or [], resume))
+    _print_errors(train_streaming(real, out, init, set_ or [], resume))
 
 
 def _print_errors(stages: dict) -> None:

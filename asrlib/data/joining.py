@@ -1,9 +1,10 @@
 """Join recordings of words into utterances, over the recordings' own background noise. Lesson 09.
 
-    trim(samples, rate)            a recording reduced to its speech, with the noise around it measured
-    background(takes)              the noise that several recordings share
-    join(parts, noise, rate, ...)  one signal of several recordings and pauses, with the words' times
-    memory_cut(...)                the signal as an utterance of a corpus, held in memory
+    trim(samples, rate)               a recording reduced to its speech, with the noise around it measured
+    cut_closely(samples, rate, draw)  the same, often without the faint sounds at its edges
+    background(takes)                 the noise that several recordings share
+    join(parts, noise, rate, ...)     one signal of several recordings and pauses, with the words' times
+    memory_cut(...)                   the signal as an utterance of a corpus, held in memory
 
 The pauses contain noise like the recordings' own, because digital silence would mark the boundaries.
 """
@@ -20,6 +21,13 @@ from asrlib.extras import extra
 if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the functions
     import lhotse
     import lhotse.cut
+
+
+# how closely `cut_closely` cuts: the range of the depth in decibels, how often the margin of 30 ms goes and
+# how often more goes, and at most how much, in seconds; speech of this length always stays
+DEPTHS_DB = (12.0, 40.0)
+NO_MARGIN, CUT_SHORT = 0.6, 0.3
+LONGEST_CUT, SHORTEST_REST = 0.09, 0.12
 
 
 @dataclass
@@ -48,6 +56,25 @@ def trim(samples: np.ndarray, rate: int, depth_db: float = 40.0) -> Take:
     quiet = frames[np.argsort(level)[: max(1, len(frames) // 10)]]
     noise = np.sqrt((np.abs(np.fft.rfft(quiet, axis=1)) ** 2).mean(axis=0) / hop)
     return Take(samples[start:stop], int(first - start), int(stop - last), noise)
+
+
+def cut_closely(samples: np.ndarray, rate: int, draw: np.random.Generator) -> Take:
+    """Trim a recording as closely as careless people do: "six" may lose its s, and "eight" its t.
+
+    The depth of `trim` is drawn, and either edge may be cut by up to 0.09 s. ``rate`` is in Hz.
+    """
+    take = trim(samples, rate, float(draw.uniform(*DEPTHS_DB)))
+    cuts = []
+    for margin in (take.before, take.after):
+        cut = margin if draw.random() < NO_MARGIN else 0
+        if draw.random() < CUT_SHORT:
+            cut += int(draw.uniform(0, LONGEST_CUT) * rate)
+        cuts.append(cut)
+    first, last = cuts
+    if len(take.samples) - first - last < SHORTEST_REST * rate:
+        return take
+    before, after = max(0, take.before - first), max(0, take.after - last)
+    return Take(take.samples[first : len(take.samples) - last], before, after, take.noise)
 
 
 def background(takes: list[Take]) -> np.ndarray:

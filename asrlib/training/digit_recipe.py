@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 from asrlib.config.parse import load_config, override
 from asrlib.data.connected import connected_digits
 from asrlib.data.corpora import load_corpus
-from asrlib.data.digit_strings import mixed_digits
+from asrlib.data.digit_strings import Piece, mixed_digits
+from asrlib.data.grammar import DIGITS
 from asrlib.errors import InputError
 from asrlib.evaluate import evaluate
 from asrlib.extras import extra
 from asrlib.metrics import ErrorRate
-from asrlib.model_directory import shipped_model
 from asrlib.recognizer import Recognizer
+from asrlib.text.labels import normalize_text
 from asrlib.training.command_recipe import training_cuts as command_cuts
 from asrlib.training.digit_words import (
     AN4,
@@ -37,12 +38,14 @@ from asrlib.training.digit_words import (
     RATE,
     READ,
     SPEECHOCEAN,
+    accented_digits,
     as_digits,
     cut_words,
     folder,
-    single_words,
     stored_runs,
+    synthetic_words,
 )
+from asrlib.training.fewer_labels import keep_labels
 from asrlib.training.loop import train
 
 if TYPE_CHECKING:
@@ -53,27 +56,39 @@ OFFLINE, STREAMING, PHONES = "contextnet-digits", "contextnet-digits-streaming",
 OTHERS, EVERYONE = "others", "everyone"
 # where errors are pooled over the groups of `folds`
 FOLDS = "folds"
+# the folder of the networks that know digits only
+MODELS = "digits"
+# seconds of the longest utterances whose phones are learned
+LONGEST = 17.0
 HEADS = ("ctc", "transducer")
 # the folders of recordings
 SOURCES = (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)
-# number of training utterances joined from FSDD's digits, and, for streaming, from pieces of all speakers
-STRUNG, MIXED = 4000, 7000
-# how often an utterance that was spoken as a string of digits is used per epoch
+# number of training utterances joined from FSDD's digits, and from pieces of many other speakers
+STRUNG, MIXED = 4000, 6000
+# how often an utterance that was spoken as a string of digits is used per epoch, and a single digit of FSDD
 REPEATS = {SPEECHOCEAN: 10, AN4: 3}
+SINGLE = 2
+# the share of words that are no digits in the strings of pieces, for the offline model
+OTHER_WORDS = 0.2
 # number of test utterances joined from the digits of each speaker of FSDD
 TEST_STRINGS = 200
 # the share of pauses of a second or more that a streaming model is trained with
 WAITING = 0.1
 # frequency warps at which the offline model's CTC head transcribes
 WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
-# the settings of the two kinds of network
-WHOLE = ["training.max_steps=1500", "training.batch_seconds=60", "training.warmup_steps=60"]
-STREAMED = [
-    "training.max_steps=600",
+# the settings of the second stage of phones, and of the two kinds of network
+ALL_PHONES = ["training.max_steps=4000", "training.batch_seconds=90", "training.max_lr=0.003"]
+DIGITS_ONLY = [
+    "training.max_steps=1500",
     "training.batch_seconds=60",
     "training.max_lr=0.003",
     "training.warmup_steps=60",
+    # digits are often said faster than other words, and recorded in more noise
+    "augment.speed=[0.85,1.3]",
+    "augment.noise_probability=0.8",
+    "augment.noise_snr_db=[3,40]",
 ]
+STREAMED = [*DIGITS_ONLY, "training.max_steps=800"]
 
 
 def train_digits(
@@ -85,10 +100,12 @@ def train_digits(
 ) -> dict[str, Any]:
     """Train digit recognizers on sets of speakers, and test each on those left out.
 
-    Their encoders start from one that recognizes the phones of command words, whose speakers are many. The
-    sets are those that lack one of the ``folds``, which tell how well speakers never heard are recognized,
-    and ``everyone``: this network is written to ``out/model`` with 16-bit weights. ``settings`` are
-    assignments for ``override``. ``resume`` continues what an earlier call began in ``out``.
+    Their encoders start from one that recognizes phones, first of command words and then of all recordings
+    by people who are in no set but ``everyone`` or in all. The sets are those that lack one of the ``folds``,
+    which tell how well speakers never heard are recognized, and ``everyone``: this network is written to
+    ``out/model`` with 16-bit weights. A network learns digits among other words, so that a voice that is new
+    to it is no reason to hear a digit; then it forgets the other words. ``settings`` are assignments for
+    ``override``. ``resume`` continues what an earlier call began in ``out``.
 
     Returns the errors of ``score`` by set of speakers, and for `FOLDS` the sums over the groups.
     ``out/model/metrics.json`` has them too. Raises ``InputError`` for a missing folder, and for an ``out``
@@ -97,19 +114,21 @@ def train_digits(
     out, result = Path(out), {}
     for name in SOURCES:
         folder(real, name)
+    words, how = out / "words", {"resume": resume, "show_progress": show_progress}
     config = override(load_config(PHONES), list(settings))
-    train(config, command_cuts(real), out / "phones", resume=resume, show_progress=show_progress)
+    train(config, command_cuts(real), out / "words-phones", **how)
+    config = override(load_config(PHONES), [*ALL_PHONES, *settings])
+    train(config, phone_cuts(real), out / "phones", init=out / "words-phones", **how)
     for speakers in (*folds(real), EVERYONE):
-        config = override(load_config(OFFLINE), [*WHOLE, *settings])
-        cuts, init = training_cuts(real, speakers), out / "phones"
-        recognizer = train(
-            config, cuts, out / speakers, resume=resume, init=init, show_progress=show_progress
-        )
+        cuts = training_cuts(real, words, speakers)
+        labels = f"tokenizer.vocabulary={len(vocabulary(cuts)) + 1}"
+        config = override(load_config(OFFLINE), [*DIGITS_ONLY, labels, *settings])
+        recognizer = train(config, cuts, out / speakers, init=out / "phones", **how)
+        recognizer = keep_labels(recognizer, sorted(DIGITS))
         recognizer.config.decoding = replace(recognizer.config.decoding, head="ctc", warps=WARPS)
         result[speakers] = score(recognizer, held_out(real, speakers))
-    result[FOLDS] = {
-        head: {"pooled": pooled(result[fold][head]["pooled"] for fold in folds(real))} for head in HEADS
-    }
+        recognizer.save(out / MODELS / speakers, {"wer": result[speakers]})
+    result[FOLDS] = over_folds(result)
     recognizer.save(out / "model", {"wer": result}, half=True)
     return result
 
@@ -117,56 +136,104 @@ def train_digits(
 def train_streaming(
     real: Path,
     out: Path,
-    init: Path | None = None,
-    speakers: str = EVERYONE,
+    init: Path,
     settings: Sequence[str] = (),
     resume: bool = False,
     show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Train a digit recognizer that streams, and write it to ``out/model`` with 16-bit weights.
+    """Train digit recognizers that stream on the same sets of speakers as ``train_digits``, and test them.
 
-    It starts from the offline network in ``init``, by default the one that ships: causal convolutions have
-    the same weights, and the network learns to do without the future. ``init`` must not have heard the
-    speakers whom ``speakers`` leaves out. Other arguments and errors are those of ``train_digits``.
+    Each starts from the offline network of its set in ``init``, the ``out`` of ``train_digits``: causal
+    convolutions have the same weights, and the network learns to do without the future. The one that is
+    trained on ``everyone`` is written to ``out/model`` with 16-bit weights. Other arguments, the result and
+    errors are those of ``train_digits``.
     """
-    out, init = Path(out), init or shipped_model("digits-model")
+    out, result = Path(out), {}
     config = override(load_config(STREAMING), [*STREAMED, *settings])
-    cuts = streaming_cuts(real, out / "words", speakers)
-    recognizer = train(config, cuts, out / speakers, resume=resume, init=init, show_progress=show_progress)
-    result = {speakers: score(recognizer, held_out(real, speakers))}
+    for speakers in (*folds(real), EVERYONE):
+        cuts = streaming_cuts(real, out / "words", speakers)
+        start = Path(init, MODELS, speakers)
+        how = {"resume": resume, "show_progress": show_progress}
+        recognizer = train(config, cuts, out / speakers, init=start, **how)
+        result[speakers] = score(recognizer, held_out(real, speakers))
+    result[FOLDS] = over_folds(result)
     recognizer.save(out / "model", {"wer": result}, half=True)
     return result
 
 
-def training_cuts(real: Path, speakers: str) -> CutSet:
-    """Return the training data of a set of speakers: joined digits of FSDD, spoken and synthetic strings."""
+def over_folds(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the errors of ``score`` summed over all sets of speakers, by head."""
+    return {
+        head: {"pooled": pooled(each[head]["pooled"] for each in result.values() if "pooled" in each[head])}
+        for head in HEADS
+    }
+
+
+def phone_cuts(real: Path) -> CutSet:
+    """Return all recordings with their phones to learn, without the speakers of any group of ``folds``."""
+    tested = {speaker for group in folds(real).values() for speaker in group}
+    kept = command_cuts(real, others=True).filter(
+        lambda cut: cut.supervisions[0].speaker not in tested and cut.duration < LONGEST
+    )
+    return kept.to_eager()
+
+
+def training_cuts(real: Path, words: Path, speakers: str) -> CutSet:
+    """Return the training data of a set of speakers: its ``digit_cuts`` among other words.
+
+    These are the training data of `train_commands`, and a share of the words in strings. ``words`` is the
+    folder for the digits that are found in longer utterances (``stored_runs``).
+    """
+    with extra("train"):
+        from lhotse import CutSet
+
+    mixed = mixed_digits(pieces(real, words, speakers), RATE, MIXED, others=OTHER_WORDS)
+    digits = [cut.with_id(f"digits/{cut.id}") for cut in digit_cuts(real, speakers)]
+    return CutSet.from_cuts([*digits, *mixed, *command_cuts(real)]).to_eager()
+
+
+def streaming_cuts(real: Path, words: Path, speakers: str) -> CutSet:
+    """Return the ``digit_cuts`` and strings that mix the speakers of all sources, with long pauses."""
+    with extra("train"):
+        from lhotse import CutSet
+
+    mixed = mixed_digits(pieces(real, words, speakers), RATE, MIXED, waiting=WAITING)
+    return CutSet.from_cuts([*mixed, *digit_cuts(real, speakers)]).to_eager()
+
+
+def digit_cuts(real: Path, speakers: str) -> CutSet:
+    """Return digits of FSDD, single and joined, and spoken and synthetic strings of a set of speakers."""
     with extra("train"):
         from lhotse import CutSet
 
     cuts: list[Cut] = []
     if heard := people(real, FSDD, speakers):
-        cuts += connected_digits(load_corpus(folder(real, FSDD)), sorted(heard), STRUNG)
+        isolated = load_corpus(folder(real, FSDD))
+        cuts += connected_digits(isolated, sorted(heard), STRUNG)
+        cuts += _again([cut for cut in isolated if _speaker(cut) in heard], SINGLE)
     for name, repeats in REPEATS.items():
         heard = people(real, name, speakers)
-        spoken = [cut for cut in strings(real, name) if _speaker(cut) in heard]
-        cuts += [cut.with_id(f"{cut.id} {again}") for again in range(repeats) for cut in spoken]
+        cuts += _again([cut for cut in strings(real, name) if _speaker(cut) in heard], repeats)
     return CutSet.from_cuts([*cuts, *load_corpus("digits", "train")]).to_eager()
 
 
-def streaming_cuts(real: Path, words: Path, speakers: str) -> CutSet:
-    """Return the ``training_cuts`` and strings that mix the speakers of all sources, with long pauses.
-
-    ``words`` is the folder for the digits that are found in longer utterances (``stored_runs``).
-    """
-    with extra("train"):
-        from lhotse import CutSet
-
-    heard = {name: people(real, name, speakers) for name in SOURCES}
-    pieces = [piece for name in (FSDD, COMMANDS) for piece in single_words(real, name, heard[name])]
+def pieces(real: Path, words: Path, speakers: str) -> list[Piece]:
+    """Return the digits that a set of speakers says in longer utterances, and synthetic words."""
+    found = [*synthetic_words(), *accented_digits()]
     for name in (AN4, SPEECHOCEAN, *READ):
-        pieces += cut_words(real, name, stored_runs(real, name, words / f"{name}.json"), heard[name])
-    mixed = mixed_digits(pieces, RATE, MIXED, waiting=WAITING)
-    return CutSet.from_cuts([*mixed, *training_cuts(real, speakers)]).to_eager()
+        runs = stored_runs(real, name, words / f"{name}.json")
+        found += cut_words(real, name, runs, people(real, name, speakers))
+    return found
+
+
+def vocabulary(cuts: Iterable[Cut]) -> list[str]:
+    """Return the words of utterances, sorted."""
+    return sorted({word for cut in cuts for word in normalize_text(cut.supervisions[0].text).split()})
+
+
+def _again(cuts: Sequence[Cut], repeats: int) -> list[Cut]:
+    """Return utterances several times, each with an id of its own."""
+    return [cut.with_id(f"{cut.id} {again}") for again in range(repeats) for cut in cuts]
 
 
 def people(real: Path, name: str, speakers: str) -> set[str]:

@@ -3,6 +3,7 @@
 ``real`` is a folder that contains the folders of recordings below, each with a ``manifest.tsv``. Spelled
 names, numbers and sentences contain digits too. A recognizer of phones, the shipped ``commands-model``, finds
 them: it aligns the phones of the text with the sound, and what lies between the neighbors' phones is cut out.
+Synthetic voices say digits with the accents of twelve languages, and words that are no digits.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import torch
 from asrlib.data.audio import cut_audio
 from asrlib.data.corpora import load_corpus
 from asrlib.data.digit_strings import Piece
+from asrlib.data.espeak import synthesize
 from asrlib.data.grammar import DIGITS
 from asrlib.data.joining import trim
+from asrlib.data.voices import ACCENTS, RESPELLED
 from asrlib.errors import InputError
 from asrlib.files import write_atomically
 from asrlib.losses.alignment import ctc_align
@@ -44,6 +47,10 @@ LEAST_SCORE = -1.5
 BEFORE, AFTER = 0.16, 0.22
 # the words of COMMANDS are recorded in more noise than the others: how far below its peak speech is cut off
 DEPTH_DB = {COMMANDS: 25.0}
+# each digit is synthesized by so many voices with each foreign accent, and with each English one
+FOREIGN, ENGLISH = 24, 12
+# the numbers of these voices; those of the synthetic corpora are lower
+VOICES = range(200_000, 300_000)
 
 
 class Run(NamedTuple):
@@ -103,6 +110,31 @@ def cut_words(real: Path, name: str, runs: Iterable[Run], speakers: Collection[s
             sound = _samples(cut)[round(run.start * RATE) : round(run.end * RATE)]
             if len(sound) > RATE // 10:
                 pieces.append(Piece(run.words, trim(sound, RATE), name, speaker))
+    return pieces
+
+
+def synthetic_words() -> list[Piece]:
+    """Return the training words of the synthetic corpus ``commands``, which has digits and other words."""
+    return [
+        Piece(
+            (cut.supervisions[0].text,), trim(_samples(cut), RATE), "synthetic", cut.supervisions[0].speaker
+        )
+        for cut in load_corpus("commands", "train")
+    ]
+
+
+def accented_digits(seed: int = 9) -> list[Piece]:
+    """Return each digit in many synthetic voices, at various speeds, with foreign and English accents."""
+    draw = np.random.default_rng(seed)
+    pieces = []
+    for word in DIGITS:
+        for accent in (*RESPELLED, *ACCENTS):
+            for _ in range(FOREIGN if accent in RESPELLED else ENGLISH):
+                voice = f"{accent}+r{draw.integers(VOICES.start, VOICES.stop)}"
+                rate, pitch, pitch_range = draw.integers((130, 20, 20), (300, 80, 80)).tolist()
+                said = synthesize(word, voice, rate, pitch, pitch_range)
+                sound = resample(torch.from_numpy(said.samples).float(), said.sample_rate, RATE).numpy()
+                pieces.append(Piece((word,), trim(sound, RATE), "accents", voice))
     return pieces
 
 

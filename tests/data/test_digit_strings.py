@@ -75,6 +75,22 @@ def test_waiting_makes_pauses_of_seconds():
     assert all(np.abs(cut_audio(cut)[-4000:]).max() > 0.01 for cut in cuts)
 
 
+def test_other_words_are_told_from_digits():
+    tree = [piece(("tree",), "studio", f"t{n}") for n in range(3)]
+    cuts = list(mixed_digits(ANN + CROWD + tree, 8000, 300, others=0.3))
+    words = Counter(word for cut in cuts for word in cut.supervisions[0].text.split())
+    assert set(words) == {*DIGITS, "tree"}
+    # strings by one speaker have digits only
+    assert abs(words["tree"] / words.total() - 0.3 * (1 - digit_strings.ONE_SPEAKER)) < 0.05
+    assert "tree" not in " ".join(cut.supervisions[0].text for cut in mixed_digits(ANN + tree, 8000, 50))
+
+
+def test_most_single_words_have_no_pause_around_them():
+    shortest = [cut.duration for cut in mixed_digits(ANN, 8000, 200, longest=1)]
+    assert abs(np.mean(np.array(shortest) < 0.29) - digit_strings.BARE) < 0.1
+
+
 def test_bad_input_is_named():
     fails("n is 0; it must be at least 1", mixed_digits, ANN, 8000, 0)
     fails("there is no recording of digits", mixed_digits, [], 8000, 3)
+    fails("there is no recording of digits", mixed_digits, [piece(("tree",), "studio", "t")], 8000, 3)

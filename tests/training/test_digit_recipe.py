@@ -12,8 +12,9 @@ from asrlib.errors import InputError
 from asrlib.metrics import ErrorRate
 from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
+from asrlib.text.labels import Tokenizer
 from asrlib.training import digit_recipe as module
-from asrlib.training import digit_words
+from asrlib.training import command_recipe, digit_words
 from asrlib.training.digit_recipe import (
     EVERYONE,
     OTHERS,
@@ -21,10 +22,11 @@ from asrlib.training.digit_recipe import (
     held_out,
     people,
     score,
+    phone_cuts,
     streaming_cuts,
     training_cuts,
 )
-from asrlib.training.digit_words import READ, Run
+from asrlib.training.digit_words import READ, Run, accented_digits, synthetic_words
 
 
 @pytest.fixture(scope="module")
@@ -42,24 +44,30 @@ def real(tmp_path_factory):
     for name in READ:
         write(name, [(f"{name}1", "HE HAD TWO")])
     write("digits", [(f"v{n}", "four five") for n in range(10)])
+    # the synthetic corpora ``commands`` and ``dictionary``
+    write("synthetic", [(f"w{n}", word) for n in range(10) for word in ("eight", "tree")])
     return folder
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, real):
-    """Few strings, no synthesis, and runs where a stand-in for the aligner puts them."""
-    monkeypatch.setattr(module, "MIXED", 60)
+    """Few strings, little synthesis, and runs where a stand-in for the aligner puts them."""
+    monkeypatch.setattr(module, "MIXED", 200)
     monkeypatch.setattr(module, "STRUNG", 10)
     monkeypatch.setattr(module, "TEST_STRINGS", 4)
 
     def load(name, split=None):
-        return load_corpus(real / "digits" if name == "digits" else name, split)
+        synthetic = {"digits": "digits", "commands": "synthetic", "dictionary": "synthetic"}
+        return load_corpus(real / synthetic[name] if name in synthetic else name, split)
 
     def find(aligner, cut, name):
         yield Run(cut.id, ("two",), 0.0, 0.3, -0.5)
 
-    monkeypatch.setattr(module, "load_corpus", load)
+    for each in (module, digit_words, command_recipe):
+        monkeypatch.setattr(each, "load_corpus", load)
     monkeypatch.setattr(digit_words, "find_runs", find)
+    for name in ("FOREIGN", "ENGLISH"):
+        monkeypatch.setattr(digit_words, name, 1)
 
 
 def speakers(cuts):
@@ -82,6 +90,7 @@ def test_who_is_tested_is_not_trained_on(real, tmp_path):
     later = streaming_cuts(real, tmp_path, EVERYONE)
     assert {"ann", "bob"} <= people(real, "fsdd", EVERYONE) and hidden - {"ann", "bob"} <= speakers(later)
     assert texts(later).count("one zero") >= 5 * module.REPEATS["speechocean-train"]
+    assert not hidden & speakers(phone_cuts(real)) and "t1" in speakers(phone_cuts(real))
     # the speakers of AN4's and the commands' dev and test splits are never trained on
     for name in ("an4", "commands"):
         tested = speakers(held_out(real, EVERYONE)[name])
@@ -92,16 +101,41 @@ def test_who_is_tested_is_not_trained_on(real, tmp_path):
 def test_training_data_has_every_source(real, tmp_path):
     cuts = streaming_cuts(real, tmp_path, OTHERS)
     words = {word for text in texts(cuts) for word in text.split()}
-    assert words == {"zero", "one", "two", "four", "five"}  # six was cut out as "two" by the stand-in
-    assert texts(cuts).count("four five") == 8 and texts(cuts).count("zero one") >= 3 * 8
+    assert words == {*DIGITS}
+    assert texts(cuts).count("four five") >= 8 and texts(cuts).count("zero one") >= 3 * 8
     assert sorted(path.stem for path in tmp_path.glob("*.json")) == sorted(
         ["an4", "speechocean-train", *READ]
     )
+    # what ann says by herself, as it was recorded
+    single = [cut.id for cut in streaming_cuts(real, tmp_path, EVERYONE) if speakers([cut]) == {"ann"}]
+    assert sum("connected" not in key for key in single) == module.SINGLE * len(DIGITS)
+
+
+def test_the_offline_model_hears_digits_among_other_words(real, tmp_path):
+    cuts = list(training_cuts(real, tmp_path, OTHERS))
+    assert len({cut.id for cut in cuts}) == len(cuts)
+    assert {"bed", "go", "tree"} <= {*module.vocabulary(cuts)}
+    strings = [cut for cut in cuts if cut.id.startswith("mixed")]
+    words = [word for text in texts(strings) for word in text.split()]
+    assert 0.1 < words.count("tree") / len(words) < 0.25
+    assert {*words} == {*DIGITS, "tree"}
+    assert any(text == "bed" for text in texts(cuts))
+
+
+def test_synthetic_voices_say_every_digit_with_every_accent():
+    pieces = accented_digits()
+    assert {piece.words for piece in pieces} == {(word,) for word in DIGITS}
+    accents = {piece.speaker.split("+")[0] for piece in pieces}
+    assert {"fr", "hi", "en-gb-scotland"} <= accents and len(pieces) == len(DIGITS) * len(accents)
+    assert all(0.1 < len(piece.take.samples) / digit_words.RATE < 1.5 for piece in pieces)
+    again = accented_digits()
+    assert [piece.speaker for piece in again] == [piece.speaker for piece in pieces]
+    assert {piece.words for piece in synthetic_words()} == {("eight",), ("tree",)}
 
 
 def test_one_group_after_the_other_is_left_out(real, tmp_path):
     for name, group in folds(real).items():
-        cuts = training_cuts(real, name)
+        cuts = training_cuts(real, tmp_path, name)
         assert not {name, *group} & speakers(cuts)
         assert {"ann", "bob"} - {name} <= speakers(cuts)
         tests = held_out(real, name)
@@ -124,44 +158,50 @@ def trained(monkeypatch, tiny_model):
     def train(config, cuts, out, resume=False, init=None, show_progress=True):
         calls.append((config, out, init, resume))
         out.mkdir(parents=True)
+        words = module.vocabulary(cuts) if config.tokenizer.kind == "words" else ["ah"]
         recognizer = Recognizer.load(tiny_model)
-        recognizer.config.decoding = config.decoding
-        return recognizer
+        settled = override(recognizer.config, [f"tokenizer.vocabulary={len(words) + 1}"])
+        settled.decoding = config.decoding
+        return Recognizer(settled, build_model(settled), Tokenizer("words", words))
 
     monkeypatch.setattr(module, "train", train)
-    monkeypatch.setattr(module, "command_cuts", lambda real: [])
     errors = ErrorRate(1, 2, 3, 60)
     monkeypatch.setattr(module, "evaluate", lambda *_: type("", (), {"words": errors}))
     return calls
 
 
+POOLED = {"substitutions": 4, "deletions": 8, "insertions": 12, "length": 240, "rate": 10.0}
+
+
 def test_a_model_is_trained_without_each_fold_and_on_everyone(real, trained, tmp_path):
-    result = module.train_digits(real, tmp_path / "off", settings=["training.seed=7"], resume=True)
-    assert [out.name for _, out, *_ in trained] == ["phones", "ann", "bob", "everyone"]
-    assert [init for *_, init, _ in trained] == [None, *3 * [tmp_path / "off" / "phones"]]
+    out = tmp_path / "off"
+    result = module.train_digits(real, out, settings=["training.seed=7"], resume=True)
+    assert [run.name for _, run, *_ in trained] == ["words-phones", "phones", "ann", "bob", "everyone"]
+    assert [init for *_, init, _ in trained] == [None, out / "words-phones", *3 * [out / "phones"]]
     assert {config.training.seed for config, *_ in trained} == {7} and all(resume for *_, resume in trained)
-    assert {config.name for config, *_ in trained[1:]} == {"contextnet-digits"}
-    assert result["folds"]["ctc"]["pooled"] == {
-        "substitutions": 4, "deletions": 8, "insertions": 12, "length": 240, "rate": 10.0
-    }  # fmt: skip
-    assert "pooled" not in result["everyone"]["ctc"]
-    model = Recognizer.load(tmp_path / "off" / "model")
-    assert model.warps == module.WARPS and model.uses_ctc
-    assert json.loads((tmp_path / "off" / "model" / "metrics.json").read_text())["wer"] == result
+    assert {config.name for config, *_ in trained[2:]} == {"contextnet-digits"}
+    assert result["folds"]["ctc"]["pooled"] == POOLED and "pooled" not in result["everyone"]["ctc"]
+    model = Recognizer.load(out / "model")
+    assert model.warps == module.WARPS and model.uses_ctc and model.tokenizer.labels == sorted(DIGITS)
+    assert json.loads((out / "model" / "metrics.json").read_text())["wer"] == result
+    for speakers in ("ann", "bob", "everyone"):
+        assert Recognizer.load(out / "digits" / speakers).tokenizer.labels == sorted(DIGITS)
 
 
-def test_a_streaming_model_starts_from_the_one_that_ships(real, trained, tmp_path):
-    result = module.train_streaming(real, tmp_path / "a")
-    config, out, init, resume = trained[0]
-    assert config.name == "contextnet-digits-streaming" and init.name == "digits-model" and not resume
-    assert out.name == "everyone" and set(result["everyone"]["ctc"]) == {"an4", "commands"}
-    result = module.train_streaming(real, tmp_path / "b", init=tmp_path / "other", speakers=OTHERS)
-    assert trained[1][2] == tmp_path / "other" and "strung ann" in result["others"]["transducer"]
-    assert (tmp_path / "b" / "model" / "model.safetensors").is_file()
+def test_a_streaming_model_starts_from_the_offline_one_of_its_set(real, trained, tmp_path):
+    result = module.train_streaming(real, tmp_path / "on", tmp_path / "off")
+    assert {config.name for config, *_ in trained} == {"contextnet-digits-streaming"}
+    sets = ["ann", "bob", "everyone"]
+    assert [run for _, run, *_ in trained] == [tmp_path / "on" / name for name in sets]
+    assert [init for *_, init, _ in trained] == [tmp_path / "off" / "digits" / name for name in sets]
+    assert result["folds"]["transducer"]["pooled"] == POOLED
+    assert set(result["everyone"]["ctc"]) == {"an4", "commands"}
+    assert Recognizer.load(tmp_path / "on" / "model").tokenizer.labels == sorted(DIGITS)
 
 
 def test_the_settings_are_those_of_the_configurations():
-    override(load_config(module.OFFLINE), module.WHOLE)
+    override(load_config(module.PHONES), module.ALL_PHONES)
+    override(load_config(module.OFFLINE), module.DIGITS_ONLY)
     override(load_config(module.STREAMING), module.STREAMED)
 
 
