@@ -1,4 +1,4 @@
-"""Digit words in all recordings at hand: single words, and words cut out of longer utterances. Lesson 09.
+"""Digit words cut out of the recordings at hand, and synthetic ones. Lesson 09.
 
 ``real`` is a folder that contains the folders of recordings below, each with a ``manifest.tsv``. Spelled
 names, numbers and sentences contain digits too. A recognizer of phones, the shipped ``commands-model``, finds
@@ -45,8 +45,6 @@ IN_SENTENCES = {*DIGITS} - {"one"}
 LEAST_SCORE = -1.5
 # seconds kept before the first and after the last phone of digits, if no neighbor is nearer
 BEFORE, AFTER = 0.16, 0.22
-# the words of COMMANDS are recorded in more noise than the others: how far below its peak speech is cut off
-DEPTH_DB = {COMMANDS: 25.0}
 # each digit is synthesized by so many voices with each foreign accent, and with each English one
 FOREIGN, ENGLISH = 24, 12
 # the numbers of these voices; those of the synthetic corpora are lower
@@ -86,17 +84,6 @@ def as_digits(text: str, name: str) -> list[str] | None:
     digits = [as_digit(word, name) for word in words_of(text)]
     found = [digit for digit in digits if digit]
     return found if found and len(found) == len(digits) else None
-
-
-def single_words(real: Path, name: str, speakers: Collection[str]) -> list[Piece]:
-    """Return the recordings of a single digit word by these ``speakers`` in the folder ``name``."""
-    pieces = []
-    for cut in load_corpus(folder(real, name)):
-        digits, speaker = as_digits(cut.supervisions[0].text, name), str(cut.supervisions[0].speaker)
-        if speaker in speakers and digits is not None and len(digits) == 1:
-            take = trim(_samples(cut), RATE, DEPTH_DB.get(name, 40.0))
-            pieces.append(Piece(tuple(digits), take, name, speaker))
-    return pieces
 
 
 def cut_words(real: Path, name: str, runs: Iterable[Run], speakers: Collection[str]) -> list[Piece]:

@@ -1,6 +1,7 @@
 """The recipe of the digit recognizers on stand-ins: who is trained on and tested, what starts from what."""
 
 import json
+from collections import Counter
 
 import pytest
 from folders import noise_folder
@@ -13,16 +14,16 @@ from asrlib.metrics import ErrorRate
 from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
 from asrlib.text.labels import Tokenizer
-from asrlib.training import digit_recipe as module
 from asrlib.training import command_recipe, digit_words
+from asrlib.training import digit_recipe as module
 from asrlib.training.digit_recipe import (
     EVERYONE,
     OTHERS,
     folds,
     held_out,
     people,
-    score,
     phone_cuts,
+    score,
     streaming_cuts,
     training_cuts,
 )
@@ -52,7 +53,7 @@ def real(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small(monkeypatch, real):
     """Few strings, little synthesis, and runs where a stand-in for the aligner puts them."""
-    monkeypatch.setattr(module, "MIXED", 200)
+    monkeypatch.setattr(module, "MIXED", 100)
     monkeypatch.setattr(module, "STRUNG", 10)
     monkeypatch.setattr(module, "TEST_STRINGS", 4)
 
@@ -66,8 +67,8 @@ def small(monkeypatch, real):
     for each in (module, digit_words, command_recipe):
         monkeypatch.setattr(each, "load_corpus", load)
     monkeypatch.setattr(digit_words, "find_runs", find)
-    for name in ("FOREIGN", "ENGLISH"):
-        monkeypatch.setattr(digit_words, name, 1)
+    for name, few in (("FOREIGN", 2), ("ENGLISH", 1), ("RESPELLED", ["fr"]), ("ACCENTS", ["en-gb"])):
+        monkeypatch.setattr(digit_words, name, few)
 
 
 def speakers(cuts):
@@ -125,8 +126,8 @@ def test_the_offline_model_hears_digits_among_other_words(real, tmp_path):
 def test_synthetic_voices_say_every_digit_with_every_accent():
     pieces = accented_digits()
     assert {piece.words for piece in pieces} == {(word,) for word in DIGITS}
-    accents = {piece.speaker.split("+")[0] for piece in pieces}
-    assert {"fr", "hi", "en-gb-scotland"} <= accents and len(pieces) == len(DIGITS) * len(accents)
+    accents = Counter(piece.speaker.split("+")[0] for piece in pieces)
+    assert accents == {"fr": 2 * len(DIGITS), "en-gb": len(DIGITS)}
     assert all(0.1 < len(piece.take.samples) / digit_words.RATE < 1.5 for piece in pieces)
     again = accented_digits()
     assert [piece.speaker for piece in again] == [piece.speaker for piece in pieces]

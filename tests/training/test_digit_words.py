@@ -12,7 +12,7 @@ from asrlib.signal.frame_times import FrameTimes
 from asrlib.text.lexicon import ARPABET, Lexicon
 from asrlib.text.tokenizers import PhoneTokenizer
 from asrlib.training import digit_words as module
-from asrlib.training.digit_words import Run, as_digits, cut_words, find_runs, single_words, stored_runs
+from asrlib.training.digit_words import Run, as_digits, cut_words, find_runs, stored_runs
 
 FRAME_TIMES = FrameTimes(0.04, 0.0125)
 
@@ -80,14 +80,6 @@ def real(tmp_path):
     noise_folder(tmp_path / "an4", [("ann", "GO TWO"), ("bob", "C TWO"), ("cid", "STOP")], lambda _: 1.0)
     noise_folder(tmp_path / "commands", [("ann", "two"), ("bob", "oh"), ("cid", "bed")], lambda _: 1.0)
     return tmp_path
-
-
-def test_single_words_of_some_speakers(real):
-    (piece,) = single_words(real, "commands", {"bob", "cid"})
-    assert piece.words == ("zero",) and piece.speaker == "bob" and piece.source == "commands"
-    assert len(piece.take.samples) == pytest.approx(8000, abs=100)  # noise alone: nothing to trim
-    with pytest.raises(InputError, match="fsdd is missing"):
-        single_words(real, "fsdd", {"bob"})
 
 
 def test_pieces_are_cut_where_the_runs_say(real):
