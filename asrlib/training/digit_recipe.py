@@ -79,7 +79,7 @@ WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
 # the settings of the second stage of phones, and of the two kinds of network
 ALL_PHONES = ["training.max_steps=4000", "training.batch_seconds=90", "training.max_lr=0.003"]
 DIGITS_ONLY = [
-    "training.max_steps=1500",
+    "training.max_steps=3500",
     "training.batch_seconds=60",
     "training.max_lr=0.003",
     "training.warmup_steps=60",
