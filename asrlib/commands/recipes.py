@@ -54,7 +54,7 @@ def digits_model(
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     set_: SetOption = None,
 ) -> None:
-    """Train the digit recognizer that ships: phones first; test on speakers left out, group by group."""
+    """Train digit recognizers that know phones first; test on speakers left out, group by group."""
     from asrlib.training.digit_recipe import train_digits
 
     _print_errors(train_digits(real, out, set_ or [], resume))

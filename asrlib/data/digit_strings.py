@@ -52,11 +52,12 @@ def mixed_digits(
     For each draw a digit is chosen, then a source that has it, in proportion to the square root of the median
     of its numbers of pieces with each digit, then one of these pieces. So a source with thousands of
     recordings of a few digits is not heard more often with these: the sound of its rooms would stand for
-    them. ``others`` is the share of draws that choose a word that is no digit instead; there must be some.
+    them. ``others`` is the share of draws that choose a word that is no digit instead.
     ``rate`` is that of all pieces, in Hz. ``waiting`` is as in `join`. Pieces are cut as in `cut_closely`.
     The same arguments give the same utterances.
 
-    Raises ``InputError`` if there are no pieces with digits, and for ``n`` below 1.
+    Raises ``InputError`` if there are no pieces with digits or, where wanted, with ``others``, and for ``n``
+    below 1.
     """
     with extra("train"):
         from lhotse import CutSet
@@ -67,6 +68,8 @@ def mixed_digits(
     if not everyone:
         raise InputError("mixed_digits: there is no recording of digits")
     unlike = _by_word(pieces, sorted({word for piece in pieces for word in piece.words} - {*DIGITS}))
+    if others and not unlike:
+        raise InputError("mixed_digits: others is above 0, but every recording is of digits")
     speakers: dict[tuple[str, str], list[Piece]] = {}
     for piece in pieces:
         speakers.setdefault((piece.source, piece.speaker), []).append(piece)

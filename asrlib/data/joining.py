@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
 
 
 # how closely `cut_closely` cuts: the range of the depth in decibels, how often the margin of 30 ms goes and
-# how often more goes, and at most how much, in seconds; speech of this length always stays
+# how often more goes, and at most how much, in seconds; what would get shorter than the last is left whole
 DEPTHS_DB = (12.0, 40.0)
 NO_MARGIN, CUT_SHORT = 0.6, 0.3
 LONGEST_CUT, SHORTEST_REST = 0.09, 0.12
@@ -61,7 +61,7 @@ def trim(samples: np.ndarray, rate: int, depth_db: float = 40.0) -> Take:
 def cut_closely(samples: np.ndarray, rate: int, draw: np.random.Generator) -> Take:
     """Trim a recording as closely as careless people do: "six" may lose its s, and "eight" its t.
 
-    The depth of `trim` is drawn, and either edge may be cut by up to 0.09 s. ``rate`` is in Hz.
+    The depth of `trim` is drawn. Either edge may lose its margin and up to 0.09 s more. ``rate`` is in Hz.
     """
     take = trim(samples, rate, float(draw.uniform(*DEPTHS_DB)))
     cuts = []

@@ -2,8 +2,8 @@
 
 ``real`` is a folder of folders of recordings, see `training.digit_words`. There are these sets of speakers:
 
-``others``    everyone but all of FSDD and the speakers of speechocean762's digit strings. A network that is
-              trained on them is tested on those left out.
+``others``    everyone but all of FSDD and the speakers of speechocean762's digit strings. Phones are learned
+              from them.
 ``george``,   everyone but this speaker of FSDD and a share of the speakers of the digit strings, its group
 etc.          of ``folds``. A network that is trained on them is tested on those left out.
 ``everyone``  with these speakers too, for a model to ship.
@@ -101,7 +101,7 @@ def train_digits(
     """Train digit recognizers on sets of speakers, and test each on those left out.
 
     Their encoders start from one that recognizes phones, first of command words and then of all recordings
-    by people who are in no set but ``everyone`` or in all. The sets are those that lack one of the ``folds``,
+    of the set ``others``. The sets of the networks of digits are those that lack one of the ``folds``,
     which tell how well speakers never heard are recognized, and ``everyone``: this network is written to
     ``out/model`` with 16-bit weights. A network learns digits among other words, so that a voice that is new
     to it is no reason to hear a digit; then it forgets the other words. ``settings`` are assignments for
@@ -146,9 +146,14 @@ def train_streaming(
     Each starts from the offline network of its set in ``init``, the ``out`` of ``train_digits``: causal
     convolutions have the same weights, and the network learns to do without the future. The one that is
     trained on ``everyone`` is written to ``out/model`` with 16-bit weights. Other arguments, the result and
-    errors are those of ``train_digits``.
+    errors are those of ``train_digits``. Raises ``InputError`` if ``init`` lacks one of these networks.
     """
     out, result = Path(out), {}
+    for speakers in (*folds(real), EVERYONE):
+        if not (missing := Path(init, MODELS, speakers)).is_dir():
+            raise InputError(
+                f"{missing} is missing: init must be the folder of a finished digits-model run"
+            )
     config = override(load_config(STREAMING), [*STREAMED, *settings])
     for speakers in (*folds(real), EVERYONE):
         cuts = streaming_cuts(real, out / "words", speakers)
@@ -170,8 +175,8 @@ def over_folds(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def phone_cuts(real: Path) -> CutSet:
-    """Return all recordings with their phones to learn, without the speakers of any group of ``folds``."""
-    tested = {speaker for group in folds(real).values() for speaker in group}
+    """Return the recordings of `OTHERS` whose phones are learned; FSDD is not among them."""
+    tested = {speaker for group in groups_left_out(real, OTHERS).values() for speaker in group}
     kept = command_cuts(real, others=True).filter(
         lambda cut: cut.supervisions[0].speaker not in tested and cut.duration < LONGEST
     )

@@ -20,8 +20,8 @@ def keep_labels(recognizer: Recognizer, labels: Sequence[str]) -> Recognizer:
     """Return a recognizer with the same weights, but with outputs for blank and these ``labels`` only.
 
     Its probabilities are those of the given one, renormalized over what is kept. The prediction network and
-    the joint network, if any, forget the other labels too. Raises ``InputError`` for a label that it does
-    not have, and for one whose tokenizer is not a plain list of labels.
+    the joint network, if any, forget the other labels too. Members and language model are left behind. Raises
+    ``InputError`` for a label that it does not have, and for a tokenizer that is no plain list of labels.
     """
     tokenizer = recognizer.tokenizer
     if type(tokenizer) is not Tokenizer:

@@ -93,4 +93,5 @@ def test_most_single_words_have_no_pause_around_them():
 def test_bad_input_is_named():
     fails("n is 0; it must be at least 1", mixed_digits, ANN, 8000, 0)
     fails("there is no recording of digits", mixed_digits, [], 8000, 3)
+    fails("others is above 0, but every recording is of digits", mixed_digits, ANN, 8000, 3, others=0.1)
     fails("there is no recording of digits", mixed_digits, [piece(("tree",), "studio", "t")], 8000, 3)

@@ -10,7 +10,7 @@ RATE = 8000
 
 @pytest.fixture(scope="module")
 def recording():
-    """Half a second of a loud vowel after 0.15 s of a faint fricative, 26 dB below, and 0.2 s of noise."""
+    """0.35 s of a loud vowel after 0.15 s of a faint fricative, 26 dB below, and 0.2 s of noise."""
     draw = np.random.default_rng(0)
     noise = draw.standard_normal(int(0.9 * RATE)) * 1e-4
     noise[1600:2800] += draw.standard_normal(1200) * 0.015

@@ -190,6 +190,10 @@ def test_a_model_is_trained_without_each_fold_and_on_everyone(real, trained, tmp
 
 
 def test_a_streaming_model_starts_from_the_offline_one_of_its_set(real, trained, tmp_path):
+    with pytest.raises(InputError, match="ann is missing: init must be the folder of a finished"):
+        module.train_streaming(real, tmp_path / "on", tmp_path / "off")
+    for name in ("ann", "bob", "everyone"):
+        (tmp_path / "off" / "digits" / name).mkdir(parents=True)
     result = module.train_streaming(real, tmp_path / "on", tmp_path / "off")
     assert {config.name for config, *_ in trained} == {"contextnet-digits-streaming"}
     sets = ["ann", "bob", "everyone"]
