@@ -151,9 +151,7 @@ def train_streaming(
     out, result = Path(out), {}
     for speakers in (*folds(real), EVERYONE):
         if not (missing := Path(init, MODELS, speakers)).is_dir():
-            raise InputError(
-                f"{missing} is missing: init must be the folder of a finished digits-model run"
-            )
+            raise InputError(f"{missing} is missing: init must be the folder of a finished digits-model run")
     config = override(load_config(STREAMING), [*STREAMED, *settings])
     for speakers in (*folds(real), EVERYONE):
         cuts = streaming_cuts(real, out / "words", speakers)
