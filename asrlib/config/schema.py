@@ -44,6 +44,7 @@ class AugmentConfig(AugmentPolicy):
         validate.not_negative(where, "augment", self, "shift_ms")
         validate.at_most(where, "augment", self, 10_000, "time_masks", "freq_masks", "shift_ms", "channel_db")
         validate.intervals(where, "augment", self, -1000, 1000, "noise_snr_db", "babble_snr_db")
+        validate.intervals(where, "augment", self, -4, 4, "noise_color")
         validate.intervals(where, "augment", self, 0.1, 10, "speed", "warp")
 
 

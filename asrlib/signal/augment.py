@@ -195,7 +195,8 @@ def add_noise(
 ) -> Float[Tensor, "batch samples"]:
     """Add stationary noise at a signal-to-noise ratio of ``snr_db`` decibels per utterance.
 
-    ``color`` is the exponent of the noise's power spectrum 1 / f^color: 0 is white, 1 pink, 2 brown.
+    ``color`` is the exponent of the noise's power spectrum 1 / f^color: 0 is white, 1 pink, 2 brown,
+    -1 blue.
     ``lengths`` are in samples. Padding stays free of noise.
     """
     batch, samples = waveforms.shape

@@ -39,7 +39,8 @@ class AugmentPolicy:
     A range is ``[low, high]``; a value is drawn from it for each utterance. ``time_*`` and ``freq_*`` are the
     arguments of ``spec_augment``, and the probabilities with which an utterance gets these masks.
     ``speed`` and ``warp`` are ranges of factors; None turns them off.
-    ``noise_snr_db`` is a range in decibels. ``channel_db`` is the largest gain or attenuation of a simulated
+    ``noise_snr_db`` is a range in decibels, ``noise_color`` one of exponents of the noise's power spectrum
+    1 / f^color: 0 is white, 2 brown, and below 0 it rises, as electronic noise often does. ``channel_db`` is the largest gain or attenuation of a simulated
     microphone, in decibels; 0 turns it off.
     ``shift_ms`` is the largest shift of speech within its recording, in milliseconds and in either direction.
     ``babble_*`` add other utterances of the batch, played backward, as background.
@@ -56,6 +57,7 @@ class AugmentPolicy:
     warp: list[float] | None = None
     noise_probability: float = 0.0
     noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 40.0])
+    noise_color: list[float] = field(default_factory=lambda: [0.0, 2.0])
     gate_probability: float = 0.0
     channel_db: float = 0.0
     room_probability: float = 0.0
@@ -128,7 +130,7 @@ def augment_waveforms(
     if policy.noise_probability:
         snr = uniform(*policy.noise_snr_db, (batch,), generator)
         snr = snr + 100.0 * (1 - chosen(policy.noise_probability))
-        color = uniform(0.0, 2.0, (batch,), generator)
+        color = uniform(*policy.noise_color, (batch,), generator)
         waveforms = add_noise(waveforms, lengths, snr, color, generator)
     if policy.gate_probability:
         waveforms = gate_noise(waveforms, clean, sample_rate, chosen(policy.gate_probability))

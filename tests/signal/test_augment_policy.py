@@ -5,7 +5,13 @@ import pytest
 import tiny
 import torch
 
-from asrlib.signal.augment_policy import AugmentPolicy, augmented_features, draw_spec_masks, draw_speed
+from asrlib.signal.augment_policy import (
+    AugmentPolicy,
+    augment_waveforms,
+    augmented_features,
+    draw_spec_masks,
+    draw_speed,
+)
 from asrlib.signal.features import FrontEnd
 
 NOTHING = AugmentPolicy(time_masks=0, freq_masks=0)
@@ -72,6 +78,19 @@ def test_each_key_of_the_configuration_changes_every_utterance(three, change):
     changed, _ = augmented_features(*three, front_end, config, draw)
     plain, _ = front_end(*three)
     assert ((changed - plain).abs().amax((1, 2)) > 0.05).all()
+
+
+@pytest.mark.parametrize("color", [-1.0, 0.0, 2.0])
+def test_noise_has_the_color_of_the_policy(three, color):
+    waveforms, lengths = three
+    policy = AugmentPolicy(noise_probability=1.0, noise_snr_db=[0.0, 0.0], noise_color=[color, color])
+    noise = augment_waveforms(waveforms, lengths, tiny.RATE, policy, torch.Generator().manual_seed(0))
+    power = torch.fft.rfft((noise - waveforms)[0, : lengths[0]]).abs().square()
+    low, high = power[len(power) // 8 : len(power) // 4].mean(), power[len(power) // 2 :].mean()
+    # the means of 1 / f^color between 1/8 and 1/4, and between 1/2 and 1, of the highest frequency
+    steps = torch.linspace(0, 1, 10_001)[1:]
+    expected = steps[1250:2500].pow(-color).mean() / steps[5000:].pow(-color).mean()
+    assert float(low / high) == pytest.approx(float(expected), rel=0.15)
 
 
 @pytest.mark.parametrize("time, freq", [(0.3, 0.8), (1.0, 1.0), (0.0, 0.0)])
