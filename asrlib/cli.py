@@ -51,7 +51,7 @@ app.command("lm")(training.language_model)
 app.command("import")(importing.import_)
 
 recipe_app = typer.Typer(help="Run the trainings behind the figures in the README.", no_args_is_help=True)
-for command in (recipes.digits, recipes.shipped, recipes.sentences, recipes.english, recipes.commands):
+for command in (recipes.digits, recipes.sentences, recipes.english, recipes.commands):
     recipe_app.command()(command)
 recipe_app.command("word-pieces")(recipes.word_pieces)
 recipe_app.command("long-context")(recipes.long_context)

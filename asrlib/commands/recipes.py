@@ -34,20 +34,6 @@ def digits(
         print(f"{name}: {value:.2f}")
 
 
-def shipped(
-    real: RealOption,
-    out: Annotated[Path, typer.Option(help="The run's directory; the model is written to its folder model.")],
-    leave_out: Annotated[
-        str | None, typer.Option(help="FSDD speaker to exclude from training and test on.")
-    ] = None,
-) -> None:
-    """Train the shipped digit recognizer, an ensemble of two networks."""
-    from asrlib.training.recipes import train_shipped
-
-    for name, value in train_shipped(real, out, leave_out).items():
-        print(f"{name}: {value:.2f}")
-
-
 def digits_model(
     real: RealOption,
     out: Annotated[Path, typer.Option(help="The run's directory; the model is written to its folder model.")],

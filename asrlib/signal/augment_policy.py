@@ -40,8 +40,8 @@ class AugmentPolicy:
     arguments of ``spec_augment``, and the probabilities with which an utterance gets these masks.
     ``speed`` and ``warp`` are ranges of factors; None turns them off.
     ``noise_snr_db`` is a range in decibels, ``noise_color`` one of exponents of the noise's power spectrum
-    1 / f^color: 0 is white, 2 brown, and below 0 it rises, as electronic noise often does. ``channel_db`` is the largest gain or attenuation of a simulated
-    microphone, in decibels; 0 turns it off.
+    1 / f^color: 0 is white, 2 brown, and below 0 it rises, as electronic noise often does.
+    ``channel_db`` is the largest gain or attenuation of a simulated microphone, in decibels; 0 turns it off.
     ``shift_ms`` is the largest shift of speech within its recording, in milliseconds and in either direction.
     ``babble_*`` add other utterances of the batch, played backward, as background.
     """

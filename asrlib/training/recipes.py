@@ -15,8 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from asrlib.config.parse import load_config, override
 from asrlib.data.connected import connected_digits
 from asrlib.data.corpora import load_corpus
@@ -33,25 +31,8 @@ if TYPE_CHECKING:
 SENTENCES = ("librispeech-251", "ljspeech-385", "speechocean-train", "fsdd")
 # number of test utterances concatenated from isolated digits of the tested speaker
 TEST_STRINGS = 200
-# frequency warps at which the shipped model's CTC head transcribes
+# frequency warps at which `score_heads` tests a CTC head
 WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
-# the two networks of the shipped model, as arguments of `train_digits`; the second sees more noise
-CLEAN = {"settings": ["training.max_steps=2500"]}
-NOISY = {
-    "strings": 12000,
-    "repeats": 20,
-    "settings": [
-        "training.max_steps=2000",
-        "training.ctc_weight=0.5",
-        "features.log_floor=0.001",
-        "augment.noise_probability=0.8",
-        "augment.noise_snr_db=[5,35]",
-        "augment.gate_probability=0.25",
-    ],
-}
-# nats subtracted from the score of blank at every frame: the networks agree most on blank, so their mean
-# would delete words
-BLANK_PENALTY = 1.0
 
 
 def isolated_digits(real: Path) -> CutSet:
@@ -110,37 +91,6 @@ def train_digits(
         result |= score_heads(recognizer, left_out(real, leave_out))
         Path(out, "left_out.json").write_text(json.dumps(result | {"left_out": sorted(hidden)}, indent=1))
     return result
-
-
-def train_shipped(
-    real: Path, out: Path, leave_out: str | None = None, show_progress: bool = True
-) -> dict[str, float]:
-    """Train the shipped digit recognizer: two networks of ``train_digits`` in one model directory.
-
-    The model is saved in ``out/model`` with 16-bit weights. ``leave_out`` and the result are as in
-    ``train_digits``.
-    """
-    out = Path(out)
-    started = time.monotonic()
-    for name, arguments in (("clean", CLEAN), ("noisy", NOISY)):
-        train_digits(real, out / name, leave_out, **arguments, show_progress=show_progress)
-    recognizer = join(out / "clean", out / "noisy")
-    result = {"seconds": time.monotonic() - started}
-    if leave_out is not None:
-        result |= score_heads(recognizer, left_out(real, leave_out))
-    recognizer.save(out / "model", result, half=True)
-    return result
-
-
-def join(first: Path, second: Path) -> Recognizer:
-    """Combine two model directories into one recognizer that averages their CTC heads at ``WARPS``."""
-    recognizer = Recognizer.load(first)
-    recognizer.members[second.name] = Recognizer.load(second)
-    for listener in recognizer.ensemble:
-        listener.config.decoding = replace(listener.config.decoding, head="ctc", warps=WARPS)
-        with torch.no_grad():
-            listener.model.ctc_head.bias[0] -= BLANK_PENALTY
-    return recognizer
 
 
 def left_out(real: Path, speaker: str) -> dict[str, CutSet]:

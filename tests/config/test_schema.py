@@ -106,7 +106,10 @@ def test_loading_is_quick_and_draws_no_random_numbers():
             r"key augment.warp is \[0.0, 1.0\]; expected \[low, high\] from 0.1 to 10",
         ),
         ("augment: {noise_snr_db: [5]}", r"key augment.noise_snr_db is \[5.0\]; expected \[low, high\]"),
-        ("augment: {noise_color: [0, 9]}", r"key augment.noise_color is \[0.0, 9.0\]; expected \[low, high\]"),
+        (
+            "augment: {noise_color: [0, 9]}",
+            r"key augment.noise_color is \[0.0, 9.0\]; expected \[low, high\]",
+        ),
         ("augment: {gate_probability: -1}", "key augment.gate_probability is -1.0; it must be between"),
         ("augment: {noise_probability: 2}", "key augment.noise_probability is 2.0; it must be between"),
         ("decoding: {max_symbols: 0}", "key decoding.max_symbols is 0; it must be positive"),

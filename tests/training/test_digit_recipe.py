@@ -19,6 +19,7 @@ from asrlib.training import digit_recipe as module
 from asrlib.training.digit_recipe import (
     EVERYONE,
     OTHERS,
+    fewer_digits,
     folds,
     held_out,
     people,
@@ -123,6 +124,18 @@ def test_the_offline_model_hears_digits_among_other_words(real, tmp_path):
     assert any(text == "bed" for text in texts(cuts))
 
 
+def test_no_digit_alone_is_more_frequent_than_the_others(real):
+    cuts = list(command_recipe.training_cuts(real))
+    counted = Counter(texts(cuts))
+    assert counted["zero"] > 5 and counted["bed"] > 5
+    fewer = fewer_digits(cuts, 5)
+    assert Counter(texts(fewer)) == Counter({**counted, "zero": 5, "eight": min(5, counted["eight"])})
+    kept = [cut.id for cut in fewer if cut.supervisions[0].text == "zero"]
+    all_zeros = [cut.id for cut in cuts if cut.supervisions[0].text == "zero"]
+    assert len({*kept}) == 5 and all_zeros.index(kept[-1]) > len(all_zeros) // 2  # from all of them
+    assert fewer_digits(cuts, 10_000) and len(fewer_digits(cuts, 10_000)) == len(cuts)
+
+
 def test_synthetic_voices_say_every_digit_with_every_accent():
     pieces = accented_digits()
     assert {piece.words for piece in pieces} == {(word,) for word in DIGITS}
@@ -217,7 +230,8 @@ def test_the_encoder_that_learns_phones_fits_the_one_of_digits():
         for model in (phones, digits)
     ]
     assert shapes[0] == shapes[1]
-    assert vars(load_config(module.PHONES).features) == vars(load_config(module.OFFLINE).features)
+    offline = override(load_config(module.OFFLINE), module.DIGITS_ONLY)
+    assert vars(load_config(module.PHONES).features) == vars(offline.features)
 
 
 def test_the_heads_are_scored_apart(monkeypatch, tiny_model):

@@ -1,14 +1,11 @@
 """The recipes on a stand-in for the folder of recordings: who is trained on, who is tested."""
 
 import json
-import shutil
 from collections import Counter
 
 import pytest
-import torch
 from folders import noise_folder
 
-from asrlib.config.parse import load_config, override
 from asrlib.data.corpora import load_corpus
 from asrlib.data.grammar import DIGITS
 from asrlib.errors import InputError
@@ -91,29 +88,6 @@ def test_the_fold_left_out_is_tested_and_never_trained_on(real, trained, tmp_pat
 def test_the_last_training_leaves_nobody_out(real, trained, tmp_path):
     assert set(recipes.train_digits(real, tmp_path, strings=20)) == {"seconds"}
     assert {"ann", "bob", "cid", *(f"s{n}" for n in range(7))} <= set(trained["speakers"])
-
-
-def test_the_shipped_model_is_two_networks(real, tiny_model, tmp_path, monkeypatch):
-    asked = {}
-
-    def train_digits(real, out, leave_out, strings=4000, repeats=10, settings=(), show_progress=True):
-        shutil.copytree(tiny_model, out)
-        asked[out.name] = (leave_out, strings, repeats, *settings)
-
-    monkeypatch.setattr(recipes, "train_digits", train_digits)
-    monkeypatch.setattr(recipes, "score_heads", lambda recognizer, heard: {"strung": len(heard["strung"])})
-    result = recipes.train_shipped(real, tmp_path, "bob")
-    assert result["strung"] == recipes.TEST_STRINGS
-    assert asked["clean"] == ("bob", 4000, 10, "training.max_steps=2500")
-    assert asked["noisy"][:3] == ("bob", 12000, 20)
-    for setting in recipes.CLEAN["settings"] + recipes.NOISY["settings"]:
-        override(load_config("contextnet-digits"), [setting])
-    before, model = Recognizer.load(tiny_model), Recognizer.load(tmp_path / "model")
-    assert list(model.members) == ["noisy"] and model.uses_ctc and model.warps == recipes.WARPS
-    for listener in model.ensemble:
-        change = listener.model.ctc_head.bias - before.model.ctc_head.bias
-        torch.testing.assert_close(change[0], torch.tensor(-recipes.BLANK_PENALTY), atol=2e-3, rtol=0)
-        assert change[1:].abs().max() < 2e-3  # 16 bits
 
 
 def test_sentences_are_tested_on_speakers_not_trained_on(real, trained, tmp_path, monkeypatch):
