@@ -70,7 +70,7 @@ REPEATS = {SPEECHOCEAN: 10, AN4: 3}
 SINGLE = 2
 # at most so many single digits of `train_commands`, of each
 MOST = 180
-# the share of words that are no digits in the strings of pieces, for the offline model
+# the share of words that are no digits in the strings of pieces
 OTHER_WORDS = 0.2
 # number of test utterances joined from the digits of each speaker of FSDD
 TEST_STRINGS = 200
@@ -78,7 +78,7 @@ TEST_STRINGS = 200
 WAITING = 0.1
 # frequency warps at which the offline model's CTC head transcribes
 WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
-# the settings of the second stage of phones, and of the two kinds of network
+# the settings of the second stage of phones, of the offline network, and of the one that streams
 ALL_PHONES = ["training.max_steps=2500", "training.batch_seconds=90", "training.max_lr=0.003"]
 DIGITS_ONLY = [
     "training.max_steps=3500",
@@ -93,7 +93,7 @@ DIGITS_ONLY = [
     # as in phones-digits: bins that hold nothing but noise stay small
     "features.epsilon=2.0",
 ]
-STREAMED = [*DIGITS_ONLY, "training.max_steps=800"]
+STREAMED = [*DIGITS_ONLY, "training.max_steps=1200"]
 
 
 def train_digits(
@@ -149,21 +149,24 @@ def train_streaming(
     """Train digit recognizers that stream on the same sets of speakers as ``train_digits``, and test them.
 
     Each starts from the offline network of its set in ``init``, the ``out`` of ``train_digits``: causal
-    convolutions have the same weights, and the network learns to do without the future. The one that is
-    trained on ``everyone`` is written to ``out/model`` with 16-bit weights. Other arguments, the result and
-    errors are those of ``train_digits``. Raises ``InputError`` if ``init`` lacks one of these networks.
+    convolutions have the same weights, and the network learns to do without the future. It hears the same
+    data, with long pauses in the strings, and forgets the other words at last, too. The one that is trained
+    on ``everyone`` is written to ``out/model`` with 16-bit weights. Other arguments, the result and errors
+    are those of ``train_digits``. Raises ``InputError`` if ``init`` lacks one of these networks.
     """
     out, result = Path(out), {}
     for speakers in (*folds(real), EVERYONE):
-        if not (missing := Path(init, MODELS, speakers)).is_dir():
+        if not (missing := Path(init, speakers)).is_dir():
             raise InputError(f"{missing} is missing: init must be the folder of a finished digits-model run")
-    config = override(load_config(STREAMING), [*STREAMED, *settings])
     for speakers in (*folds(real), EVERYONE):
-        cuts = streaming_cuts(real, out / "words", speakers)
-        start = Path(init, MODELS, speakers)
+        cuts = training_cuts(real, out / "words", speakers, WAITING)
+        labels = f"tokenizer.vocabulary={len(vocabulary(cuts)) + 1}"
+        config = override(load_config(STREAMING), [*STREAMED, labels, *settings])
         how = {"resume": resume, "show_progress": show_progress}
-        recognizer = train(config, cuts, out / speakers, init=start, **how)
+        recognizer = train(config, cuts, out / speakers, init=Path(init, speakers), **how)
+        recognizer = keep_labels(recognizer, sorted(DIGITS))
         result[speakers] = score(recognizer, held_out(real, speakers))
+        recognizer.save(out / MODELS / speakers, {"wer": result[speakers]})
     result[FOLDS] = over_folds(result)
     recognizer.save(out / "model", {"wer": result}, half=True)
     return result
@@ -186,16 +189,17 @@ def phone_cuts(real: Path) -> CutSet:
     return kept.to_eager()
 
 
-def training_cuts(real: Path, words: Path, speakers: str) -> CutSet:
+def training_cuts(real: Path, words: Path, speakers: str, waiting: float = 0.0) -> CutSet:
     """Return the training data of a set of speakers: its ``digit_cuts`` among other words.
 
     These are the training data of `train_commands`, and a share of the words in strings. ``words`` is the
-    folder for the digits that are found in longer utterances (``stored_runs``).
+    folder for the digits that are found in longer utterances (``stored_runs``). ``waiting`` is the share of
+    the pauses in strings that last a second or more.
     """
     with extra("train"):
         from lhotse import CutSet
 
-    mixed = mixed_digits(pieces(real, words, speakers), RATE, MIXED, others=OTHER_WORDS)
+    mixed = mixed_digits(pieces(real, words, speakers), RATE, MIXED, waiting=waiting, others=OTHER_WORDS)
     digits = [cut.with_id(f"digits/{cut.id}") for cut in digit_cuts(real, speakers)]
     return CutSet.from_cuts([*digits, *mixed, *fewer_digits(command_cuts(real))]).to_eager()
 
@@ -215,15 +219,6 @@ def fewer_digits(cuts: Iterable[Cut], most: int = MOST) -> list[Cut]:
             each = [each[place * len(each) // most] for place in range(most)]
         rest += each
     return rest
-
-
-def streaming_cuts(real: Path, words: Path, speakers: str) -> CutSet:
-    """Return the ``digit_cuts`` and strings that mix the speakers of all sources, with long pauses."""
-    with extra("train"):
-        from lhotse import CutSet
-
-    mixed = mixed_digits(pieces(real, words, speakers), RATE, MIXED, waiting=WAITING)
-    return CutSet.from_cuts([*mixed, *digit_cuts(real, speakers)]).to_eager()
 
 
 def digit_cuts(real: Path, speakers: str) -> CutSet:

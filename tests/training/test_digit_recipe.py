@@ -25,7 +25,6 @@ from asrlib.training.digit_recipe import (
     people,
     phone_cuts,
     score,
-    streaming_cuts,
     training_cuts,
 )
 from asrlib.training.digit_words import READ, Run, accented_digits, synthetic_words
@@ -82,14 +81,14 @@ def texts(cuts):
 
 def test_who_is_tested_is_not_trained_on(real, tmp_path):
     hidden = {"ann", "bob", *(f"s{n}" for n in range(5))}
-    cuts = streaming_cuts(real, tmp_path, OTHERS)
+    cuts = training_cuts(real, tmp_path, OTHERS)
     assert not hidden & speakers(cuts) and len({cut.id for cut in cuts}) == len(cuts)
     tests = held_out(real, OTHERS)
     assert set(tests) == {"strung ann", "strung bob", "spoken ann", "spoken bob", "an4", "commands"}
     assert {
         s for name, test in tests.items() for s in speakers(test) if name[:2] == "s" or " " in name
     } == hidden
-    later = streaming_cuts(real, tmp_path, EVERYONE)
+    later = training_cuts(real, tmp_path, EVERYONE)
     assert {"ann", "bob"} <= people(real, "fsdd", EVERYONE) and hidden - {"ann", "bob"} <= speakers(later)
     assert texts(later).count("one zero") >= 5 * module.REPEATS["speechocean-train"]
     assert not hidden & speakers(phone_cuts(real)) and "t1" in speakers(phone_cuts(real))
@@ -101,19 +100,25 @@ def test_who_is_tested_is_not_trained_on(real, tmp_path):
 
 
 def test_training_data_has_every_source(real, tmp_path):
-    cuts = streaming_cuts(real, tmp_path, OTHERS)
-    words = {word for text in texts(cuts) for word in text.split()}
-    assert words == {*DIGITS}
+    cuts = training_cuts(real, tmp_path, OTHERS)
+    assert {*DIGITS} <= {word for text in texts(cuts) for word in text.split()}
     assert texts(cuts).count("four five") >= 8 and texts(cuts).count("zero one") >= 3 * 8
     assert sorted(path.stem for path in tmp_path.glob("*.json")) == sorted(
         ["an4", "speechocean-train", *READ]
     )
     # what ann says by herself, as it was recorded
-    single = [cut.id for cut in streaming_cuts(real, tmp_path, EVERYONE) if speakers([cut]) == {"ann"}]
+    single = [cut.id for cut in training_cuts(real, tmp_path, EVERYONE) if speakers([cut]) == {"ann"}]
     assert sum("connected" not in key for key in single) == module.SINGLE * len(DIGITS)
 
 
-def test_the_offline_model_hears_digits_among_other_words(real, tmp_path):
+def test_a_streaming_model_hears_long_pauses(real, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MIXED", 10)
+    at_once, waiting = (list(training_cuts(real, tmp_path, OTHERS, share)) for share in (0.0, 0.5))
+    mixed = [[cut.duration for cut in cuts if cut.id.startswith("mixed")] for cuts in (at_once, waiting)]
+    assert [*map(len, mixed)] == [10, 10] and max(mixed[0]) < 6 < max(mixed[1])
+
+
+def test_digits_are_heard_among_other_words(real, tmp_path):
     cuts = list(training_cuts(real, tmp_path, OTHERS))
     assert len({cut.id for cut in cuts}) == len(cuts)
     assert {"bed", "go", "tree"} <= {*module.vocabulary(cuts)}
@@ -206,12 +211,14 @@ def test_a_streaming_model_starts_from_the_offline_one_of_its_set(real, trained,
     with pytest.raises(InputError, match="ann is missing: init must be the folder of a finished"):
         module.train_streaming(real, tmp_path / "on", tmp_path / "off")
     for name in ("ann", "bob", "everyone"):
-        (tmp_path / "off" / "digits" / name).mkdir(parents=True)
+        (tmp_path / "off" / name).mkdir(parents=True)
     result = module.train_streaming(real, tmp_path / "on", tmp_path / "off")
     assert {config.name for config, *_ in trained} == {"contextnet-digits-streaming"}
     sets = ["ann", "bob", "everyone"]
     assert [run for _, run, *_ in trained] == [tmp_path / "on" / name for name in sets]
-    assert [init for *_, init, _ in trained] == [tmp_path / "off" / "digits" / name for name in sets]
+    assert [init for *_, init, _ in trained] == [tmp_path / "off" / name for name in sets]
+    hears = {config.tokenizer.vocabulary for config, *_ in trained}
+    assert min(hears) > len(DIGITS) + 1  # other words, which are forgotten at last
     assert result["folds"]["transducer"]["pooled"] == POOLED
     assert set(result["everyone"]["ctc"]) == {"an4", "commands"}
     assert Recognizer.load(tmp_path / "on" / "model").tokenizer.labels == sorted(DIGITS)
