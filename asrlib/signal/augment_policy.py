@@ -39,8 +39,8 @@ class AugmentPolicy:
     A range is ``[low, high]``; a value is drawn from it for each utterance. ``time_*`` and ``freq_*`` are the
     arguments of ``spec_augment``, and the probabilities with which an utterance gets these masks.
     ``speed`` and ``warp`` are ranges of factors; None turns them off.
-    ``noise_snr_db`` is a range in decibels, ``noise_color`` one of exponents of the noise's power spectrum
-    1 / f^color: 0 is white, 2 brown, and below 0 it rises, as electronic noise often does.
+    ``noise_snr_db`` is a range in decibels, ``noise_color`` a range of exponents c of the noise's power
+    spectrum 1 / f^c: 0 is white, 2 brown; with negative ones power rises with frequency.
     ``channel_db`` is the largest gain or attenuation of a simulated microphone, in decibels; 0 turns it off.
     ``shift_ms`` is the largest shift of speech within its recording, in milliseconds and in either direction.
     ``babble_*`` add other utterances of the batch, played backward, as background.

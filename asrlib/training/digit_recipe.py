@@ -58,6 +58,8 @@ OTHERS, EVERYONE = "others", "everyone"
 FOLDS = "folds"
 # the folder of the networks that know digits only
 MODELS = "digits"
+# the folder of the first cycle of the networks that stream; the second is in the folder of the set
+FIRST = "first"
 # seconds of the longest utterances whose phones are learned
 LONGEST = 17.0
 HEADS = ("ctc", "transducer")
@@ -68,7 +70,8 @@ STRUNG, MIXED = 4000, 6000
 # how often an utterance that was spoken as a string of digits is used per epoch, and a single digit of FSDD
 REPEATS = {SPEECHOCEAN: 10, AN4: 3}
 SINGLE = 2
-# at most so many single digits of `train_commands`, of each
+# how many utterances of each digit alone are kept of the data of `train_commands`, repeats and synthetic
+# ones included
 MOST = 180
 # the share of words that are no digits in the strings of pieces
 OTHER_WORDS = 0.2
@@ -78,10 +81,9 @@ TEST_STRINGS = 200
 WAITING = 0.1
 # frequency warps at which the offline model's CTC head transcribes
 WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
-# the settings of the second stage of phones, of the offline network, and of the one that streams
+# the settings of the second stage of phones, of both kinds of network of digits, and of each
 ALL_PHONES = ["training.max_steps=2500", "training.batch_seconds=90", "training.max_lr=0.003"]
-DIGITS_ONLY = [
-    "training.max_steps=3500",
+BOTH = [
     "training.batch_seconds=60",
     "training.max_lr=0.003",
     "training.warmup_steps=60",
@@ -90,10 +92,10 @@ DIGITS_ONLY = [
     "augment.noise_probability=0.8",
     "augment.noise_snr_db=[3,30]",
     "augment.noise_color=[-0.5,1.5]",
-    # as in phones-digits: bins that hold nothing but noise stay small
-    "features.epsilon=2.0",
 ]
-STREAMED = [*DIGITS_ONLY, "training.max_steps=1200"]
+# epsilon as in phones-digits: bins that hold nothing but noise stay small
+DIGITS_ONLY = [*BOTH, "training.max_steps=3500", "features.epsilon=2.0"]
+STREAMED = [*BOTH, "training.max_steps=1200"]
 
 
 def train_digits(
@@ -149,21 +151,23 @@ def train_streaming(
     """Train digit recognizers that stream on the same sets of speakers as ``train_digits``, and test them.
 
     Each starts from the offline network of its set in ``init``, the ``out`` of ``train_digits``: causal
-    convolutions have the same weights, and the network learns to do without the future. It hears the same
-    data, with long pauses in the strings, and forgets the other words at last, too. The one that is trained
-    on ``everyone`` is written to ``out/model`` with 16-bit weights. Other arguments, the result and errors
-    are those of ``train_digits``. Raises ``InputError`` if ``init`` lacks one of these networks.
+    convolutions have the same weights, and the network learns to do without the future, in two cycles of the
+    learning rate. It hears the same data, with long pauses in some strings, and forgets the other words at
+    last, too. The one that is trained on ``everyone`` is written to ``out/model`` with 16-bit weights. Other
+    arguments, the result and errors are those of ``train_digits``. Raises ``InputError`` if ``init`` lacks
+    one of these networks.
     """
     out, result = Path(out), {}
     for speakers in (*folds(real), EVERYONE):
-        if not (missing := Path(init, speakers)).is_dir():
+        if not (missing := Path(init, MODELS, speakers)).is_dir():  # written last
             raise InputError(f"{missing} is missing: init must be the folder of a finished digits-model run")
     for speakers in (*folds(real), EVERYONE):
         cuts = training_cuts(real, out / "words", speakers, WAITING)
         labels = f"tokenizer.vocabulary={len(vocabulary(cuts)) + 1}"
         config = override(load_config(STREAMING), [*STREAMED, labels, *settings])
         how = {"resume": resume, "show_progress": show_progress}
-        recognizer = train(config, cuts, out / speakers, init=Path(init, speakers), **how)
+        train(config, cuts, out / FIRST / speakers, init=Path(init, speakers), **how)
+        recognizer = train(config, cuts, out / speakers, init=out / FIRST / speakers, **how)
         recognizer = keep_labels(recognizer, sorted(DIGITS))
         result[speakers] = score(recognizer, held_out(real, speakers))
         recognizer.save(out / MODELS / speakers, {"wer": result[speakers]})
@@ -192,9 +196,10 @@ def phone_cuts(real: Path) -> CutSet:
 def training_cuts(real: Path, words: Path, speakers: str, waiting: float = 0.0) -> CutSet:
     """Return the training data of a set of speakers: its ``digit_cuts`` among other words.
 
-    These are the training data of `train_commands`, and a share of the words in strings. ``words`` is the
-    folder for the digits that are found in longer utterances (``stored_runs``). ``waiting`` is the share of
-    the pauses in strings that last a second or more.
+    Other words are in the training data of `train_commands`, of whose digits only `MOST` of each are used,
+    and in the strings of ``pieces``. ``words`` is the folder for the digits that are found in longer
+    utterances (``stored_runs``). ``waiting`` is the share of the pauses in these strings that last a second
+    or more.
     """
     with extra("train"):
         from lhotse import CutSet
@@ -207,7 +212,7 @@ def training_cuts(real: Path, words: Path, speakers: str, waiting: float = 0.0) 
 def fewer_digits(cuts: Iterable[Cut], most: int = MOST) -> list[Cut]:
     """Return the cuts, but of those of each digit alone only ``most``, evenly chosen.
 
-    Nine in ten single digits of Speech Commands at hand are *zero, one, five* and *eight*, by hundreds of
+    Nearly all single digits of Speech Commands at hand are *zero, one, five* and *eight*, by hundreds of
     people: a network would take a new voice as a reason to hear one of these.
     """
     alone: dict[str, list[Cut]] = {word: [] for word in DIGITS}

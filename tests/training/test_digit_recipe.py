@@ -211,12 +211,13 @@ def test_a_streaming_model_starts_from_the_offline_one_of_its_set(real, trained,
     with pytest.raises(InputError, match="ann is missing: init must be the folder of a finished"):
         module.train_streaming(real, tmp_path / "on", tmp_path / "off")
     for name in ("ann", "bob", "everyone"):
-        (tmp_path / "off" / name).mkdir(parents=True)
+        (tmp_path / "off" / "digits" / name).mkdir(parents=True)
     result = module.train_streaming(real, tmp_path / "on", tmp_path / "off")
     assert {config.name for config, *_ in trained} == {"contextnet-digits-streaming"}
     sets = ["ann", "bob", "everyone"]
-    assert [run for _, run, *_ in trained] == [tmp_path / "on" / name for name in sets]
-    assert [init for *_, init, _ in trained] == [tmp_path / "off" / name for name in sets]
+    off, first, on = (tmp_path / name for name in ("off", "on/first", "on"))
+    expected = [step for name in sets for step in ((first / name, off / name), (on / name, first / name))]
+    assert [(run, init) for _, run, init, _ in trained] == expected
     hears = {config.tokenizer.vocabulary for config, *_ in trained}
     assert min(hears) > len(DIGITS) + 1  # other words, which are forgotten at last
     assert result["folds"]["transducer"]["pooled"] == POOLED
