@@ -53,7 +53,7 @@ def utterances_of(real: Path | None) -> list[tuple[np.ndarray, str]]:
     """Return the samples at `RATE` and the texts of the utterances to choose from, at one level."""
     cuts = list(load_corpus("digits", "test"))
     if real is not None:
-        from asrlib.training.digit_recipe import EVERYONE, held_out
+        from asrlib.training.digit_sets import EVERYONE, held_out
 
         people = [cut for corpus in held_out(real, EVERYONE).values() for cut in corpus]
         cuts += people * max(1, len(cuts) // len(people))
