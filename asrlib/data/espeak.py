@@ -8,7 +8,8 @@ them.
     synthesize(text, voice, rate, pitch, pitch_range) -> Utterance
 
 ``asrlib.data.voices`` lists the voices. Two renderings of the same text differ slightly, because espeak-ng's
-noise source and phase keep running. Store the samples to use them again, as the corpora do.
+noise source and phase keep running; in a new process they start in the same state. Store the samples to use
+them again, as the corpora do.
 """
 
 from __future__ import annotations

@@ -1,19 +1,25 @@
 """Call the espeak-ng library through ctypes: one engine per process renders a text with its events.
 
     speak(text, voice_file, ...)   samples at 22,050 Hz, and the events that espeak-ng reports while rendering
+    engine_of_its_own()            within it, what was rendered before does not change what is rendered now
     data_folder()                  espeak-ng's own data: languages and timbres
     scratch_folder()               a folder whose path espeak-ng can read voices from
 
 The wheel ``espeakng_loader`` provides the library. espeak-ng keeps its state in C globals and is not
-thread-safe: ``LOCK`` admits one thread at a time. Lessons 01 and 05 plot its events.
+thread-safe: ``LOCK`` admits one thread at a time. Each rendering also changes this state, and with it the
+noise, the phase and even the length of the renderings that follow. Lessons 01 and 05 plot its events.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
@@ -38,7 +44,7 @@ def speak(
     events ``(WORD or PHONEME, place in the text counted from 1, seconds, phone or "")``. Raises
     ``InputError`` if espeak-ng cannot be loaded, cannot use the voice, or returns no speech.
     """
-    engine = _engine()
+    engine = _own_engine.get() or _engine()
     engine.chunks.clear()
     engine.events.clear()
     if engine.library.espeak_SetVoiceByFile(voice_file) != 0:
@@ -53,6 +59,29 @@ def speak(
     if status != 0 or not engine.chunks:
         raise InputError(f"espeak-ng returned no speech for the text {text!r}")
     return np.concatenate(engine.chunks), list(engine.events)
+
+
+@contextlib.contextmanager
+def engine_of_its_own() -> Iterator[None]:
+    """Within it, ``speak`` uses a new engine in this thread.
+
+    The same calls then return the same samples, whatever the process rendered before. Raises ``InputError``
+    if espeak-ng cannot be loaded.
+    """
+    path = _library_path()
+    # the loader gives a second copy of the library globals of its own; the same file would share them
+    with tempfile.TemporaryDirectory(dir=scratch_folder(), ignore_cleanup_errors=True) as folder:
+        try:
+            copy = shutil.copy(path, folder)
+        except OSError as error:
+            raise InputError(f"{path}: the espeak-ng library cannot be copied ({error})") from None
+        engine = _Engine(copy)
+        before = _own_engine.set(engine)
+        try:
+            yield
+        finally:
+            _own_engine.reset(before)
+            engine.library.espeak_Terminate()
 
 
 @lru_cache(maxsize=1)
@@ -120,20 +149,24 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 
-class _Engine:
-    """The process's only espeak-ng engine. Its callback fills two lists while espeak_Synth runs."""
+def _library_path() -> str:
+    with extra("synth"):
+        import espeakng_loader
 
-    def __init__(self):
+    return espeakng_loader.get_library_path()
+
+
+class _Engine:
+    """An espeak-ng engine, from the library's file. Its callback fills two lists while espeak_Synth runs."""
+
+    def __init__(self, path: str):
         data = data_folder()
         # espeak-ng keeps this path in a buffer of 160 characters
         if len(os.fsencode(data)) > 120:
             link = scratch_folder() / "data"
-            link.symlink_to(data)
+            if not link.is_symlink():
+                link.symlink_to(data)
             data = link
-        with extra("synth"):
-            import espeakng_loader
-
-        path = espeakng_loader.get_library_path()
         try:
             self.library = ctypes.CDLL(path)
         except OSError as error:
@@ -148,6 +181,9 @@ class _Engine:
                 f"{data}: espeak-ng does not start from this folder; reinstall it with: "
                 "pip install --force-reinstall espeakng-loader"
             )
+        # it draws noise from generators that it seeds with the time: its own, and in the timbres klatt C's
+        self.library.espeak_ng_SetRandSeed(ctypes.c_long(0))
+        ctypes.CDLL("ucrtbase" if os.name == "nt" else None).srand(0)
         self.chunks: list[np.ndarray] = []
         self.events: list[tuple[int, int, float, str]] = []
         self._callback = _Callback(self._collect)  # kept: C holds only a pointer to it
@@ -167,6 +203,9 @@ class _Engine:
         return 0
 
 
+_own_engine: ContextVar[_Engine | None] = ContextVar("_own_engine", default=None)
+
+
 @lru_cache(maxsize=1)
 def _engine() -> _Engine:
-    return _Engine()
+    return _Engine(_library_path())

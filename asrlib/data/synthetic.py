@@ -17,6 +17,7 @@ import numpy as np
 from asrlib.data.cache import cache_folder, one_process_at_a_time
 from asrlib.data.dictionary import dictionary_text
 from asrlib.data.espeak import SAMPLE_RATE, Utterance, synthesize
+from asrlib.data.espeak_library import engine_of_its_own
 from asrlib.data.grammar import command_text, digit_text, sentence_text
 from asrlib.data.manifest import MANIFEST, SPLITS, load_folder, save_corpus
 from asrlib.data.voices import ACCENTS, RESPELLED, timbres
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
     import lhotse
 
 # Increase it whenever a change below alters what is rendered; caches of the old renderings are then not used.
-RECIPE = 3
+RECIPE = 4
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class SyntheticCorpus:
 
 
 def render(corpus: SyntheticCorpus, folder: Path) -> None:
-    """Synthesize a corpus into a new folder, always in the same order and from the same seed.
+    """Synthesize a corpus into a new folder: the same samples each time, whatever was synthesized before.
 
     Raises ``InputError`` if the folder exists or cannot be written.
     """
@@ -86,7 +87,8 @@ def render(corpus: SyntheticCorpus, folder: Path) -> None:
     total = sum(corpus.sizes.values())
     # disable=None: no progress bar unless standard error is a terminal
     progress = tqdm(_utterances(corpus), f"synthesizing {corpus.name}", total, leave=False, disable=None)
-    save_corpus(folder, progress, SAMPLE_RATE)
+    with engine_of_its_own():
+        save_corpus(folder, progress, SAMPLE_RATE)
 
 
 def _utterances(corpus: SyntheticCorpus) -> Iterator[tuple[Any, ...]]:

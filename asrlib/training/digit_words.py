@@ -8,6 +8,7 @@ Synthetic voices say digits with the accents of twelve languages, and words that
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -21,6 +22,7 @@ from asrlib.data.audio import cut_audio
 from asrlib.data.corpora import load_corpus
 from asrlib.data.digit_strings import Piece
 from asrlib.data.espeak import synthesize
+from asrlib.data.espeak_library import engine_of_its_own
 from asrlib.data.grammar import DIGITS
 from asrlib.data.joining import trim
 from asrlib.data.voices import ACCENTS, RESPELLED
@@ -114,8 +116,8 @@ def accented_digits(seed: int = 9) -> list[Piece]:
     """Return each digit in many synthetic voices, at various speeds, with foreign and English accents."""
     draw = np.random.default_rng(seed)
     pieces = []
-    for word in DIGITS:
-        for accent in (*RESPELLED, *ACCENTS):
+    with engine_of_its_own():
+        for word, accent in itertools.product(DIGITS, (*RESPELLED, *ACCENTS)):
             for _ in range(FOREIGN if accent in RESPELLED else ENGLISH):
                 voice = f"{accent}+r{draw.integers(VOICES.start, VOICES.stop)}"
                 rate, pitch, pitch_range = draw.integers((130, 20, 20), (300, 80, 80)).tolist()

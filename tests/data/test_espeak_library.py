@@ -1,10 +1,47 @@
-"""asrlib.data.espeak_library: what can be wrong with the library and the places it reads from."""
+"""asrlib.data.espeak_library: engines, and what can be wrong with the library and its places."""
 
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from asrlib.data.espeak import synthesize
+from asrlib.data.espeak_library import engine_of_its_own
+
+VOICES = ["en-gb-scotland+r7", "en-us+klatt4", "en-gb-x-rp+r175", "en-us+f3", "en-us-nyc+r394"]
+
+
+def renderings():
+    return [synthesize("what is the weather in athens", voice).samples for voice in VOICES]
+
+
+def test_an_engine_of_its_own_renders_the_same_whatever_was_rendered_before():
+    """Noise, phase and even the length of a rendering depend on those before it in the same engine."""
+    found = []
+    for _ in range(2):
+        with engine_of_its_own():
+            found.append(renderings())
+        before = renderings()
+    for first, second in zip(*found, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert not all(np.array_equal(*pair) for pair in zip(found[0], before, strict=True))
+
+
+def test_a_new_process_renders_the_same():
+    """The noise is not seeded with the time."""
+    program = """
+from hashlib import sha256
+from asrlib.data.espeak import synthesize
+print(sha256(synthesize("one two three", "en-us+klatt4").samples.tobytes()).hexdigest())
+print(sha256(synthesize("one two three", "en-gb-scotland+r7").samples.tobytes()).hexdigest())
+"""
+    first, second = (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert first == second and len(first.split()) == 2
 
 
 @pytest.mark.parametrize(
@@ -49,9 +86,12 @@ import os, espeakng_loader
 os.symlink(espeakng_loader.get_data_path(), {str(deep / "data")!r})
 espeakng_loader.get_data_path = lambda: {str(deep / "data")!r}
 from asrlib.data.espeak import synthesize
+from asrlib.data.espeak_library import engine_of_its_own
 print(len(synthesize("one two", "en-us+r5").words))
+with engine_of_its_own():
+    print(len(synthesize("one", "en-us+r5").words))
 """
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env={"TMPDIR": str(tmp_path / "TMP")}
     )
-    assert run.stdout.strip() == "2", run.stderr
+    assert run.stdout.split() == ["2", "1"], run.stderr
