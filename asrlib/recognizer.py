@@ -22,6 +22,7 @@ from asrlib.decoding.greedy import greedy_ctc, greedy_rnnt
 from asrlib.decoding.hotwords import Hotwords, phrase_labels
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
 from asrlib.decoding.long_form import Listener, LongForm, cut_recording, scan, search
+from asrlib.decoding.second_pass import second_pass
 from asrlib.decoding.streaming import Stream, StreamingCTC, StreamingTransducer
 from asrlib.decoding.words import search_words
 from asrlib.errors import InputError
@@ -30,7 +31,7 @@ from asrlib.model_directory import LANGUAGE_MODEL, find_model, member_folders, r
 from asrlib.models.transducer import Transducer
 from asrlib.signal.features import FrontEnd
 from asrlib.signal.frame_times import FrameTimes
-from asrlib.signal.recording import Blocks, resampled
+from asrlib.signal.recording import Blocks, at_most, resampled
 from asrlib.signal.resample import check_rate, resample
 from asrlib.signal.streaming import mono_chunk
 from asrlib.text.lexicon import Lexicon
@@ -150,7 +151,8 @@ class Recognizer:
     ) -> Hypothesis:
         """Transcribe a recording of any length piece by piece; a file is read in blocks.
 
-        The options are those of `decoding.long_form.LongForm`: pieces last at most ``window`` seconds.
+        The options are those of `decoding.long_form.LongForm`: pieces last at most ``window`` seconds. A
+        longer piece, or a recording cut into windows, has no second pass (``decoding.rescore_weight``).
         Raises ``InputError`` as ``transcribe`` does, and for values of the options that are not valid.
         """
         settings, ctc = LongForm(window, overlap, join, cut), self.uses_ctc
@@ -161,9 +163,15 @@ class Recognizer:
         sound = resampled(blocks, rate, self.config.features.sample_rate, self.device)
         options = self._beam_options() if self.config.decoding.beam_width else None
         found = []
+        rescored = ctc and settings.at_pauses and self.config.decoding.rescore_weight is not None
+        most = int(settings.window * self.config.features.sample_rate) if rescored else 0
         for start, piece in cut_recording(listeners, sound, settings):
-            frames = scan(listeners, piece, settings, ctc)
-            result = search(frames, self.model, ctc, self.config.decoding.max_symbols, options)
+            if (samples := at_most(piece, most)) is not None:
+                lengths = torch.tensor([len(samples)], device=self.device)
+                [result] = self._search_ctc(samples[None], lengths)
+            else:
+                frames = scan(listeners, piece, settings, ctc)
+                result = search(frames, self.model, ctc, self.config.decoding.max_symbols, options)
             found.append((start, self.hypothesis(result)))
         return Hypothesis.joined(found)
 
@@ -228,6 +236,8 @@ class Recognizer:
         found += self.model.encoder.streaming_obstacles()
         if decoding.warps is not None:
             found.append("decoding.warps is set (use null)")
+        if decoding.rescore_weight is not None:
+            found.append("decoding.rescore_weight is set (use null: it compares whole texts)")
         if decoding.words is not None:
             found.append("decoding.words is set (use null: a word is chosen when all of it was heard)")
         if self.uses_ctc and self.members:
@@ -277,12 +287,19 @@ class Recognizer:
         return [results[0] for results in ranked]
 
     def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
-        log_probs, frame_lengths = self._mean_log_probs(waveforms, lengths)
-        if self.config.decoding.words is not None:
+        views, frame_lengths = self._views(waveforms, lengths)
+        log_probs, decoding = _mean_log_probs(views), self.config.decoding
+        if decoding.words is not None:
             return search_words(log_probs, frame_lengths, self._phone_tokenizer(), self.word_list())
-        if not self.config.decoding.beam_width:
+        if not decoding.beam_width:
             return greedy_ctc(log_probs, frame_lengths)
-        return [results[0] for results in beam_ctc(log_probs, frame_lengths, self._beam_options())]
+        options = self._beam_options()
+        ranked = beam_ctc(log_probs, frame_lengths, options)
+        if decoding.rescore_weight is not None:
+            if any(model.joint is None for model, _ in views):
+                raise InputError("decoding.rescore_weight is set, but a network of the ensemble has no joint")
+            ranked = second_pass(views, frame_lengths, ranked, decoding.rescore_weight, options)
+        return [results[0] for results in ranked]
 
     @torch.no_grad()
     def ctc_log_probs(self, utterances: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
@@ -293,25 +310,18 @@ class Recognizer:
         """
         if self.model.ctc_head is None:
             raise InputError("this model has no CTC head (training.ctc_weight is 0)")
-        return self._mean_log_probs(*self._padded(utterances))
+        views, frame_lengths = self._views(*self._padded(utterances))
+        return _mean_log_probs(views), frame_lengths
 
-    def _mean_log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities averaged over the ensemble, (batch, T, V), and lengths in frames."""
-        members = [member._ctc_log_probs(waveforms, lengths, self.warps) for member in self.ensemble]
-        log_probs = torch.stack([log_probs for log_probs, _ in members]).mean(0).log_softmax(-1)
-        return log_probs, members[0][1]
-
-    def _ctc_log_probs(
-        self, waveforms: Tensor, lengths: Tensor, warps: Sequence[float]
-    ) -> tuple[Tensor, Tensor]:
-        """Return CTC log-probabilities averaged over ``warps``, (batch, T, V), and lengths in frames."""
-        head, log_probs = self.model.ctc_head, []
-        assert head is not None  # configurations that decode without one are refused
-        for factor in warps:
-            warp = None if factor == 1 else torch.full((len(lengths),), factor, device=self.device)
-            encoder_out, frame_lengths = self.model.encoder(*self.front_end(waveforms, lengths, warp))
-            log_probs.append(head(encoder_out).log_softmax(-1))
-        return torch.stack(log_probs).mean(0), frame_lengths
+    def _views(self, waveforms: Tensor, lengths: Tensor) -> tuple[list[tuple[Transducer, Tensor]], Tensor]:
+        """Return each network with its encoder output at each of the warps, and lengths in frames."""
+        views, frame_lengths = [], lengths
+        for member in self.ensemble:
+            for factor in self.warps:
+                warp = None if factor == 1 else torch.full((len(lengths),), factor, device=self.device)
+                encoder_out, frame_lengths = member.model.encoder(*member.front_end(waveforms, lengths, warp))
+                views.append((member.model, encoder_out))
+        return views, frame_lengths
 
     def _beam_options(self) -> BeamOptions:
         search, hotwords = self.config.decoding, None
@@ -319,6 +329,15 @@ class Recognizer:
             hotwords = Hotwords(phrase_labels(phrases, self.tokenizer.encode), search.hotword_bonus)
         fusion = self.lm, search.lm_weight, search.label_bonus
         return BeamOptions(search.beam_width, search.norm_score, *fusion, hotwords)
+
+
+def _mean_log_probs(views: list[tuple[Transducer, Tensor]]) -> Tensor:
+    """Return the CTC heads' log-probabilities averaged over networks and warps, (batch, T, V)."""
+    each = []
+    for model, encoder_out in views:
+        assert model.ctc_head is not None  # configurations that decode without one are refused
+        each.append(model.ctc_head(encoder_out).log_softmax(-1))
+    return torch.stack(each).mean(0).log_softmax(-1)
 
 
 def mono_samples(audio: Any, sample_rate: int | None) -> tuple[Tensor, int]:

@@ -1,7 +1,8 @@
 """Render the clips in data/clips: python tools/make_clips.py
 
-The committed files are authoritative: espeak-ng's noise differs slightly in every rendering, and notebooks
-show numbers computed from these exact samples. Run this only to change the set, then run the notebooks again.
+The committed files are authoritative: espeak-ng's noise was not yet seeded when they were rendered, and
+notebooks show numbers computed from these exact samples. Run this only to change the set, then run the
+notebooks again.
 
 All voices belong to the test split of the synthetic corpora, so no training split contains them.
 """

@@ -27,6 +27,10 @@ class DecodingConfig:
     ``hotwords`` are words or phrases that beam search should prefer; each label inside one of them adds
     ``hotword_bonus`` nats. Lesson 11.
 
+    ``rescore_weight`` adds a second pass after beam search with the CTC head: the texts found are scored
+    again, as wholes, with both heads. It is the weight of the transducer, CTC has the rest; null is no second
+    pass. Lesson 11.
+
     ``words`` is a closed list. An utterance is recognized as the word of the list whose phones, from the
     tokenizer's lexicon, are the most probable according to the CTC head. Lesson 14.
     """
@@ -40,6 +44,7 @@ class DecodingConfig:
     label_bonus: float = 0.0
     hotwords: list[str] | None = None
     hotword_bonus: float = 1.5
+    rescore_weight: float | None = None
     words: list[str] | None = None
 
     def check(self, where: str) -> None:
@@ -56,11 +61,24 @@ class DecodingConfig:
                 f"{where}: key decoding.label_bonus is {self.label_bonus}; it must be from -10,000 to 10,000"
             )
         self._check_hotwords(where)
+        self._check_rescoring(where)
         if self.warps is not None and not (
             0 < len(self.warps) <= 100 and all(0.1 <= w <= 10 for w in self.warps)
         ):
             raise InputError(
                 f"{where}: key decoding.warps is {shown(self.warps)}; expected factors from 0.1 to 10"
+            )
+
+    def _check_rescoring(self, where: str) -> None:
+        if self.rescore_weight is None:
+            return
+        if not 0 <= self.rescore_weight <= 1:
+            raise InputError(
+                f"{where}: key decoding.rescore_weight is {self.rescore_weight}; it must be from 0 to 1"
+            )
+        if not self.beam_width:
+            raise InputError(
+                f"{where}: decoding.rescore_weight needs beam search: set decoding.beam_width to 8"
             )
 
     def _check_hotwords(self, where: str) -> None:

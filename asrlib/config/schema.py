@@ -277,6 +277,10 @@ class Config:
             )
         if decoding.warps is not None and not (decoding.head == "ctc" or self.joint is None):
             raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
+        if decoding.rescore_weight is not None and not (decoding.head == "ctc" and self.joint is not None):
+            raise InputError(
+                f"{where}: key decoding.rescore_weight needs decoding.head: ctc, and a joint to score with"
+            )
         if decoding.words is not None:
             self._check_words(where)
 

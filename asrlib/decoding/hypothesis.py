@@ -22,6 +22,7 @@ class SearchResult:
     ``labels`` has no blanks. ``frames`` has the encoder frame at which each label was emitted, and
     ``log_probs`` the natural log of each label's probability. ``score`` is the natural log of the
     probability of the alignment (greedy search) or of the sum over the alignments found (beam search).
+    ``extra`` is what a language model and bonuses add to it when beam search ranks its hypotheses.
     ``text`` is the word that `decoding.words` chose by its phones, or None if the labels give the text.
     """
 
@@ -29,6 +30,7 @@ class SearchResult:
     frames: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
     score: float = 0.0
+    extra: float = 0.0
     text: str | None = None
 
     def emit(self, label: int, frame: int, log_prob: float) -> None:

@@ -42,6 +42,10 @@ class BeamOptions:
         if self.beam_width < 1:
             raise InputError(f"beam_width is {self.beam_width}; it must be at least 1")
 
+    def rank(self, result: SearchResult) -> float:
+        """Return the number by which finished hypotheses are ranked: the higher, the better."""
+        return (result.score + result.extra) / (len(result.labels) + 1 if self.norm_score else 1)
+
 
 @dataclass
 class Beam:
@@ -176,17 +180,17 @@ class PrefixTree:
             beam.score.tolist(), beam.extra.tolist(), beam.node.tolist(), beam.link.tolist(), strict=True
         )
         for utterance in slots:
-            keyed = []
+            results = []
             for score, extra, node, link in zip(*utterance, strict=True):
                 if score > LOG_ZERO:
                     result = self._result(link, score)
+                    result.extra = extra
                     if lm:
-                        extra += options.lm_weight * float(lm.scores(self.lm_states[node])[0])
+                        result.extra += options.lm_weight * float(lm.scores(self.lm_states[node])[0])
                     if hotwords:
-                        extra += hotwords.end(self.hot_states[node])
-                    length = len(result.labels) + 1 if options.norm_score else 1
-                    keyed.append(((score + extra) / length, result))
-            ranked.append([result for _, result in sorted(keyed, key=lambda pair: -pair[0])])
+                        result.extra += hotwords.end(self.hot_states[node])
+                    results.append(result)
+            ranked.append(sorted(results, key=lambda result: -options.rank(result)))
         return ranked
 
     def _result(self, link: int, score: float) -> SearchResult:

@@ -60,6 +60,17 @@ def pieces(blocks: Blocks, cuts: Sequence[int]) -> Iterator[Blocks]:
         yield piece
 
 
+def at_most(blocks: Blocks, most: int) -> Tensor | None:
+    """Return the samples of a recording or piece, or None if there are none or more than ``most``."""
+    read: list[Tensor] = []
+    for block in blocks() if most else ():
+        read.append(block)
+        most -= len(block)
+        if most < 0:
+            return None
+    return torch.cat(read) if any(map(len, read)) else None
+
+
 def _numbered(blocks: Iterable[Tensor], cuts: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
     """Yield the blocks, divided at ``cuts``, with the numbers of their pieces."""
     position = number = 0

@@ -123,6 +123,18 @@ def test_loading_is_quick_and_draws_no_random_numbers():
             "decoding: {beam_width: 8, hotwords: [anna], words: [anna]}",
             "decoding.words is a closed list, which hotwords cannot bias: use one",
         ),
+        (
+            "{training: {ctc_weight: 0.5}, decoding: {head: ctc, beam_width: 8, rescore_weight: 2}}",
+            "key decoding.rescore_weight is 2.0; it must be from 0 to 1",
+        ),
+        (
+            "{training: {ctc_weight: 0.5}, decoding: {head: ctc, rescore_weight: 0.3}}",
+            "decoding.rescore_weight needs beam search: set decoding.beam_width to 8",
+        ),
+        (
+            "decoding: {beam_width: 8, rescore_weight: 0.3}",
+            "key decoding.rescore_weight needs decoding.head: ctc, and a joint",
+        ),
         ("decoding: {lm_weight: -0.1}", "key decoding.lm_weight is -0.1; it must not be negative"),
         ("decoding: {warps: [1]}", "key decoding.warps needs decoding.head: ctc"),
         (

@@ -129,6 +129,10 @@ def test_nothing_and_almost_nothing():
         ),
         ({"decoding": {"head": "ctc", "warps": [1.0, 1.1]}}, "decoding.warps is set"),
         ({"decoding": {"beam_width": 5}}, "decoding.beam_width is 5"),
+        (
+            {"decoding": {"head": "ctc", "beam_width": 5, "rescore_weight": 0.3}},
+            "decoding.rescore_weight is set",
+        ),
     ],
 )
 def test_a_model_that_needs_the_future_says_why(sections, message):
