@@ -48,8 +48,9 @@ class Recognizer:
     These attributes may be changed at any time: ``config.decoding`` selects the search, ``lm`` is the
     language model of beam search, and ``members`` maps names to further recognizers that form an ensemble
     with this one. The CTC heads of an ensemble are combined by averaging their log-probabilities frame by
-    frame, because networks that were trained differently seldom make the same mistake. The transducer
-    search does not use ``members``. ``frame_seconds`` is the duration of an encoder frame in seconds.
+    frame, because networks that were trained differently seldom make the same mistake. A second pass
+    (``decoding.rescore_weight``) averages the scores of whole texts. The transducer search does not use
+    ``members``. ``frame_seconds`` is the duration of an encoder frame in seconds.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Recognizer:
 
     @property
     def ensemble(self) -> list[Recognizer]:
-        """Return the recognizers whose CTC heads are averaged, this one first."""
+        """Return the recognizers of this ensemble, this one first."""
         return [self, *self.members.values()]
 
     @property
@@ -164,7 +165,9 @@ class Recognizer:
         options = self._beam_options() if self.config.decoding.beam_width else None
         found = []
         rescored = ctc and settings.at_pauses and self.config.decoding.rescore_weight is not None
-        most = int(settings.window * self.config.features.sample_rate) if rescored else 0
+        # find_cuts leaves pieces of at most a window, rounded up to a frame of the encoder and a hop
+        rate_here, hop = self.config.features.sample_rate, self.front_end.hop
+        most = int((settings.window + self.frame_seconds) * rate_here) + hop if rescored else 0
         for start, piece in cut_recording(listeners, sound, settings):
             if (samples := at_most(piece, most)) is not None:
                 lengths = torch.tensor([len(samples)], device=self.device)
@@ -287,8 +290,11 @@ class Recognizer:
         return [results[0] for results in ranked]
 
     def _search_ctc(self, waveforms: Tensor, lengths: Tensor) -> list[SearchResult]:
+        decoding = self.config.decoding
+        if decoding.rescore_weight and any(member.model.joint is None for member in self.ensemble):
+            raise InputError("decoding.rescore_weight is set, but a network has no transducer to score with")
         views, frame_lengths = self._views(waveforms, lengths)
-        log_probs, decoding = _mean_log_probs(views), self.config.decoding
+        log_probs = _mean_log_probs(views)
         if decoding.words is not None:
             return search_words(log_probs, frame_lengths, self._phone_tokenizer(), self.word_list())
         if not decoding.beam_width:
@@ -296,8 +302,6 @@ class Recognizer:
         options = self._beam_options()
         ranked = beam_ctc(log_probs, frame_lengths, options)
         if decoding.rescore_weight is not None:
-            if any(model.joint is None for model, _ in views):
-                raise InputError("decoding.rescore_weight is set, but a network of the ensemble has no joint")
             ranked = second_pass(views, frame_lengths, ranked, decoding.rescore_weight, options)
         return [results[0] for results in ranked]
 

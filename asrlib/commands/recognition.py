@@ -97,6 +97,8 @@ def configure_search(
                 option = {"beam_width": "beam"}.get(key, key.replace("_", "-"))
                 raise InputError(f"--{option} is {value}: give a finite number")
             setattr(decoding, key, value)
+    if beam == 0:
+        decoding.rescore_weight = None  # greedy search finds one text
     decoding.check("--beam, --lm-weight and --label-bonus")
     if lm is not None and not decoding.beam_width:
         raise InputError("--lm needs beam search: add, for instance, --beam 5")

@@ -28,8 +28,8 @@ class DecodingConfig:
     ``hotword_bonus`` nats. Lesson 11.
 
     ``rescore_weight`` adds a second pass after beam search with the CTC head: the texts found are scored
-    again, as wholes, with both heads. It is the weight of the transducer, CTC has the rest; null is no second
-    pass. Lesson 11.
+    again, as wholes, with both heads. The transducer's score has this weight, and CTC's has 1 minus it; null
+    is no second pass. Lesson 11.
 
     ``words`` is a closed list. An utterance is recognized as the word of the list whose phones, from the
     tokenizer's lexicon, are the most probable according to the CTC head. Lesson 14.

@@ -277,9 +277,14 @@ class Config:
             )
         if decoding.warps is not None and not (decoding.head == "ctc" or self.joint is None):
             raise InputError(f"{where}: key decoding.warps needs decoding.head: ctc")
-        if decoding.rescore_weight is not None and not (decoding.head == "ctc" and self.joint is not None):
+        if decoding.rescore_weight is not None and not (decoding.head == "ctc" and heads["transducer"]):
             raise InputError(
-                f"{where}: key decoding.rescore_weight needs decoding.head: ctc, and a joint to score with"
+                f"{where}: key decoding.rescore_weight needs decoding.head: ctc, and a transducer beside it"
+            )
+        if decoding.rescore_weight and ctc_weight == 1:
+            raise InputError(
+                f"{where}: key decoding.rescore_weight is {decoding.rescore_weight}, but the transducer is"
+                " not trained (training.ctc_weight is 1)"
             )
         if decoding.words is not None:
             self._check_words(where)

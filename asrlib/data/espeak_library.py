@@ -1,4 +1,4 @@
-"""Call the espeak-ng library through ctypes: one engine per process renders a text with its events.
+"""Call the espeak-ng library through ctypes: an engine renders a text with its events.
 
     speak(text, voice_file, ...)   samples at 22,050 Hz, and the events that espeak-ng reports while rendering
     engine_of_its_own()            within it, what was rendered before does not change what is rendered now
@@ -31,7 +31,7 @@ from asrlib.extras import extra
 
 ESPEAK_RATE = 22_050  # Hz; espeak_Initialize returns it
 WORD, PHONEME = 1, 7  # event types, numbered as in espeak_EVENT_TYPE
-LOCK = threading.Lock()  # hold it while calling the functions below
+LOCK = threading.Lock()  # hold it while calling `speak`, and not while entering `engine_of_its_own`
 
 
 def speak(
@@ -63,10 +63,10 @@ def speak(
 
 @contextlib.contextmanager
 def engine_of_its_own() -> Iterator[None]:
-    """Within it, ``speak`` uses a new engine in this thread.
+    """Within it, ``speak`` uses a new engine in this thread; other threads use the process's engine.
 
-    The same calls then return the same samples, whatever the process rendered before. Raises ``InputError``
-    if espeak-ng cannot be loaded.
+    The same calls then return the same samples on the same platform, whatever the process rendered before.
+    Raises ``InputError`` if espeak-ng cannot be loaded, or not from a copy in the temporary folder.
     """
     path = _library_path()
     # the loader gives a second copy of the library globals of its own; the same file would share them
@@ -75,7 +75,14 @@ def engine_of_its_own() -> Iterator[None]:
             copy = shutil.copy(path, folder)
         except OSError as error:
             raise InputError(f"{path}: the espeak-ng library cannot be copied ({error})") from None
-        engine = _Engine(copy)
+        with LOCK:
+            try:
+                engine = _Engine(copy)
+            except InputError:
+                _engine()  # if this one cannot be loaded either, it says why
+                raise InputError(
+                    f"{folder}: a library cannot be loaded from this folder; set TMPDIR to one that allows it"
+                ) from None
         before = _own_engine.set(engine)
         try:
             yield
@@ -117,7 +124,7 @@ def scratch_folder() -> Path:
 def _scratch_holder() -> tempfile.TemporaryDirectory:
     for parent in (None, "/tmp", "/var/tmp", "/dev/shm"):
         try:
-            folder = tempfile.TemporaryDirectory(prefix="asrlib-voices-", dir=parent)
+            folder = tempfile.TemporaryDirectory("", "asrlib-voices-", parent, ignore_cleanup_errors=True)
         except OSError:
             continue
         # espeak-ng converts a voice's path to lower case, in a buffer of about 160 characters

@@ -22,7 +22,8 @@ class SearchResult:
     ``labels`` has no blanks. ``frames`` has the encoder frame at which each label was emitted, and
     ``log_probs`` the natural log of each label's probability. ``score`` is the natural log of the
     probability of the alignment (greedy search) or of the sum over the alignments found (beam search).
-    ``extra`` is what a language model and bonuses add to it when beam search ranks its hypotheses.
+    A second pass replaces it (``second_pass``). ``extra`` is what a language model and bonuses add to it when
+    beam search ranks its hypotheses.
     ``text`` is the word that `decoding.words` chose by its phones, or None if the labels give the text.
     """
 
@@ -52,7 +53,8 @@ class Hypothesis:
     """The transcript of one utterance.
 
     ``times`` has the time of each token in seconds, ``confidences`` the probability with which each was
-    emitted. ``score`` is the natural log of the hypothesis' probability, as in ``SearchResult``.
+    emitted, both in the first pass if there are two. ``score`` is the natural log of the hypothesis'
+    probability, as in ``SearchResult``.
     """
 
     text: str

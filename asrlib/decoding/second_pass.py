@@ -1,13 +1,13 @@
 """A second pass: score the texts that beam search found again, as wholes, with both heads.
 
-A search goes frame by frame, so it can only average networks that emit a label at the same frame, and it
-follows one head. Once there is a list of texts, each can be scored by the sum over all of its alignments,
+``beam_ctc`` goes frame by frame and follows one head. It averages networks that may emit the same label at
+different frames. Once there is a list of texts, each can be scored by the sum over all of its alignments,
 
     (1 - w) · ln P_CTC(labels | audio) + w · ln P_RNN-T(labels | audio)
 
-and these scores are averaged over the networks and frequency warps, wherever each of them hears a label. The
-transducer, whose labels depend on those before them, and CTC err in different places. Sainath et al. 2019
-rescore in this way with an attention decoder. Lesson 11.
+and these scores are averaged over the networks and frequency warps, wherever each of them hears a label. Two
+passes with an attention decoder as the second: Sainath et al. 2019; such a decoder's score combined with that
+of CTC: Watanabe et al. 2017. Lesson 11.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from torch import Tensor
 from asrlib.decoding.hypothesis import SearchResult
 from asrlib.decoding.prefix_tree import BeamOptions
 from asrlib.losses.ctc import ctc_loss
-from asrlib.losses.rnnt import rnnt_loss
 from asrlib.models.transducer import Transducer
 
 
@@ -38,10 +37,14 @@ def second_pass(
 
     ``views`` are networks with their encoder outputs, and ``lengths`` are in encoder frames. ``ranked`` is
     what a beam search with the same ``options`` returned: a language model and bonuses add what they added
-    there. ``weight`` is the transducer's, between 0 (CTC) and 1.
+    there. ``weight`` is the transducer's, between 0 (CTC) and 1. Frames and probabilities of the labels stay
+    those of the first pass.
     """
     found = []
     for index, (results, frames) in enumerate(zip(ranked, lengths.tolist(), strict=True)):
+        if not results:  # of log-probabilities that are NaN
+            found.append([])
+            continue
         texts = [result.labels for result in results]
         each = [text_scores(model, heard[index, :frames], texts, weight) for model, heard in views]
         scores = torch.stack(each).mean(0).tolist()
@@ -69,9 +72,6 @@ def text_scores(
         ctc = ctc_loss(log_probs, targets, frames, labels, blank=model.blank, reduction="none")
         scores -= (1 - weight) * ctc
     if weight > 0:
-        logits = model.joint(
-            encoder_out.expand(number, -1, -1)[:, :, None], model.prediction(targets)[:, None]
-        )
-        rnnt = rnnt_loss(logits, targets, frames, labels, blank=model.blank, reduction="none")
-        scores -= weight * rnnt
+        sides = encoder_out.expand(number, -1, -1), model.prediction(targets)
+        scores -= weight * model.joint.loss(*sides, targets, frames, labels, model.blank, reduction="none")
     return scores

@@ -109,8 +109,9 @@ class JointNetwork(nn.Module):
         frame_lengths: Tensor,
         target_lengths: Tensor,
         blank: int,
+        reduction: str = "sum",
     ) -> Tensor:
-        """Return the RNN-T loss summed over the batch, in nats.
+        """Return the RNN-T loss in nats, summed over the batch, or with ``reduction`` "none" of each item.
 
         ``encoder_out`` is (B, T, D_enc), ``prediction_out`` (B, U + 1, D_pred), ``targets`` (B, U), and the
         lengths are (B,) in frames and in labels. In mode "add" the whole (B, T, U + 1, V) lattice is never in
@@ -120,7 +121,9 @@ class JointNetwork(nn.Module):
         from_prediction = self.prediction_linear(prediction_out)
         if self.mode == "mul":
             lattice = self.scores(from_encoder[:, :, None], from_prediction[:, None])
-            return rnnt_loss(lattice, targets, frame_lengths, target_lengths, blank=blank, reduction="sum")
+            return rnnt_loss(
+                lattice, targets, frame_lengths, target_lengths, blank=blank, reduction=reduction
+            )
         if isinstance(self.post_linear, nn.Linear):  # W (a + b) + c = (W a + c) + W b
             from_encoder = self.post_linear(from_encoder)
             from_prediction = F.linear(from_prediction, self.post_linear.weight)
@@ -133,6 +136,6 @@ class JointNetwork(nn.Module):
             frame_lengths,
             target_lengths,
             blank=blank,
-            reduction="sum",
+            reduction=reduction,
             activation=self.activation,
         )

@@ -133,7 +133,11 @@ def test_loading_is_quick_and_draws_no_random_numbers():
         ),
         (
             "decoding: {beam_width: 8, rescore_weight: 0.3}",
-            "key decoding.rescore_weight needs decoding.head: ctc, and a joint",
+            "key decoding.rescore_weight needs decoding.head: ctc, and a transducer",
+        ),
+        (
+            "{training: {ctc_weight: 1}, decoding: {head: ctc, beam_width: 8, rescore_weight: 0.3}}",
+            "key decoding.rescore_weight is 0.3, but the transducer is not trained",
         ),
         ("decoding: {lm_weight: -0.1}", "key decoding.lm_weight is -0.1; it must not be negative"),
         ("decoding: {warps: [1]}", "key decoding.warps needs decoding.head: ctc"),

@@ -1,5 +1,6 @@
 """The second pass against sums over all alignments, and within a recognizer."""
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -135,7 +136,26 @@ def test_batches_and_pieces_of_recordings_have_a_second_pass_too(rescoring):
     assert rescoring.transcribe(waves[0], tiny.RATE).score != pytest.approx(alone[0].score, abs=1e-3)
 
 
+def test_pieces_between_pauses_are_rescored_one_by_one(rescoring):
+    """A piece that is too long for a second pass was partly read when that is noticed: nothing is lost."""
+    pause = np.zeros(tiny.RATE // 2, np.float32)
+    words = [tiny.tones("low mid low"), tiny.tones("high low high mid low high low"), tiny.tones("mid")]
+    recording = np.concatenate([words[0], pause, words[1], pause, words[2]])
+    found = rescoring.transcribe_long(recording, tiny.RATE, window=1.2)
+    assert found.text.split()[:3] == ["low", "mid", "low"] and found.text.split()[-1] == "mid"
+    rescoring.config.decoding.rescore_weight = None
+    first_pass = rescoring.transcribe_long(recording, tiny.RATE, window=1.2)
+    assert found.text == first_pass.text and found.score != pytest.approx(first_pass.score, abs=1e-3)
+
+
+def test_log_probabilities_that_are_nan_have_no_texts():
+    model, lengths = two_heads(5), torch.tensor([3])
+    options = BeamOptions(4)
+    ranked = beam_ctc(torch.full((1, 3, V), torch.nan), lengths, options)
+    assert second_pass([(model, torch.randn(1, 3, D))], lengths, ranked, 0.5, options) == [[]] == ranked
+
+
 def test_a_member_without_a_transducer_is_refused(rescoring):
     rescoring.members["other"].model.joint = None
-    with pytest.raises(InputError, match="decoding.rescore_weight is set, but a network .* has no joint"):
+    with pytest.raises(InputError, match="decoding.rescore_weight is set, but a network has no transducer"):
         rescoring.transcribe(tiny.tones("low"), tiny.RATE)

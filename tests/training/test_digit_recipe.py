@@ -195,9 +195,12 @@ POOLED = {"substitutions": 4, "deletions": 8, "insertions": 12, "length": 240, "
 def test_a_model_is_trained_without_each_fold_and_on_everyone(real, trained, tmp_path):
     out = tmp_path / "off"
     result = module.train_digits(real, out, settings=["training.seed=7"], resume=True)
-    assert [run.name for _, run, *_ in trained] == ["words-phones", "phones", "ann", "bob", "everyone"]
-    assert [init for *_, init, _ in trained] == [None, out / "words-phones", *3 * [out / "phones"]]
-    assert {config.training.seed for config, *_ in trained} == {7} and all(resume for *_, resume in trained)
+    phones = [(out / "words-phones", None), (out / "phones", out / "words-phones")]
+    first = [out / "first" / name for name in ("ann", "bob", "everyone")]
+    digits = [step for run in first for step in ((run, out / "phones"), (out / run.name, run))]
+    assert [(run, init) for _, run, init, _ in trained] == phones + digits
+    assert [config.training.seed for config, *_ in trained] == [7, 7, 7, 8, 7, 8, 7, 8]
+    assert all(resume for *_, resume in trained)
     assert {config.name for config, *_ in trained[2:]} == {"contextnet-digits"}
     assert result["folds"]["ctc"]["pooled"] == POOLED and "pooled" not in result["everyone"]["ctc"]
     model = Recognizer.load(out / "model")
