@@ -78,7 +78,7 @@ def test_the_low_peak_is_far_behind_and_all_augmentation_best_with_every_seed():
     assert all(
         a < min(b, c) for a, b, c in zip(dev["everything"], dev["SpecAugment"], dev["none"], strict=True)
     )
-    assert sum(a < b for a, b in zip(dev["SpecAugment"], dev["none"], strict=True)) == 4
+    assert all(a < b for a, b in zip(dev["SpecAugment"], dev["none"], strict=True))
     others = five_seeds("10")["loss on other strings (nats per label)"]
     for none, some, much in zip(*(others[f"noise {n}"] for n in ("0.000", "0.075", "0.500")), strict=True):
         assert none > some > much > 2.303
@@ -89,8 +89,8 @@ def test_the_low_peak_is_far_behind_and_all_augmentation_best_with_every_seed():
 def test_a_voice_is_learned_and_others_forgotten_with_every_seed():
     mine = five_seeds("13")["WER on this reader (%)"]
     others = five_seeds("13")["WER on other voices (%)"]
-    assert max(mine["mine alone"]) < 2 and max(mine["mixed"]) < 8 and min(mine["base model"]) > 15
-    assert min(others["mine alone"]) > 4.5 and max(others["mixed"]) < 2.5
+    assert max(mine["mine alone"]) < 2 and max(mine["mixed"]) < 8 and min(mine["base model"]) > 14
+    assert min(others["mine alone"]) > 4.5 and max(others["mixed"]) < 3
 
 
 def test_the_transducer_head_of_a_short_run_is_behind_the_ctc_head_with_every_seed():
