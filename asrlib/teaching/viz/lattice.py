@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _COUNTED = FrameTimes(1.0, 0.0)  # an axis that counts frames
 # Okabe and Ito's palette, whose colors stay apart for color-blind readers; no grey, which is blank's
 _LABEL_COLORS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+_LABEL_LINES = ("-", ":", "-.")  # of the labels that have the colors for the first time, the second, ...
 
 
 def plot_label_probabilities(
@@ -38,7 +39,13 @@ def plot_label_probabilities(
         heights = probabilities[:, k]
         if heights.max(initial=0) < at_least:
             continue
-        style = {"color": _LABEL_COLORS[(k - 1) % len(_LABEL_COLORS)], "marker": ".", "markersize": 4}
+        again, color = divmod(k - 1, len(_LABEL_COLORS))
+        style = {
+            "color": _LABEL_COLORS[color],
+            "linestyle": _LABEL_LINES[again % 3],
+            "marker": ".",
+            "markersize": 4,
+        }
         if k == 0:
             style = {"color": GREY, "linestyle": "--", "linewidth": 1}
         ax.plot(times, heights, label=name, drawstyle="steps-mid", **style)

@@ -26,6 +26,13 @@ def test_distribution_has_blank_on_top():
     assert ax.yaxis_inverted() and ax.get_xlim() == (0, 1)
 
 
+def test_ten_labels_look_different():
+    names = ["∅", *map(str, range(10))]
+    ax = viz.plot_label_probabilities(np.full((3, 11), 0.5), names)
+    looks = {(line.get_color(), line.get_linestyle()) for line in ax.lines}
+    assert len(looks) == len(ax.lines) == 11
+
+
 @pytest.mark.parametrize("upwards", [False, True])
 def test_nodes_stand_at_their_frame_and_row(upwards):
     values = np.array([[0.0, 0.1, 0.2], [0.3, 0.4, 0.5]])  # two frames, three rows
