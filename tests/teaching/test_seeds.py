@@ -95,4 +95,4 @@ def test_a_voice_is_learned_and_others_forgotten_with_every_seed():
 
 def test_the_transducer_head_of_a_short_run_is_behind_the_ctc_head_with_every_seed():
     rates = five_seeds("09")["test WER (%)"]
-    assert max(rates["ctc"]) < 2 and 15 < min(rates["transducer"]) and max(rates["transducer"]) < 18
+    assert max(rates["ctc"]) < 2.1 and 16 < min(rates["transducer"]) and max(rates["transducer"]) < 18.5
