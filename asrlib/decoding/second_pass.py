@@ -53,6 +53,7 @@ def second_pass(
     return found
 
 
+@torch.no_grad()
 def text_scores(
     model: Transducer, encoder_out: Float[Tensor, "T D_enc"], texts: Sequence[Sequence[int]], weight: float
 ) -> Float[Tensor, "N"]:
