@@ -165,9 +165,9 @@ class Recognizer:
         options = self._beam_options() if self.config.decoding.beam_width else None
         found = []
         rescored = ctc and settings.at_pauses and self.config.decoding.rescore_weight is not None
-        # find_cuts leaves pieces of at most a window, rounded up to a frame of the encoder and a hop
-        rate_here, hop = self.config.features.sample_rate, self.front_end.hop
-        most = int((settings.window + self.frame_seconds) * rate_here) + hop if rescored else 0
+        # pieces between pauses last at most a window, rounded up to a frame of the encoder, and a hop
+        longest = (window + self.frame_seconds) * self.front_end.sample_rate + self.front_end.hop
+        most = int(longest) if rescored else 0
         for start, piece in cut_recording(listeners, sound, settings):
             if (samples := at_most(piece, most)) is not None:
                 lengths = torch.tensor([len(samples)], device=self.device)

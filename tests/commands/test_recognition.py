@@ -1,6 +1,7 @@
 """``asrlib test``, and the one line about whatever is wrong."""
 
 import os
+import shutil
 
 import pytest
 import soundfile
@@ -32,6 +33,20 @@ def test_test_prints_rates_and_writes_a_row_per_utterance(asrlib, model, corpus,
 def test_splits(asrlib, model, corpus, tmp_path, split, count):
     code, printed, _ = asrlib("test", model, "--corpus", corpus, "--output", tmp_path / "r", "--split", split)
     assert code == 0 and f"{count} utterances" in printed
+
+
+def test_greedy_search_drops_the_second_pass(asrlib, model, corpus, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "rescoring")
+    text = (folder / "config.yml").read_text()
+    for old, new in (("rescore_weight: null", "rescore_weight: 0.5"), ("beam_width: 0", "beam_width: 4")):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "config.yml").write_text(text.replace("head: null", "head: ctc"))
+    for search in ([], ["--beam", "0"]):
+        code, printed, err = asrlib(
+            "test", folder, "--corpus", corpus, "--output", tmp_path / "r.tsv", *search
+        )
+        assert (code, err) == (0, "") and "WER 0.00 %" in printed
 
 
 def test_beam_and_language_model(asrlib, fails, model, corpus, tmp_path):

@@ -7,8 +7,10 @@ import sys
 import numpy as np
 import pytest
 
+from asrlib.data import espeak_library
 from asrlib.data.espeak import synthesize
 from asrlib.data.espeak_library import engine_of_its_own
+from asrlib.errors import InputError
 
 VOICES = ["en-gb-scotland+r7", "en-us+klatt4", "en-gb-x-rp+r175", "en-us+f3", "en-us-nyc+r394"]
 
@@ -42,6 +44,21 @@ print(sha256(synthesize("one two three", "en-gb-scotland+r7").samples.tobytes())
         for _ in range(2)
     )
     assert first == second and len(first.split()) == 2
+
+
+def test_a_folder_that_does_not_allow_libraries_is_named(monkeypatch):
+    """As on a file system that is mounted noexec: the process's own engine works, a copy does not."""
+    whole = espeak_library._Engine
+
+    def load(path):
+        if "asrlib-voices-" in str(path):
+            raise InputError(f"{path}: the espeak-ng library cannot be loaded")
+        return whole(path)
+
+    monkeypatch.setattr(espeak_library, "_Engine", load)
+    with pytest.raises(InputError, match="cannot be loaded from this folder; set TMPDIR"):
+        with engine_of_its_own():
+            raise AssertionError("not reached")
 
 
 @pytest.mark.parametrize(
