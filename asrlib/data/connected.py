@@ -7,7 +7,7 @@ import numpy as np
 
 from asrlib.data.audio import cut_audio
 from asrlib.data.grammar import DIGITS
-from asrlib.data.joining import background, join, memory_cut, trim
+from asrlib.data.joining import background, cut_closely, join, memory_cut, trim
 from asrlib.errors import InputError
 from asrlib.extras import extra
 
@@ -17,26 +17,33 @@ if TYPE_CHECKING:  # importing lhotse takes seconds, so it happens inside the fu
 
 
 def connected_digits(
-    corpus: "lhotse.CutSet", speakers: Sequence[str] | None = None, n: int = 1000, seed: int = 0
+    corpus: "lhotse.CutSet",
+    speakers: Sequence[str] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    closely: float = 0.0,
 ) -> "lhotse.CutSet":
     """Join isolated digit recordings into ``n`` utterances of 1 to 7 digits, each by one speaker. Lesson 09.
 
     Only those cuts of ``corpus`` whose text is a single digit word are used. ``speakers`` take turns; None
-    means all speakers. Recordings are trimmed to their speech. Three in four pauses between digits last 0.05
-    to 0.4 s, the others 0 s. Pauses contain the recordings' own noise, because digital silence would mark the
-    boundaries.
+    means all speakers. Recordings are trimmed to their speech. A share ``closely`` of them is then cut by
+    `asrlib.data.joining.cut_closely`, which may remove a weak sound at an edge. Three in four pauses between
+    digits last 0.05 to 0.4 s, the others 0 s. Pauses contain the recordings' own noise, because digital
+    silence would mark the boundaries.
 
     The audio is held in memory at the recordings' sample rate. ``alignment["word"]`` holds the words' times
     in seconds. The same arguments give the same utterances.
 
     Raises ``InputError`` for an unknown speaker, a speaker without a digit recording, mixed sample rates, or
-    ``n`` below 1.
+    ``n`` below 1, or a share outside 0 to 1.
     """
     with extra("train"):
         from lhotse import CutSet
 
     if n < 1:
         raise InputError(f"connected_digits: n is {n}; it must be at least 1")
+    if not 0 <= closely <= 1:
+        raise InputError(f"connected_digits: closely is {closely}; it must be from 0 to 1")
     takes = _digit_recordings(corpus, speakers)
     chosen = list(takes) if speakers is None else list(speakers)
     rate = _common_rate([cut for words in takes.values() for cuts in words.values() for cut in cuts])
@@ -59,7 +66,10 @@ def connected_digits(
         known = [digit for digit in DIGITS if digit in recordings]
         parts = []
         for word in draw.choice(known, size=draw.integers(1, 8)):
-            parts.append((str(word), recordings[word][draw.integers(len(recordings[word]))]))
+            take = recordings[word][draw.integers(len(recordings[word]))]
+            if closely and draw.random() < closely:
+                take = cut_closely(take.samples, rate, draw)
+            parts.append((str(word), take))
         samples, words = join(parts, noise[speaker], rate, draw)
         key, text = f"connected-{seed}-{index:05d}-{speaker}", " ".join(word for word, *_ in words)
         cuts.append(memory_cut(key, samples, rate, speaker, text, words))

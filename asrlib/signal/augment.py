@@ -1,4 +1,4 @@
-"""Augmentation, one function per kind: SpecAugment, speed, noise, channel, room, noise gate.
+"""Augmentation, one function per kind: SpecAugment, speed, noise, channel, room, expander, noise gate.
 
 Random numbers come from a ``torch.Generator`` on the CPU, so that a resumed training repeats a step exactly
 on any device. ``asrlib.signal.augment_policy`` applies these functions to training batches.
@@ -259,6 +259,33 @@ def reverberate(
     return waveforms + torch.nn.functional.pad(echo, (1, 0))[:, : waveforms.shape[1]]
 
 
+def expand_downward(
+    waveforms: Float[Tensor, "batch samples"],
+    sample_rate: int,
+    threshold_db: Float[Tensor, "batch"],
+    range_db: Float[Tensor, "batch"],
+) -> Float[Tensor, "batch samples"]:
+    """Attenuate what is weak, as a downward expander or a telephone's noise suppression does.
+
+    Where the 10 ms around a sample have a power of ``threshold_db`` decibels or more below the loudest 10 ms
+    of the utterance, the sample is attenuated by ``range_db`` decibels. Changes of gain take 10 ms. A weak
+    "s" or "f" goes, which `gate_noise` keeps because it is next to a vowel. ``sample_rate`` is in Hz.
+    """
+    window = sample_rate // 100
+    power = _moving_mean(waveforms.square(), window)
+    threshold = power.amax(1, keepdim=True) * 10 ** (-threshold_db.to(power)[:, None] / 10)
+    gain_db = -range_db.to(power)[:, None] * (power < threshold)
+    return waveforms * _moving_mean(10 ** (gain_db / 20), window)
+
+
+def _moving_mean(x: Float[Tensor, "batch samples"], window: int) -> Float[Tensor, "batch samples"]:
+    """Return the mean of the samples in a window around each sample, without those beyond the ends."""
+    mean = torch.nn.functional.avg_pool1d(
+        x[:, None], window, stride=1, padding=window // 2, count_include_pad=False
+    )
+    return mean[:, 0, : x.shape[1]]
+
+
 def gate_noise(
     noisy: Float[Tensor, "batch samples"],
     clean: Float[Tensor, "batch samples"],
@@ -273,9 +300,7 @@ def gate_noise(
     the utterances to gate and 0 for the others. ``sample_rate`` is in Hz.
     """
     window = sample_rate // 50  # 20 ms
-    power = torch.nn.functional.avg_pool1d(
-        clean.square()[:, None], window, stride=1, padding=window // 2, count_include_pad=False
-    )[:, 0, : clean.shape[1]]
+    power = _moving_mean(clean.square(), window)
     speech = (power > power.amax(1, keepdim=True) * 10 ** (-threshold_db / 10)).float()
     hold = 2 * (sample_rate * 3 // 100) + 1
     gate = torch.nn.functional.max_pool1d(speech[:, None], hold, stride=1, padding=hold // 2)[:, 0]

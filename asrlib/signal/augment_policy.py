@@ -23,6 +23,7 @@ from asrlib.signal.augment import (
     babble,
     color_channel,
     draw_masks,
+    expand_downward,
     gate_noise,
     hide,
     reverberate,
@@ -41,6 +42,7 @@ class AugmentPolicy:
     ``speed`` and ``warp`` are ranges of factors; None turns them off.
     ``noise_snr_db`` is a range in decibels, ``noise_color`` a range of exponents c of the noise's power
     spectrum 1 / f^c: 0 is white, 2 brown; with negative ones power rises with frequency.
+    ``expander_threshold_db`` and ``expander_range_db`` are ranges of the arguments of ``expand_downward``.
     ``channel_db`` is the largest gain or attenuation of a simulated microphone, in decibels; 0 turns it off.
     ``shift_ms`` is the largest shift of speech within its recording, in milliseconds and in either direction.
     ``babble_*`` add other utterances of the batch, played backward, as background.
@@ -58,6 +60,9 @@ class AugmentPolicy:
     noise_probability: float = 0.0
     noise_snr_db: list[float] = field(default_factory=lambda: [5.0, 40.0])
     noise_color: list[float] = field(default_factory=lambda: [0.0, 2.0])
+    expander_probability: float = 0.0
+    expander_threshold_db: list[float] = field(default_factory=lambda: [10.0, 35.0])
+    expander_range_db: list[float] = field(default_factory=lambda: [10.0, 50.0])
     gate_probability: float = 0.0
     channel_db: float = 0.0
     room_probability: float = 0.0
@@ -85,7 +90,7 @@ def augmented_features(
 ) -> tuple[Float[Tensor, "batch frames mels"], Int[Tensor, "batch"]]:
     """Return the augmented features of a batch, and their lengths in frames.
 
-    The order is: shift, babble, channel, room, noise, gate; features with a warped frequency axis;
+    The order is: shift, babble, channel, room, expander, noise, gate; features with a warped frequency axis;
     SpecAugment. ``lengths`` are in samples. ``generator`` is on the CPU.
     """
     waveforms = augment_waveforms(waveforms, lengths, front_end.sample_rate, policy, generator)
@@ -102,7 +107,7 @@ def augment_waveforms(
     policy: AugmentPolicy,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch samples"]:
-    """Apply the first part of ``augmented_features``: shift, babble, channel, room, noise, gate.
+    """Apply the first part of ``augmented_features``, up to the noise gate.
 
     ``lengths`` are in samples, ``sample_rate`` is in Hz, ``generator`` is on the CPU.
     """
@@ -126,6 +131,11 @@ def augment_waveforms(
         decay = uniform(0.1, 0.5, (batch,), generator)
         wet = uniform(0.05, 0.6, (batch,), generator) * chosen(policy.room_probability)
         waveforms = reverberate(waveforms, sample_rate, decay, wet, generator)
+    if policy.expander_probability:
+        expanded = chosen(policy.expander_probability)
+        threshold = uniform(*policy.expander_threshold_db, (batch,), generator)
+        amount = uniform(*policy.expander_range_db, (batch,), generator) * expanded
+        waveforms = expand_downward(waveforms, sample_rate, threshold, amount)
     clean = waveforms
     if policy.noise_probability:
         snr = uniform(*policy.noise_snr_db, (batch,), generator)

@@ -46,8 +46,8 @@ OFFLINE, STREAMING, PHONES = "contextnet-digits", "contextnet-digits-streaming",
 FOLDS = "folds"
 # the folder of the networks that know digits only
 MODELS = "digits"
-# the folder of the first of two cycles of the learning rate; the second is in the folder of the set
-FIRST = "first"
+# the numbers of cycles of the learning rate of an offline and a streaming network
+CYCLES, STREAMED_CYCLES = 3, 2
 HEADS = ("ctc", "transducer")
 # the folders of recordings
 SOURCES = (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)
@@ -66,6 +66,8 @@ BOTH = [
     "augment.noise_probability=0.8",
     "augment.noise_snr_db=[3,30]",
     "augment.noise_color=[-0.5,1.5]",
+    # some recordings lack weak consonants altogether
+    "augment.expander_probability=0.4",
 ]
 # epsilon as in phones-digits: bins that hold nothing but noise stay small
 DIGITS_ONLY = [*BOTH, "training.max_steps=3500", "features.epsilon=2.0"]
@@ -85,8 +87,9 @@ def train_digits(
     of the set ``others``. The sets of the networks of digits are those that lack one of the ``folds``,
     which tell how well speakers never heard are recognized, and ``everyone``: this network is written to
     ``out/model`` with 16-bit weights. A network learns digits among other words, so that a voice that is new
-    to it is no reason to hear a digit, in two cycles of the learning rate; then it forgets the other words.
-    ``settings`` are assignments for ``override``. ``resume`` continues what an earlier call began in ``out``.
+    to it is no reason to hear a digit, in `CYCLES` cycles of the learning rate; then it forgets the other
+    words. ``settings`` are assignments for ``override``. ``resume`` continues what an earlier call began in
+    ``out``.
 
     Returns the errors of ``score`` by set of speakers, and for `FOLDS` the sums over the groups.
     ``out/model/metrics.json`` has them too. Raises ``InputError`` for a missing folder, and for an ``out``
@@ -104,7 +107,7 @@ def train_digits(
         cuts = training_cuts(real, words, speakers)
         labels = f"tokenizer.vocabulary={len(vocabulary(cuts)) + 1}"
         config = override(load_config(OFFLINE), [*DIGITS_ONLY, labels, *settings])
-        recognizer = train_twice(config, cuts, out, speakers, out / "phones", **how)
+        recognizer = train_in_cycles(config, cuts, out, speakers, out / "phones", CYCLES, **how)
         recognizer = keep_labels(recognizer, sorted(DIGITS))
         recognizer.config.decoding = replace(recognizer.config.decoding, head="ctc", warps=WARPS)
         result[speakers] = score(recognizer, held_out(real, speakers))
@@ -140,7 +143,9 @@ def train_streaming(
         labels = f"tokenizer.vocabulary={len(vocabulary(cuts)) + 1}"
         config = override(load_config(STREAMING), [*STREAMED, labels, *settings])
         how = {"resume": resume, "show_progress": show_progress}
-        recognizer = train_twice(config, cuts, out, speakers, Path(init, speakers), **how)
+        recognizer = train_in_cycles(
+            config, cuts, out, speakers, Path(init, speakers), STREAMED_CYCLES, **how
+        )
         recognizer = keep_labels(recognizer, sorted(DIGITS))
         result[speakers] = score(recognizer, held_out(real, speakers))
         recognizer.save(out / MODELS / speakers, {"wer": result[speakers]})
@@ -149,17 +154,19 @@ def train_streaming(
     return result
 
 
-def train_twice(
-    config: Config, cuts: CutSet, out: Path, speakers: str, init: Path, **how: bool
+def train_in_cycles(
+    config: Config, cuts: CutSet, out: Path, speakers: str, init: Path, cycles: int, **how: bool
 ) -> Recognizer:
-    """Train in two cycles of the learning rate, the second with another seed; return the second's result.
+    """Train in ``cycles`` cycles of the learning rate, each with the next seed; return the last's result.
 
-    The runs are in ``out/first/<speakers>`` and ``out/<speakers>``. One cycle leaves the network underfitted
-    (docs/results.md, "Digits of all sources").
+    The runs are in ``out/cycle-1/<speakers>`` and so on, the last in ``out/<speakers>``. One cycle leaves the
+    network underfitted (docs/results.md, "Digits of all sources").
     """
-    train(config, cuts, out / FIRST / speakers, init=init, **how)
-    again = override(config, [f"training.seed={config.training.seed + 1}"])
-    return train(again, cuts, out / speakers, init=out / FIRST / speakers, **how)
+    runs = [*(out / f"cycle-{number}" / speakers for number in range(1, cycles)), out / speakers]
+    for number, (start, run) in enumerate(zip([init, *runs], runs, strict=False)):
+        again = override(config, [f"training.seed={config.training.seed + number}"])
+        recognizer = train(again, cuts, run, init=start, **how)
+    return recognizer
 
 
 def over_folds(result: dict[str, Any]) -> dict[str, Any]:

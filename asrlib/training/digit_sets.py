@@ -37,6 +37,7 @@ from asrlib.training.digit_words import (
     as_digits,
     cut_words,
     folder,
+    single_words,
     stored_runs,
     synthetic_words,
 )
@@ -50,6 +51,8 @@ OTHERS, EVERYONE = "others", "everyone"
 LONGEST = 17.0
 # number of training utterances joined from FSDD's digits, and from pieces of many other speakers
 STRUNG, MIXED = 4000, 6000
+# the share of FSDD's digits that are cut closely in the utterances joined from them
+CLOSELY = 0.7
 # how often an utterance that was spoken as a string of digits is used per epoch, and a single digit of FSDD
 REPEATS = {SPEECHOCEAN: 10, AN4: 3}
 SINGLE = 2
@@ -112,7 +115,7 @@ def digit_cuts(real: Path, speakers: str) -> CutSet:
     cuts: list[Cut] = []
     if heard := people(real, FSDD, speakers):
         isolated = load_corpus(folder(real, FSDD))
-        cuts += connected_digits(isolated, sorted(heard), STRUNG)
+        cuts += connected_digits(isolated, sorted(heard), STRUNG, closely=CLOSELY)
         cuts += _again([cut for cut in isolated if _speaker(cut) in heard], SINGLE)
     for name, repeats in REPEATS.items():
         heard = people(real, name, speakers)
@@ -121,12 +124,12 @@ def digit_cuts(real: Path, speakers: str) -> CutSet:
 
 
 def pieces(real: Path, words: Path, speakers: str) -> list[Piece]:
-    """Return the digits that a set of speakers says in longer utterances, and synthetic words."""
+    """Return the digits that a set of speakers says, in longer utterances or alone, and synthetic words."""
     found = [*synthetic_words(), *accented_digits()]
     for name in (AN4, SPEECHOCEAN, *READ):
         runs = stored_runs(real, name, words / f"{name}.json")
         found += cut_words(real, name, runs, people(real, name, speakers))
-    return found
+    return [*found, *single_words(real, people(real, FSDD, speakers))]
 
 
 def vocabulary(cuts: Iterable[Cut]) -> list[str]:

@@ -94,12 +94,21 @@ def cut_words(real: Path, name: str, runs: Iterable[Run], speakers: Collection[s
     pieces = []
     for run in runs:
         cut = cuts[run.id]
-        speaker = str(cut.supervisions[0].speaker)
+        speaker = _speaker(cut)
         if speaker in speakers and run.score >= LEAST_SCORE:
             sound = _samples(cut)[round(run.start * RATE) : round(run.end * RATE)]
             if len(sound) > RATE // 10:
                 pieces.append(Piece(run.words, trim(sound, RATE), name, speaker))
     return pieces
+
+
+def single_words(real: Path, speakers: Collection[str]) -> list[Piece]:
+    """Return the recordings of FSDD, a digit each, by these ``speakers``."""
+    return [
+        Piece(tuple(words_of(cut.supervisions[0].text)), trim(_samples(cut), RATE), FSDD, _speaker(cut))
+        for cut in load_corpus(folder(real, FSDD))
+        if _speaker(cut) in speakers
+    ]
 
 
 def synthetic_words() -> list[Piece]:
@@ -196,6 +205,10 @@ def folder(real: Path, name: str) -> Path:
     if not found.is_dir():
         raise InputError(f"{found} is missing; this recipe needs it")
     return found
+
+
+def _speaker(cut: Cut) -> str:
+    return str(cut.supervisions[0].speaker)
 
 
 def _samples(cut: Cut) -> np.ndarray:

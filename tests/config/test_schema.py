@@ -111,6 +111,11 @@ def test_loading_is_quick_and_draws_no_random_numbers():
             r"key augment.noise_color is \[0.0, 9.0\]; expected \[low, high\]",
         ),
         ("augment: {gate_probability: -1}", "key augment.gate_probability is -1.0; it must be between"),
+        ("augment: {expander_probability: 2}", "key augment.expander_probability is 2.0; it must be between"),
+        (
+            "augment: {expander_threshold_db: [-1, 5]}",
+            r"key augment.expander_threshold_db is \[-1.0, 5.0\]; expected \[low, high\] from 0 to 1000",
+        ),
         ("augment: {noise_probability: 2}", "key augment.noise_probability is 2.0; it must be between"),
         ("decoding: {max_symbols: 0}", "key decoding.max_symbols is 0; it must be positive"),
         ("decoding: {head: attention}", "key decoding.head is 'attention'; use one of ctc, transducer"),

@@ -84,12 +84,24 @@ def test_connected_digits_are_a_function_of_the_seed(isolated):
     assert everything(3) == everything(3) != everything(4)
 
 
+def test_a_share_of_the_digits_is_cut_closely(isolated):
+    def lengths(closely):
+        cuts = connected_digits(isolated, ["ann"], 60, seed=1, closely=closely)
+        return [item.duration for cut in cuts for item in cut.supervisions[0].alignment["word"]]
+
+    whole, half, all_ = (lengths(share) for share in (0.0, 0.5, 1.0))
+    assert min(whole) > 0.27 and min(all_) > 0.11
+    shorter = [float(np.mean(np.array(each) < 0.27)) for each in (half, all_)]
+    assert 0.1 < shorter[0] < 0.75 * shorter[1] < 0.5
+
+
 def test_connected_digits_with_bad_input(isolated, tmp_path):
     fails("unknown speaker 'dan'; the corpus has ann, bob, cid", connected_digits, isolated, ["dan"], 3)
     fails(
         "speaker 'cid' has no recording of a single digit word", connected_digits, isolated, ["ann", "cid"], 3
     )
     fails("n is 0; it must be at least 1", connected_digits, isolated, None, 0)
+    fails("closely is 1.5; it must be from 0 to 1", connected_digits, isolated, ["ann"], 3, closely=1.5)
     no_digits = isolated.filter(lambda cut: "hello" in cut.id)
     fails("no cut of the corpus is a single digit word", connected_digits, no_digits, None, 3)
     mixed = isolated + load_folder(make_folder(tmp_path / "mixed", ["a.wav\tann\tone"]))

@@ -11,6 +11,7 @@ from asrlib.signal.augment import (
     add_noise,
     change_speed,
     color_channel,
+    expand_downward,
     fast_size,
     gate_noise,
     longest_after,
@@ -267,6 +268,31 @@ def test_reverberation_is_convolution_with_the_rooms_response():
     ours = reverberate(signal, RATE, torch.tensor([0.1]), torch.tensor([0.5]), generator())[0]
     theirs = np.convolve(signal[0].numpy(), response.numpy())[:3000]
     torch.testing.assert_close(ours, torch.from_numpy(theirs).float(), atol=1e-3, rtol=0)
+
+
+def test_an_expander_attenuates_what_is_below_its_threshold():
+    levels_db = torch.tensor([0.0, -15.0, -25.0, -60.0])
+    signal = torch.cat([tone(1000, 0.2) * 10 ** (level / 20) for level in levels_db])
+    signal = torch.stack([signal, 1e-3 * signal, signal, torch.zeros_like(signal)])
+    threshold, amount = torch.tensor([20.0, 20.0, 10.0, 20.0]), torch.tensor([30.0, 30.0, 6.0, 30.0])
+    expanded = expand_downward(signal, RATE, threshold, amount)
+    assert expanded.shape == signal.shape and torch.equal(expanded[3], signal[3])
+    # within each level, 20 ms from the changes; thresholds are relative to the utterance's own peak
+    parts = torch.arange(4)[:, None] * RATE // 5 + torch.arange(RATE // 50, RATE // 5 - RATE // 50)
+    gains_db = 10 * torch.log10(expanded[:3, parts].square().sum(-1) / signal[:3, parts].square().sum(-1))
+    expected = torch.tensor([[0.0, 0.0, -30.0, -30.0]] * 2 + [[0.0, -6.0, -6.0, -6.0]])
+    torch.testing.assert_close(gains_db, expected, atol=0.01, rtol=0)
+    # the gain changes within 10 ms of where the level does
+    gain = (expanded[0] / signal[0])[signal[0].abs() > 1e-4]
+    assert ((gain > 0.0317) & (gain < 0.999)).sum() < 0.03 * RATE
+
+
+def test_what_is_weak_beside_a_vowel_is_expanded_but_not_gated():
+    signal = torch.cat([0.003 * tone(3000, 0.03), tone(300, 0.2)])[None]
+    one, weak = torch.ones(1), slice(0, RATE // 50)
+    assert torch.equal(gate_noise(signal, signal, RATE, one)[0, weak], signal[0, weak])
+    expanded = expand_downward(signal, RATE, 20 * one, 40 * one)
+    torch.testing.assert_close(expanded[0, weak], 0.01 * signal[0, weak])
 
 
 def test_noise_gate_silences_pauses_and_leaves_speech_alone():

@@ -19,6 +19,7 @@ EVERYTHING = AugmentPolicy(
     warp=[0.9, 1.1],
     noise_probability=0.5,
     channel_db=6.0,
+    expander_probability=0.5,
     room_probability=0.5,
     shift_ms=50,
     babble_probability=0.5,
@@ -66,6 +67,7 @@ def test_augmented_features_repeat_with_the_generator(three):
         {"noise_probability": 1.0},
         {"channel_db": 6.0},
         {"room_probability": 1.0},
+        {"expander_probability": 1.0},
         {"shift_ms": 200},
         {"babble_probability": 1.0},
     ],
@@ -91,6 +93,17 @@ def test_noise_has_the_color_of_the_policy(three, color):
     steps = torch.linspace(0, 1, 10_001)[1:]
     expected = steps[1250:2500].pow(-color).mean() / steps[5000:].pow(-color).mean()
     assert float(low / high) == pytest.approx(float(expected), rel=0.15)
+
+
+def test_a_share_of_the_utterances_is_expanded_within_the_ranges(three):
+    waveforms, lengths = three[0][:1].repeat(400, 1), three[1][:1].repeat(400)
+    policy = AugmentPolicy(expander_probability=0.4, expander_threshold_db=[0, 0], expander_range_db=[10, 20])
+    expanded = augment_waveforms(waveforms, lengths, tiny.RATE, policy, torch.Generator().manual_seed(0))
+    # below the loudest 10 ms everything is attenuated, by the whole range
+    gain_db = 20 * torch.log10((expanded / waveforms).nanquantile(0.2, dim=1).clamp(1e-9))
+    changed = gain_db < -1
+    assert 0.33 < float(changed.float().mean()) < 0.47
+    assert -20.1 < gain_db[changed].min() < -19 and -11 < gain_db[changed].max() < -9.9
 
 
 @pytest.mark.parametrize("time, freq", [(0.3, 0.8), (1.0, 1.0), (0.0, 0.0)])

@@ -43,6 +43,7 @@ VARIANTS = {
         "augment.noise_probability=1",
         "augment.room_probability=0.5",
         "augment.channel_db=4",
+        "augment.expander_probability=0.5",
         "augment.gate_probability=0.5",
         "augment.warp=[0.9,1.1]",
     ],

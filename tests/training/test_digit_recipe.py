@@ -108,7 +108,11 @@ def test_training_data_has_every_source(real, tmp_path):
     )
     # what ann says by herself, as it was recorded
     single = [cut.id for cut in training_cuts(real, tmp_path, EVERYONE) if speakers([cut]) == {"ann"}]
-    assert sum("connected" not in key for key in single) == digit_sets.SINGLE * len(DIGITS)
+    alone = [key for key in single if key.startswith("digits/") and "connected" not in key]
+    assert len(alone) == digit_sets.SINGLE * len(DIGITS)
+    # and in strings of pieces, with those whom this set has heard
+    assert any(key.startswith("mixed") for key in single)
+    assert {"bob"} == {p.speaker for p in digit_sets.pieces(real, tmp_path, "ann") if p.source == "fsdd"}
 
 
 def test_a_streaming_model_hears_long_pauses(real, tmp_path, monkeypatch):
@@ -196,10 +200,12 @@ def test_a_model_is_trained_without_each_fold_and_on_everyone(real, trained, tmp
     out = tmp_path / "off"
     result = module.train_digits(real, out, settings=["training.seed=7"], resume=True)
     phones = [(out / "words-phones", None), (out / "phones", out / "words-phones")]
-    first = [out / "first" / name for name in ("ann", "bob", "everyone")]
-    digits = [step for run in first for step in ((run, out / "phones"), (out / run.name, run))]
+    digits = []
+    for name in ("ann", "bob", "everyone"):
+        runs = [out / "phones", out / "cycle-1" / name, out / "cycle-2" / name, out / name]
+        digits += zip(runs[1:], runs, strict=False)
     assert [(run, init) for _, run, init, _ in trained] == phones + digits
-    assert [config.training.seed for config, *_ in trained] == [7, 7, 7, 8, 7, 8, 7, 8]
+    assert [config.training.seed for config, *_ in trained] == [7, 7, *[7, 8, 9] * 3]
     assert all(resume for *_, resume in trained)
     assert {config.name for config, *_ in trained[2:]} == {"contextnet-digits"}
     assert result["folds"]["ctc"]["pooled"] == POOLED and "pooled" not in result["everyone"]["ctc"]
@@ -218,7 +224,7 @@ def test_a_streaming_model_starts_from_the_offline_one_of_its_set(real, trained,
     result = module.train_streaming(real, tmp_path / "on", tmp_path / "off")
     assert {config.name for config, *_ in trained} == {"contextnet-digits-streaming"}
     sets = ["ann", "bob", "everyone"]
-    off, first, on = (tmp_path / name for name in ("off", "on/first", "on"))
+    off, first, on = (tmp_path / name for name in ("off", "on/cycle-1", "on"))
     expected = [step for name in sets for step in ((first / name, off / name), (on / name, first / name))]
     assert [(run, init) for _, run, init, _ in trained] == expected
     hears = {config.tokenizer.vocabulary for config, *_ in trained}
