@@ -26,16 +26,16 @@ def connected_digits(
     """Join isolated digit recordings into ``n`` utterances of 1 to 7 digits, each by one speaker. Lesson 09.
 
     Only those cuts of ``corpus`` whose text is a single digit word are used. ``speakers`` take turns; None
-    means all speakers. Recordings are trimmed to their speech. A share ``closely`` of them is then cut by
-    `asrlib.data.joining.cut_closely`, which may remove a weak sound at an edge. Three in four pauses between
-    digits last 0.05 to 0.4 s, the others 0 s. Pauses contain the recordings' own noise, because digital
-    silence would mark the boundaries.
+    means all speakers. Recordings are trimmed to their speech. Each time one is used, with probability
+    ``closely`` it is cut once more by `asrlib.data.joining.cut_closely`, which may remove a weak sound at an
+    edge. Three in four pauses between digits last 0.05 to 0.4 s, the others 0 s. Pauses contain the
+    recordings' own noise, because digital silence would mark the boundaries.
 
     The audio is held in memory at the recordings' sample rate. ``alignment["word"]`` holds the words' times
     in seconds. The same arguments give the same utterances.
 
-    Raises ``InputError`` for an unknown speaker, a speaker without a digit recording, mixed sample rates, or
-    ``n`` below 1, or a share outside 0 to 1.
+    Raises ``InputError`` for an unknown speaker, a speaker without a digit recording, mixed sample rates,
+    ``n`` below 1, or ``closely`` outside 0 to 1.
     """
     with extra("train"):
         from lhotse import CutSet

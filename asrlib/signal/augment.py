@@ -267,7 +267,7 @@ def expand_downward(
 ) -> Float[Tensor, "batch samples"]:
     """Attenuate what is weak, as a downward expander or a telephone's noise suppression does.
 
-    Where the 10 ms around a sample have a power of ``threshold_db`` decibels or more below the loudest 10 ms
+    Where the 10 ms around a sample have a power more than ``threshold_db`` decibels below the loudest 10 ms
     of the utterance, the sample is attenuated by ``range_db`` decibels. Changes of gain take 10 ms. A weak
     "s" or "f" goes, which `gate_noise` keeps because it is next to a vowel. ``sample_rate`` is in Hz.
     """

@@ -6,6 +6,7 @@ those of `asrlib.training.digit_sets`. A run that stopped continues with ``resum
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -163,7 +164,7 @@ def train_in_cycles(
     network underfitted (docs/results.md, "Digits of all sources").
     """
     runs = [*(out / f"cycle-{number}" / speakers for number in range(1, cycles)), out / speakers]
-    for number, (start, run) in enumerate(zip([init, *runs], runs, strict=False)):
+    for number, (start, run) in enumerate(itertools.pairwise([init, *runs])):
         again = override(config, [f"training.seed={config.training.seed + number}"])
         recognizer = train(again, cuts, run, init=start, **how)
     return recognizer

@@ -38,6 +38,7 @@ from asrlib.training.digit_words import (
     cut_words,
     folder,
     single_words,
+    speaker_of,
     stored_runs,
     synthetic_words,
 )
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 OTHERS, EVERYONE = "others", "everyone"
 # seconds of the longest utterances whose phones are learned
 LONGEST = 17.0
-# number of training utterances joined from FSDD's digits, and from pieces of many other speakers
+# number of training utterances joined from FSDD's digits, and from pieces of many speakers
 STRUNG, MIXED = 4000, 6000
 # the share of FSDD's digits that are cut closely in the utterances joined from them
 CLOSELY = 0.7
@@ -116,10 +117,10 @@ def digit_cuts(real: Path, speakers: str) -> CutSet:
     if heard := people(real, FSDD, speakers):
         isolated = load_corpus(folder(real, FSDD))
         cuts += connected_digits(isolated, sorted(heard), STRUNG, closely=CLOSELY)
-        cuts += _again([cut for cut in isolated if _speaker(cut) in heard], SINGLE)
+        cuts += _again([cut for cut in isolated if speaker_of(cut) in heard], SINGLE)
     for name, repeats in REPEATS.items():
         heard = people(real, name, speakers)
-        cuts += _again([cut for cut in strings(real, name) if _speaker(cut) in heard], repeats)
+        cuts += _again([cut for cut in strings(real, name) if speaker_of(cut) in heard], repeats)
     return CutSet.from_cuts([*cuts, *load_corpus("digits", "train")]).to_eager()
 
 
@@ -145,12 +146,12 @@ def _again(cuts: Sequence[Cut], repeats: int) -> list[Cut]:
 def people(real: Path, name: str, speakers: str) -> set[str]:
     """Return the speakers of the folder ``name`` who belong to a set of speakers."""
     if name in (AN4, COMMANDS):
-        return {_speaker(cut) for cut in load_corpus(folder(real, name), "train")}
+        return {speaker_of(cut) for cut in load_corpus(folder(real, name), "train")}
     left_out: set[str] = set()
     if speakers != EVERYONE and name in (FSDD, SPEECHOCEAN):
         for speaker, group in groups_left_out(real, speakers).items():
             left_out |= {speaker, *group}
-    return {_speaker(cut) for cut in load_corpus(folder(real, name))} - left_out
+    return {speaker_of(cut) for cut in load_corpus(folder(real, name))} - left_out
 
 
 def groups_left_out(real: Path, speakers: str) -> dict[str, list[str]]:
@@ -182,8 +183,8 @@ def folds(real: Path) -> dict[str, list[str]]:
 
     Results are reported by these groups.
     """
-    strung = sorted({_speaker(cut) for cut in load_corpus(folder(real, FSDD))})
-    spoken = sorted({_speaker(cut) for cut in strings(real, SPEECHOCEAN)})
+    strung = sorted({speaker_of(cut) for cut in load_corpus(folder(real, FSDD))})
+    spoken = sorted({speaker_of(cut) for cut in strings(real, SPEECHOCEAN)})
     return {speaker: spoken[index :: len(strung)] for index, speaker in enumerate(strung)}
 
 
@@ -201,11 +202,7 @@ def held_out(real: Path, speakers: str) -> dict[str, CutSet]:
     isolated, spoken = load_corpus(folder(real, FSDD)), strings(real, SPEECHOCEAN)
     for speaker, group in groups_left_out(real, speakers).items():
         found[f"strung {speaker}"] = connected_digits(isolated, [speaker], TEST_STRINGS, seed=1)
-        found[f"spoken {speaker}"] = [cut for cut in spoken if _speaker(cut) in group]
+        found[f"spoken {speaker}"] = [cut for cut in spoken if speaker_of(cut) in group]
     for name in (AN4, COMMANDS):
         found[name] = strings(real, name, "dev") + strings(real, name, "test")
     return {name: CutSet.from_cuts(cuts).to_eager() for name, cuts in found.items() if cuts}
-
-
-def _speaker(cut: Cut) -> str:
-    return str(cut.supervisions[0].speaker)

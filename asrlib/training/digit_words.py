@@ -94,7 +94,7 @@ def cut_words(real: Path, name: str, runs: Iterable[Run], speakers: Collection[s
     pieces = []
     for run in runs:
         cut = cuts[run.id]
-        speaker = _speaker(cut)
+        speaker = speaker_of(cut)
         if speaker in speakers and run.score >= LEAST_SCORE:
             sound = _samples(cut)[round(run.start * RATE) : round(run.end * RATE)]
             if len(sound) > RATE // 10:
@@ -105,9 +105,9 @@ def cut_words(real: Path, name: str, runs: Iterable[Run], speakers: Collection[s
 def single_words(real: Path, speakers: Collection[str]) -> list[Piece]:
     """Return the recordings of FSDD, a digit each, by these ``speakers``."""
     return [
-        Piece(tuple(words_of(cut.supervisions[0].text)), trim(_samples(cut), RATE), FSDD, _speaker(cut))
+        Piece(tuple(words_of(cut.supervisions[0].text)), trim(_samples(cut), RATE), FSDD, speaker_of(cut))
         for cut in load_corpus(folder(real, FSDD))
-        if _speaker(cut) in speakers
+        if speaker_of(cut) in speakers
     ]
 
 
@@ -207,7 +207,8 @@ def folder(real: Path, name: str) -> Path:
     return found
 
 
-def _speaker(cut: Cut) -> str:
+def speaker_of(cut: Cut) -> str:
+    """Return the speaker of an utterance."""
     return str(cut.supervisions[0].speaker)
 
 

@@ -115,6 +115,19 @@ def test_training_data_has_every_source(real, tmp_path):
     assert {"bob"} == {p.speaker for p in digit_sets.pieces(real, tmp_path, "ann") if p.source == "fsdd"}
 
 
+def test_digits_are_cut_closely_in_training_and_not_in_tests(real, tmp_path, monkeypatch):
+    asked, usual = [], digit_sets.connected_digits
+
+    def connected(*arguments, closely=0.0, **named):
+        asked.append(closely)
+        return usual(*arguments, closely=closely, **named)
+
+    monkeypatch.setattr(digit_sets, "connected_digits", connected)
+    training_cuts(real, tmp_path, "ann")
+    held_out(real, "ann")
+    assert asked == [digit_sets.CLOSELY, 0.0]
+
+
 def test_a_streaming_model_hears_long_pauses(real, tmp_path, monkeypatch):
     monkeypatch.setattr(digit_sets, "MIXED", 10)
     at_once, waiting = (list(training_cuts(real, tmp_path, OTHERS, share)) for share in (0.0, 0.5))
@@ -207,6 +220,7 @@ def test_a_model_is_trained_without_each_fold_and_on_everyone(real, trained, tmp
     assert [(run, init) for _, run, init, _ in trained] == phones + digits
     assert [config.training.seed for config, *_ in trained] == [7, 7, *[7, 8, 9] * 3]
     assert all(resume for *_, resume in trained)
+    assert all(config.augment.expander_probability == 0.4 for config, *_ in trained[2:])
     assert {config.name for config, *_ in trained[2:]} == {"contextnet-digits"}
     assert result["folds"]["ctc"]["pooled"] == POOLED and "pooled" not in result["everyone"]["ctc"]
     model = Recognizer.load(out / "model")
@@ -227,6 +241,7 @@ def test_a_streaming_model_starts_from_the_offline_one_of_its_set(real, trained,
     off, first, on = (tmp_path / name for name in ("off", "on/cycle-1", "on"))
     expected = [step for name in sets for step in ((first / name, off / name), (on / name, first / name))]
     assert [(run, init) for _, run, init, _ in trained] == expected
+    assert all(config.augment.expander_probability == 0.4 for config, *_ in trained)
     hears = {config.tokenizer.vocabulary for config, *_ in trained}
     assert min(hears) > len(DIGITS) + 1  # other words, which are forgotten at last
     assert result["folds"]["transducer"]["pooled"] == POOLED
