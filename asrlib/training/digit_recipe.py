@@ -54,8 +54,6 @@ HEADS = ("ctc", "transducer")
 SOURCES = (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)
 # the share of pauses of a second or more that a streaming model is trained with
 WAITING = 0.1
-# frequency warps at which the offline model's CTC head transcribes
-WARPS = [0.88, 0.94, 1.0, 1.06, 1.13]
 # the settings of the second stage of phones, of both kinds of network of digits, and of each
 ALL_PHONES = ["training.max_steps=2500", "training.batch_seconds=90", "training.max_lr=0.003"]
 BOTH = [
@@ -110,7 +108,6 @@ def train_digits(
         config = override(load_config(OFFLINE), [*DIGITS_ONLY, labels, *settings])
         recognizer = train_in_cycles(config, cuts, out, speakers, out / "phones", CYCLES, **how)
         recognizer = keep_labels(recognizer, sorted(DIGITS))
-        recognizer.config.decoding = replace(recognizer.config.decoding, head="ctc", warps=WARPS)
         result[speakers] = score(recognizer, held_out(real, speakers))
         recognizer.save(out / MODELS / speakers, {"wer": result[speakers]})
     result[FOLDS] = over_folds(result)
@@ -186,7 +183,7 @@ def score(recognizer: Recognizer, corpora: dict[str, CutSet]) -> dict[str, Any]:
     usual = recognizer.config.decoding
     result = {}
     for head in HEADS:
-        recognizer.config.decoding = replace(usual, head=head, warps=usual.warps if head == "ctc" else None)
+        recognizer.config.decoding = replace(usual, head=head)
         errors = {name: _rated(evaluate(recognizer, cuts).words) for name, cuts in corpora.items()}
         tested = [each for name, each in errors.items() if name.startswith(("strung", "spoken"))]
         if tested:

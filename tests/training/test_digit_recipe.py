@@ -224,7 +224,7 @@ def test_a_model_is_trained_without_each_fold_and_on_everyone(real, trained, tmp
     assert {config.name for config, *_ in trained[2:]} == {"contextnet-digits"}
     assert result["folds"]["ctc"]["pooled"] == POOLED and "pooled" not in result["everyone"]["ctc"]
     model = Recognizer.load(out / "model")
-    assert model.warps == module.WARPS and model.uses_ctc and model.tokenizer.labels == sorted(DIGITS)
+    assert model.warps == [1.0] and model.uses_ctc and model.tokenizer.labels == sorted(DIGITS)
     assert json.loads((out / "model" / "metrics.json").read_text())["wer"] == result
     for speakers in ("ann", "bob", "everyone"):
         assert Recognizer.load(out / "digits" / speakers).tokenizer.labels == sorted(DIGITS)
@@ -270,14 +270,14 @@ def test_the_heads_are_scored_apart(monkeypatch, tiny_model):
     asked = []
 
     def evaluate(recognizer, cuts):
-        asked.append((recognizer.config.decoding.head, recognizer.config.decoding.warps, cuts))
+        asked.append((recognizer.config.decoding.head, cuts))
         return type("", (), {"words": ErrorRate(0, 0, 1, 10)})
 
     monkeypatch.setattr(module, "evaluate", evaluate)
     recognizer = Recognizer.load(tiny_model)
-    recognizer.config.decoding.head, recognizer.config.decoding.warps = "ctc", [0.9, 1.0]
+    recognizer.config.decoding.head = "ctc"
     found = score(recognizer, {"strung ann": "cuts"})
-    assert asked == [("ctc", [0.9, 1.0], "cuts"), ("transducer", None, "cuts")]
+    assert asked == [("ctc", "cuts"), ("transducer", "cuts")]
     assert found["transducer"]["pooled"]["rate"] == 10 and recognizer.config.decoding.head == "ctc"
 
 
