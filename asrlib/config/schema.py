@@ -39,8 +39,8 @@ class AugmentConfig(AugmentPolicy):
         """Raise ``InputError`` for a value that is out of range; ``where`` names the configuration."""
         validate.not_negative(where, "augment", self, "time_masks", "time_width", "freq_masks", "freq_width")
         validate.fractions(where, "augment", self, "time_fraction", "noise_probability", "room_probability")
-        validate.fractions(where, "augment", self, "expander_probability", "gate_probability")
-        validate.fractions(where, "augment", self, "babble_probability")
+        validate.fractions(where, "augment", self, "gate_probability", "babble_probability")
+        validate.fractions(where, "augment", self, "expander_probability")
         validate.fractions(where, "augment", self, "time_probability", "freq_probability")
         validate.not_negative(where, "augment", self, "shift_ms")
         validate.at_most(where, "augment", self, 10_000, "time_masks", "freq_masks", "shift_ms", "channel_db")
