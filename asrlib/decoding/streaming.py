@@ -40,8 +40,9 @@ class Stream:
     """Recognition of one utterance in chunks of any size: call ``feed`` for each chunk, then ``finish``.
 
     ``Recognizer.stream`` creates streams. A hypothesis equals that of ``Recognizer.transcribe`` on all
-    samples so far. ``hypothesis`` converts a search result to text. ``sample_rate`` is the rate of the
-    samples in Hz; None is the front end's own. ``encoder`` must be able to stream.
+    samples so far; with ``features.tail_ms``, only that of ``finish`` does. ``hypothesis`` converts a search
+    result to text. ``sample_rate`` is the rate of the samples in Hz; None is the front end's own. ``encoder``
+    must be able to stream.
     """
 
     def __init__(

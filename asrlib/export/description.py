@@ -19,8 +19,8 @@ def describe(recognizer: Recognizer, stream: bool) -> dict[str, Any]:
     """Return what is needed to turn the outputs of the file into text.
 
     ``sample_rate`` is in Hz. ``shortest`` (one window) and ``hop`` are in samples, ``frame_seconds`` in
-    seconds per encoder frame. With ``pad_end``, windows begin up to the end of the signal. ``labels`` starts
-    with an empty string for blank.
+    seconds per encoder frame. With ``pad_end``, windows begin up to the end of the signal. ``tail`` samples
+    of silence follow the signal. ``labels`` starts with an empty string for blank.
     """
     front_end, ctc = recognizer.front_end, recognizer.uses_ctc
     return {
@@ -32,6 +32,7 @@ def describe(recognizer: Recognizer, stream: bool) -> dict[str, Any]:
         "shortest": front_end.window,
         "hop": front_end.hop,
         "pad_end": front_end.pad_end,
+        "tail": front_end.tail,
         "preemphasis": front_end.preemphasis,
         "frame_seconds": recognizer.frame_seconds,
         "max_symbols": 1 if ctc else recognizer.config.decoding.max_symbols,

@@ -59,17 +59,21 @@ class TracedFrontEnd(nn.Module):
         """
         settings, signal = self.settings, signal[None]
         inside = 1 if length is None else frame_mask(length, signal.shape[1])
+        count = None if length is None else settings.frame_count(length)
+        if settings.tail:
+            signal = F.pad(signal * inside, (0, settings.tail))
+            length = None if length is None else length + settings.tail
+            inside = 1 if length is None else frame_mask(length, signal.shape[1])
         if settings.normalize_signal:
             signal = signal / (signal * inside).abs().amax(1, keepdim=True).clamp(min=1e-9)
         emphasized = preemphasize(signal, settings.preemphasis) * inside
         ends = torch.full((1,), signal.shape[1]) if length is None else length
         features = self.log_mels(settings.padded(mirrored(emphasized, ends, settings.margin)))
-        count = mask = None
-        if length is not None:
-            count = settings.frame_count(length)
+        mask = None
+        if count is not None:
             inside = frame_mask(count, features.shape[1])[..., None]
             mask = inside.float()
-        features = settings.limited(features, None if length is None else inside)
+        features = settings.limited(features, None if count is None else inside)
         if settings.normalize == "running":
             start = torch.zeros_like(features[:, :1], dtype=self.sums)
             features = features - running_mean(features, start, memory=settings.running_memory)[0]

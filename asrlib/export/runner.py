@@ -154,9 +154,11 @@ class RunnerStream:
         """End the utterance and return the final hypothesis."""
         if self._finished:
             return self._hypothesis()
-        self._advance(self._resampler.finish().numpy())
-        self._finished = True
         about = self.runner.about
+        self._advance(self._resampler.finish().numpy())
+        if self._seen:
+            self._advance(np.zeros(about.get("tail", 0), dtype=np.float32))
+        self._finished = True
         hop, window, fading = about["hop"], about["shortest"], 0.0
         frames = 1 + max(self._seen - window, 0) // hop if self._seen else 0
         if about.get("pad_end"):

@@ -54,6 +54,8 @@ class FeatureConfig:
       (`asrlib.signal.running`).
     - ``epsilon`` is added to the ``deviation`` or to the ``variance`` that features are normalized by,
       as ``epsilon_in`` says.
+    - ``tail_ms`` appends silence. A causal network may then wait that long after a word before it writes it,
+      even after the last one.
     """
 
     sample_rate: int = 16000
@@ -78,12 +80,14 @@ class FeatureConfig:
     epsilon: float = 1e-3
     epsilon_in: str = "deviation"
     running_memory: int | None = None
+    tail_ms: float = 0.0
 
     def check(self, where: str) -> None:
         """Raise ``InputError``, naming the file ``where`` and the key, for settings that cannot be used."""
         validate.positive(where, "features", self, "sample_rate", "mels", "log_floor", "high_hz", "top_db")
         validate.positive(where, "features", self, "running_memory")
-        validate.not_negative(where, "features", self, "epsilon")
+        validate.not_negative(where, "features", self, "epsilon", "tail_ms")
+        validate.at_most(where, "features", self, 10_000, "tail_ms")
         check_rate(self.sample_rate, f"{where}: key features.sample_rate")
         validate.at_most(where, "features", self, 10_000, "mels", "window_ms", "hop_ms")
         with validate.named(where, "features"):
@@ -192,6 +196,7 @@ class FrontEnd(torch.nn.Module):
         epsilon: float = FeatureConfig.epsilon,
         epsilon_in: str = FeatureConfig.epsilon_in,
         running_memory: int | None = FeatureConfig.running_memory,
+        tail_ms: float = FeatureConfig.tail_ms,
     ):
         super().__init__()
         for name, value, known in (
@@ -220,6 +225,7 @@ class FrontEnd(torch.nn.Module):
             )
         if top_db is not None and not logarithm:
             raise InputError(f"top_db is {top_db}, but logarithm is false: powers are not in dB")
+        self.tail = round(sample_rate * tail_ms / 1000)  # in samples
         self.preemphasis, self.normalize_signal = preemphasis, normalize_signal
         self.normalize, self.epsilon, self.epsilon_in = normalize, epsilon, epsilon_in
         self.running_memory = running_memory
@@ -243,13 +249,17 @@ class FrontEnd(torch.nn.Module):
 
         ``lengths`` are in samples. ``warp`` stretches each utterance's frequency axis (see ``warp_filters``).
         """
+        counts = self.frame_count(lengths)
+        if self.tail:
+            spoken = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
+            waveforms = torch.nn.functional.pad(waveforms * spoken, (0, self.tail))
+            lengths = lengths + self.tail
         inside = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
         with torch.autocast(waveforms.device.type, enabled=False):  # power spectra need more than 16 bits
             if self.normalize_signal:
                 waveforms = waveforms / (waveforms * inside).abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
             signal = mirrored(preemphasize(waveforms, self.preemphasis) * inside, lengths, self.margin)
             features = self.log_mels(frame(self.padded(signal), self.window, self.hop), warp)
-            counts = self.frame_count(lengths)
             mask = (
                 torch.arange(features.shape[1], device=features.device)[None, :, None] < counts[:, None, None]
             )
@@ -257,7 +267,8 @@ class FrontEnd(torch.nn.Module):
             return self._normalized(features, mask) * mask, counts
 
     def frame_count(self, samples: Count) -> Count:
-        """Return the number of frames in ``samples`` samples."""
+        """Return the number of frames of ``samples`` samples and the tail."""
+        samples = samples + self.tail
         if self.pad_end:
             return (samples + self.hop - 1) // self.hop  # positive: ONNX rounds toward zero
         return frame_count(samples + 2 * self.margin, self.window, self.hop)
@@ -266,8 +277,8 @@ class FrontEnd(torch.nn.Module):
         """Append the zeros that ``pad_end`` asks for."""
         if not self.pad_end:
             return signal
-        samples = signal.shape[-1]
-        complete = (self.frame_count(samples) - 1) * self.hop + self.window
+        samples = signal.shape[-1]  # with the tail
+        complete = (self.frame_count(samples - self.tail) - 1) * self.hop + self.window
         return torch.nn.functional.pad(signal, (0, complete - samples))
 
     def log_mels(

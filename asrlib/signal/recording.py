@@ -108,7 +108,7 @@ class RecordingFeatures:
     def __init__(self, front_end: FrontEnd, whole: Whole, warp: float = 1.0, raw: bool = False):
         self.front_end, self.whole = front_end, whole
         self.warp = None if warp == 1.0 else torch.tensor([warp], device=front_end.taper.device)
-        self.last = self.tail = self.buffer = front_end.taper.new_zeros(0)
+        self.last = self.newest = self.buffer = front_end.taper.new_zeros(0)
         self.started, self.raw = False, raw
         self.sums: tuple[Tensor, ...] = ()
 
@@ -122,7 +122,7 @@ class RecordingFeatures:
         self.last = joined[-1:]
         margin = self.front_end.margin
         self.buffer = torch.cat([self.buffer, emphasized])
-        self.tail = torch.cat([self.tail, emphasized])[-margin - 1 :]
+        self.newest = torch.cat([self.newest, emphasized])[-margin - 1 :]
         if not self.started:
             if len(self.buffer) <= margin:  # too few samples yet to mirror
                 return self._frames(samples[:0])
@@ -131,16 +131,17 @@ class RecordingFeatures:
         return self._take()
 
     def finish(self) -> Float[Tensor, "frames mels"]:
-        """Return the remaining frames, at the end of the recording."""
+        """Return the remaining frames, at the end of the recording and in the tail."""
+        tail = self.feed(self.last.new_zeros(self.front_end.tail if len(self.last) else 0))
         if not self.started and len(self.buffer):  # the whole recording is shorter than the margin
             lengths = torch.tensor([len(self.buffer)], device=self.buffer.device)
             self.buffer = mirrored(self.buffer[None], lengths, self.front_end.margin)[0]
         elif self.front_end.margin:
-            self.buffer = torch.cat([self.buffer, self.tail[:-1].flip(0)])
+            self.buffer = torch.cat([self.buffer, self.newest[:-1].flip(0)])
         self.buffer = self.front_end.padded(self.buffer) if len(self.buffer) else self.buffer
         if not self.sums and len(self.buffer) < self.front_end.window:
             return self._frames(self.buffer)
-        return self._take()
+        return torch.cat([tail, self._take()])
 
     def _take(self) -> Float[Tensor, "frames mels"]:
         """Return the features of the complete windows, and drop the samples that no later window needs."""

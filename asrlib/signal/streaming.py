@@ -109,14 +109,18 @@ class StreamingFrontEnd:
         return self._features(self.buffer)
 
     def finish(self) -> Float[Tensor, "frames mels"]:
-        """Return the only frame of an utterance shorter than a window; otherwise return no frames.
+        """Return the frames of the tail, and those that the end completes.
 
-        With ``pad_end``, return the frames of the windows that zeros complete.
+        The latter are the only frame of an utterance shorter than a window; with ``pad_end``, they are those
+        of the windows that zeros complete.
         """
+        if self.last is None:  # there were no samples
+            return self._features(self.buffer)
+        tail = self.feed(self.last.new_zeros(self.front_end.tail))
         if self.front_end.pad_end and len(self.buffer):
-            return self._features(self.front_end.padded(self.buffer))
+            return torch.cat([tail, self._features(self.front_end.padded(self.buffer))])
         if self.frames or not len(self.buffer):
-            return self._features(self.buffer[:0])
+            return tail
         return self._features(F.pad(self.buffer, (0, self.front_end.window - len(self.buffer))))
 
     def _features(self, samples: Tensor) -> Tensor:

@@ -50,9 +50,10 @@ def test_streaming_is_offline_on_every_clip(head, variant, memory):
     rate=st.sampled_from([8000, 16000, 11025, 44100]),
     head=st.sampled_from(["transducer", "ctc"]),
     seed=st.integers(0, 3),
+    tail=st.sampled_from([0, 1, 130]),
 )
-def test_streaming_is_offline_for_any_length_rate_and_chunks(samples, sizes, rate, head, seed):
-    causal = recognizer(seed, decoding={"head": head})
+def test_streaming_is_offline_for_any_length_rate_and_chunks(samples, sizes, rate, head, seed, tail):
+    causal = recognizer(seed, decoding={"head": head}, features={"tail_ms": tail})
     noise = np.random.default_rng(samples).standard_normal(samples).astype(np.float32) / 10
     assert_same(streamed(causal, noise, rate, sizes), causal.transcribe(noise, rate))
 
@@ -69,6 +70,19 @@ def test_partial_results_are_the_offline_results_of_the_samples_so_far():
     stream = causal.stream()
     for end in range(2000, 12001, 2000):
         assert_same(stream.feed(samples[end - 2000 : end]), causal.transcribe(samples[:end], 8000))
+
+
+def test_the_silence_after_an_utterance_is_heard_at_its_end():
+    usual, causal = recognizer(), recognizer(features={"tail_ms": 700})
+    samples = cut_audio(clips()[1])[:12000]
+    longer = np.concatenate([samples, np.zeros(5600, np.float32)])
+    expected = usual.transcribe(longer, 8000)
+    assert len(expected.tokens) > len(usual.transcribe(samples, 8000).tokens)
+    assert_same(causal.transcribe(samples, 8000), expected)
+    stream = causal.stream()
+    assert_same(stream.feed(samples), usual.stream().feed(samples))
+    assert_same(stream.finish(), expected)
+    assert_same(causal.transcribe_long(samples, 8000), expected)
 
 
 def test_two_streams_do_not_disturb_each_other():

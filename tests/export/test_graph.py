@@ -15,6 +15,8 @@ CONVENTIONS = [
     {"mel_slopes": "mel", "floor": "max", "log_floor": 1e-10, "log_unit": "db", "top_db": 50.0},
     {"fft_size": 512, "spectrum": "magnitude", "low_hz": 125.0, "epsilon_in": "variance"},
     {"fft_size": 200, "floor": "max", "pad_end": True, "log_unit": "log10", "epsilon": 1e-9},
+    {"tail_ms": 170.0},
+    {"tail_ms": 170.0, "pad_end": True},
 ]
 
 

@@ -48,19 +48,23 @@ def test_blocks_of_any_size_give_the_features_of_the_whole(normalize, centered, 
 
 
 @pytest.mark.parametrize("normalize", ["none", "utterance", "running"])
-@pytest.mark.parametrize("options", [{"top_db": 40.0}, {"pad_end": True}])
+@pytest.mark.parametrize(
+    "options", [{"top_db": 40.0}, {"pad_end": True}, {"tail_ms": 200.0, "centered": True}]
+)
 def test_conventions_of_other_systems(normalize, options):
     options = options | dict(normalize=normalize, normalize_signal=True, epsilon_in="variance")
     front_end, signal = FrontEnd(RATE, mels=12, **options), sound(9003)
     expected = front_end(signal[None], torch.tensor([len(signal)]))[0][0]
-    assert len(expected) == (113 if "pad_end" in options else 111)
+    assert len(expected) == (113 if "pad_end" in options else 133 if "tail_ms" in options else 111)
     for sizes in ([9003], [1, 7, 0, 90, 3000]):
         found = in_blocks(front_end, cut(signal, sizes))
         torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 50, 99, 100, 101, 199, 200, 201, 279, 280, 281, 400])
-@pytest.mark.parametrize("options", [{}, {"centered": True}, {"pad_end": True}, {"top_db": 9.0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"centered": True}, {"pad_end": True}, {"top_db": 9.0}, {"tail_ms": 10}]
+)
 def test_recordings_about_as_short_as_a_window(samples, options):
     front_end, signal = FrontEnd(RATE, mels=12, **options), sound(samples)  # windows of 200
     expected = front_end(signal[None], torch.tensor([samples]))[0][0]
@@ -86,7 +90,7 @@ def test_nothing_is_kept_but_what_the_next_window_needs():
     features = RecordingFeatures(front_end, measure(front_end, lambda: [signal])[0])
     for piece in signal.split(4000):
         features.feed(piece)
-        assert len(features.buffer) < 200 + 80 and len(features.tail) <= 200
+        assert len(features.buffer) < 200 + 80 and len(features.newest) <= 200
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050])

@@ -101,11 +101,31 @@ def test_tensors_with_gradients_are_samples():
 
 
 @pytest.mark.parametrize("samples", [1, 79, 80, 81, 199, 200, 2001])
-def test_windows_that_zeros_complete_come_at_the_end(samples):
-    front_end = FrontEnd(8000, mels=12, pad_end=True)
+@pytest.mark.parametrize("tail", [0, 8, 300])
+def test_windows_that_zeros_complete_and_those_of_the_tail_come_at_the_end(samples, tail):
+    front_end = FrontEnd(8000, mels=12, pad_end=True, tail_ms=tail)
     signal = 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(0))
     expected = front_end(signal[None], torch.tensor([samples]))[0][0]
     streaming = StreamingFrontEnd(front_end)
     found = torch.cat([*(streaming.feed(piece) for piece in signal.split(70)), streaming.finish()])
-    assert len(found) == -(-samples // 80)
+    assert len(found) == -(-(samples + 8 * tail) // 80)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [1, 160, 200, 2001])
+def test_a_tail_is_silence_that_follows_the_utterance(samples):
+    front_end, usual = (FrontEnd(8000, mels=12, normalize="running", tail_ms=tail) for tail in (90, 0))
+    signal = 0.1 * torch.randn(2, 3000, generator=torch.Generator().manual_seed(0))
+    longer = torch.cat([signal[0, :samples], torch.zeros(720)])
+    expected, _ = usual(longer[None], torch.tensor([len(longer)]))
+    found, counts = front_end(signal, torch.tensor([samples, 3000]))  # what else the batch holds is not heard
+    assert counts.tolist() == [expected.shape[1], front_end.frame_count(3000)]
+    torch.testing.assert_close(found[:1, : counts[0]], expected)
+    assert found[0, counts[0] :].abs().max() == 0
+    streaming = StreamingFrontEnd(front_end)
+    pieces = [*(streaming.feed(piece) for piece in signal[0, :samples].split(70)), streaming.finish()]
+    torch.testing.assert_close(torch.cat(pieces), expected[0], atol=1e-4, rtol=1e-4)
+
+
+def test_nothing_has_no_tail():
+    assert StreamingFrontEnd(FrontEnd(8000, mels=12, tail_ms=90)).finish().shape == (0, 12)

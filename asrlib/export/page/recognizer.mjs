@@ -75,7 +75,8 @@ class StreamedUtterance {
   }
 
   async finish() {
-    const { hop, shortest: window, chunk, overlap, pad_end: padEnd, preemphasis } = this.about;
+    const { hop, shortest: window, chunk, overlap, tail = 0, pad_end: padEnd, preemphasis } = this.about;
+    if (this.seen && tail) await this.feed(new Float32Array(tail)); // the silence that it waits for
     let frames = this.seen === 0 ? 0 : 1 + Math.floor(Math.max(this.seen - window, 0) / hop);
     let fading = 0;
     if (padEnd) { // windows reach past the end, where the signal is zero after pre-emphasis: before it, it fades
@@ -83,8 +84,8 @@ class StreamedUtterance {
       fading = preemphasis;
     }
     const missing = Math.ceil((frames * hop) / chunk) - this.heard.frames, last = this.buffer.at(-1);
-    const tail = Float32Array.from({ length: Math.max(0, missing * chunk + overlap) }, (_, n) => last * fading ** (n + 1));
-    return this.advance(tail, missing);
+    const rest = Float32Array.from({ length: Math.max(0, missing * chunk + overlap) }, (_, n) => last * fading ** (n + 1));
+    return this.advance(rest, missing);
   }
 
   /** Compute the frames that are complete, at most `most` of them. */
