@@ -6,7 +6,6 @@ those of `asrlib.training.digit_sets`. A run that stopped continues with ``resum
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -47,8 +46,8 @@ OFFLINE, STREAMING, PHONES = "contextnet-digits", "contextnet-digits-streaming",
 FOLDS = "folds"
 # the folder of the networks that know digits only
 MODELS = "digits"
-# the numbers of cycles of the learning rate of an offline and a streaming network
-CYCLES, STREAMED_CYCLES = 3, 2
+# the steps of each cycle of the learning rate, of an offline and a streaming network
+CYCLES, STREAMED_CYCLES = (3500, 3500, 3500), (1800, 3000)
 HEADS = ("ctc", "transducer")
 # the folders of recordings
 SOURCES = (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)
@@ -69,8 +68,7 @@ BOTH = [
     "augment.expander_probability=0.4",
 ]
 # epsilon as in phones-digits: bins that hold nothing but noise stay small
-DIGITS_ONLY = [*BOTH, "training.max_steps=3500", "features.epsilon=2.0"]
-STREAMED = [*BOTH, "training.max_steps=1200"]
+DIGITS_ONLY = [*BOTH, "features.epsilon=2.0"]
 
 
 def train_digits(
@@ -105,8 +103,8 @@ def train_digits(
     for speakers in (*folds(real), EVERYONE):
         cuts = training_cuts(real, words, speakers)
         labels = f"tokenizer.vocabulary={len(vocabulary(cuts)) + 1}"
-        config = override(load_config(OFFLINE), [*DIGITS_ONLY, labels, *settings])
-        recognizer = train_in_cycles(config, cuts, out, speakers, out / "phones", CYCLES, **how)
+        configs = _cycles(OFFLINE, CYCLES, [*DIGITS_ONLY, labels, *settings])
+        recognizer = train_in_cycles(configs, cuts, out, speakers, out / "phones", **how)
         recognizer = keep_labels(recognizer, sorted(DIGITS))
         result[speakers] = score(recognizer, held_out(real, speakers))
         recognizer.save(out / MODELS / speakers, {"wer": result[speakers]})
@@ -126,11 +124,11 @@ def train_streaming(
     """Train digit recognizers that stream on the same sets of speakers as ``train_digits``, and test them.
 
     Each starts from the offline network of its set in ``init``, the ``out`` of ``train_digits``: causal
-    convolutions have the same weights, and the network learns to do without the future, in two cycles of the
-    learning rate. It hears the same data, with long pauses in some strings, and forgets the other words at
-    last, too. The one that is trained on ``everyone`` is written to ``out/model`` with 16-bit weights. Other
-    arguments, the result and errors are those of ``train_digits``. Raises ``InputError`` if ``init`` lacks
-    one of these networks.
+    convolutions have the same weights, and the network learns to do without the future, in `STREAMED_CYCLES`
+    cycles of the learning rate. It hears the same data, with long pauses in some strings, and forgets the
+    other words at last, too. The one that is trained on ``everyone`` is written to ``out/model`` with 16-bit
+    weights. Other arguments, the result and errors are those of ``train_digits``. Raises ``InputError`` if
+    ``init`` lacks one of these networks.
     """
     out, result = Path(out), {}
     for speakers in (*folds(real), EVERYONE):
@@ -139,11 +137,9 @@ def train_streaming(
     for speakers in (*folds(real), EVERYONE):
         cuts = training_cuts(real, out / "words", speakers, WAITING)
         labels = f"tokenizer.vocabulary={len(vocabulary(cuts)) + 1}"
-        config = override(load_config(STREAMING), [*STREAMED, labels, *settings])
+        configs = _cycles(STREAMING, STREAMED_CYCLES, [*BOTH, labels, *settings])
         how = {"resume": resume, "show_progress": show_progress}
-        recognizer = train_in_cycles(
-            config, cuts, out, speakers, Path(init, speakers), STREAMED_CYCLES, **how
-        )
+        recognizer = train_in_cycles(configs, cuts, out, speakers, Path(init, speakers), **how)
         recognizer = keep_labels(recognizer, sorted(DIGITS))
         result[speakers] = score(recognizer, held_out(real, speakers))
         recognizer.save(out / MODELS / speakers, {"wer": result[speakers]})
@@ -153,18 +149,26 @@ def train_streaming(
 
 
 def train_in_cycles(
-    config: Config, cuts: CutSet, out: Path, speakers: str, init: Path, cycles: int, **how: bool
+    configs: Sequence[Config], cuts: CutSet, out: Path, speakers: str, init: Path, **how: bool
 ) -> Recognizer:
-    """Train in ``cycles`` cycles of the learning rate, each with the next seed; return the last's result.
+    """Train in a cycle of the learning rate for each of ``configs``; return the last's result.
 
     The runs are in ``out/cycle-1/<speakers>`` and so on, the last in ``out/<speakers>``. One cycle leaves the
     network underfitted (docs/results.md, "Digits of all sources").
     """
-    runs = [*(out / f"cycle-{number}" / speakers for number in range(1, cycles)), out / speakers]
-    for number, (start, run) in enumerate(itertools.pairwise([init, *runs])):
-        again = override(config, [f"training.seed={config.training.seed + number}"])
-        recognizer = train(again, cuts, run, init=start, **how)
+    runs = [*(out / f"cycle-{number}" / speakers for number in range(1, len(configs))), out / speakers]
+    for config, start, run in zip(configs, [init, *runs], runs, strict=False):
+        recognizer = train(config, cuts, run, init=start, **how)
     return recognizer
+
+
+def _cycles(name: str, steps: Sequence[int], settings: Sequence[str]) -> list[Config]:
+    """Return the configuration of each cycle of so many ``steps``; each has the next seed."""
+    configs = []
+    for number, count in enumerate(steps):
+        config = override(load_config(name), [f"training.max_steps={count}", *settings])
+        configs.append(override(config, [f"training.seed={config.training.seed + number}"]))
+    return configs
 
 
 def over_folds(result: dict[str, Any]) -> dict[str, Any]:

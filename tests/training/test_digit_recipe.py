@@ -219,6 +219,7 @@ def test_a_model_is_trained_without_each_fold_and_on_everyone(real, trained, tmp
         digits += zip(runs[1:], runs, strict=False)
     assert [(run, init) for _, run, init, _ in trained] == phones + digits
     assert [config.training.seed for config, *_ in trained] == [7, 7, *[7, 8, 9] * 3]
+    assert [config.training.max_steps for config, *_ in trained[2:]] == [*module.CYCLES] * 3
     assert all(resume for *_, resume in trained)
     assert all(config.augment.expander_probability == 0.4 for config, *_ in trained[2:])
     assert {config.name for config, *_ in trained[2:]} == {"contextnet-digits"}
@@ -242,6 +243,7 @@ def test_a_streaming_model_starts_from_the_offline_one_of_its_set(real, trained,
     expected = [step for name in sets for step in ((first / name, off / name), (on / name, first / name))]
     assert [(run, init) for _, run, init, _ in trained] == expected
     assert all(config.augment.expander_probability == 0.4 for config, *_ in trained)
+    assert [config.training.max_steps for config, *_ in trained] == [*module.STREAMED_CYCLES] * 3
     hears = {config.tokenizer.vocabulary for config, *_ in trained}
     assert min(hears) > len(DIGITS) + 1  # other words, which are forgotten at last
     assert result["folds"]["transducer"]["pooled"] == POOLED
@@ -252,7 +254,7 @@ def test_a_streaming_model_starts_from_the_offline_one_of_its_set(real, trained,
 def test_the_settings_are_those_of_the_configurations():
     override(load_config(module.PHONES), module.ALL_PHONES)
     override(load_config(module.OFFLINE), module.DIGITS_ONLY)
-    override(load_config(module.STREAMING), module.STREAMED)
+    override(load_config(module.STREAMING), module.BOTH)
 
 
 def test_the_encoder_that_learns_phones_fits_the_one_of_digits():
