@@ -97,11 +97,12 @@ class Recognizer:
         return recognizer
 
     def _add_member(self, folder: Path) -> None:
-        """Load a member; its sample rate, frame rate and labels must equal those of this recognizer."""
+        """Load a member; its rates, its silence at the end and its labels must equal this recognizer's."""
         member = Recognizer.load(folder, self.device)
         for what, ours, theirs in (
             ("samples per second", self.front_end.sample_rate, member.front_end.sample_rate),
             ("seconds per frame", self.frame_seconds, member.frame_seconds),
+            ("samples of silence after an utterance", self.front_end.tail, member.front_end.tail),
             ("labels", self.tokenizer.labels, member.tokenizer.labels),
         ):
             if ours != theirs:

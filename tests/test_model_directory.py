@@ -203,6 +203,9 @@ def test_members_that_do_not_fit(together, tmp_path):
     (member / "config.yml").write_text(config.replace("hop_ms: 10.0", "hop_ms: 12.5"))
     with pytest.raises(InputError, match="other: its seconds per frame .* differ from its parent model's"):
         Recognizer.load(tmp_path / "m")
+    (member / "config.yml").write_text(config.replace("tail_ms: 0.0", "tail_ms: 100"))
+    with pytest.raises(InputError, match=r"other: its samples of silence after an utterance \(800\) differ"):
+        Recognizer.load(tmp_path / "m")
     (member / "model.safetensors").unlink()
     with pytest.raises(InputError, match="other.model.safetensors is missing"):
         Recognizer.load(tmp_path / "m")

@@ -229,4 +229,7 @@ def _transcribe_stream(recognizer: Recognizer, audio: Any, rate: int | None) -> 
         if hypothesis.text != text:
             text = hypothesis.text
             print(f"  {min(start + chunk, len(samples)) / rate:7.2f} s  {text}", flush=True)
-    return stream.finish()
+    hypothesis = stream.finish()
+    if hypothesis.text != text:
+        print(f"  {len(samples) / rate:7.2f} s  {hypothesis.text}", flush=True)
+    return hypothesis

@@ -108,7 +108,7 @@ def cut_recording(
     """
     front_end, cuts = listeners[0].front_end, [0]
     if settings.at_pauses:
-        longest = _width(listeners[0], settings) * front_end.hop
+        longest = max(front_end.hop, _width(listeners[0], settings) * front_end.hop - front_end.tail)
         cuts += find_cuts(blocks(), front_end.sample_rate, longest)
     for start, piece in zip(cuts, pieces(blocks, cuts[1:]), strict=True):
         yield start / front_end.sample_rate, piece

@@ -23,7 +23,8 @@ The formats differ in two ways:
 ``stream=True`` writes one step of a causal model instead of the graph of a whole utterance. It takes
 ``signal`` (the ``overlap`` previous samples followed by the samples of one encoder frame) and
 ``state_N``, and returns the three outputs above for one frame and ``state_N_after``. All states start
-as zeros. A final part shorter than a window (25 ms) is padded with zeros before pre-emphasis, not after it.
+as zeros. At the end, feed as many zeros as the description's ``tail`` says. A final part shorter than a
+window (25 ms) is padded with zeros before pre-emphasis, not after it.
 
 Lesson 12b.
 """

@@ -20,7 +20,8 @@ def describe(recognizer: Recognizer, stream: bool) -> dict[str, Any]:
 
     ``sample_rate`` is in Hz. ``shortest`` (one window) and ``hop`` are in samples, ``frame_seconds`` in
     seconds per encoder frame. With ``pad_end``, windows begin up to the end of the signal. ``tail`` samples
-    of silence follow the signal. ``labels`` starts with an empty string for blank.
+    of silence follow an utterance: a graph of a whole utterance appends them, and to a stream they must be
+    fed. ``labels`` starts with an empty string for blank.
     """
     front_end, ctc = recognizer.front_end, recognizer.uses_ctc
     return {

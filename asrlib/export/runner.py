@@ -69,7 +69,8 @@ class Runner:
             stream.feed(samples)
             return stream.finish()
         if not self.about.get("pad_end"):  # else the graph itself completes windows
-            samples = np.pad(samples, (0, max(0, self.about["shortest"] - len(samples))))
+            least = self.about["shortest"] - self.about.get("tail", 0)  # which the graph appends
+            samples = np.pad(samples, (0, max(0, least - len(samples))))
         return self.hypothesis(**self._search(samples))
 
     def stream(self, sample_rate: int | None = None) -> RunnerStream:

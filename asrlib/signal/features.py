@@ -55,7 +55,8 @@ class FeatureConfig:
     - ``epsilon`` is added to the ``deviation`` or to the ``variance`` that features are normalized by,
       as ``epsilon_in`` says.
     - ``tail_ms`` appends silence. A causal network may then wait that long after a word before it writes it,
-      even after the last one.
+      even after the last one. The silence counts as part of the utterance in all of the above, and labels may
+      have times in it.
     """
 
     sample_rate: int = 16000
@@ -225,6 +226,8 @@ class FrontEnd(torch.nn.Module):
             )
         if top_db is not None and not logarithm:
             raise InputError(f"top_db is {top_db}, but logarithm is false: powers are not in dB")
+        if not 0 <= tail_ms < math.inf:
+            raise InputError(f"tail_ms is {tail_ms}; give the duration of silence in ms, 0 for none")
         self.tail = round(sample_rate * tail_ms / 1000)  # in samples
         self.preemphasis, self.normalize_signal = preemphasis, normalize_signal
         self.normalize, self.epsilon, self.epsilon_in = normalize, epsilon, epsilon_in

@@ -111,8 +111,8 @@ class StreamingFrontEnd:
     def finish(self) -> Float[Tensor, "frames mels"]:
         """Return the frames of the tail, and those that the end completes.
 
-        The latter are the only frame of an utterance shorter than a window; with ``pad_end``, they are those
-        of the windows that zeros complete.
+        The end completes the only frame of an utterance shorter than a window and, with ``pad_end``, the
+        windows that zeros fill up.
         """
         if self.last is None:  # there were no samples
             return self._features(self.buffer)

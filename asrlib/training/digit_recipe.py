@@ -69,6 +69,8 @@ BOTH = [
 ]
 # epsilon as in phones-digits: bins that hold nothing but noise stay small
 DIGITS_ONLY = [*BOTH, "features.epsilon=2.0"]
+# time to hear the last word to its end, too
+STREAMED = [*BOTH, "features.tail_ms=400"]
 
 
 def train_digits(
@@ -137,7 +139,7 @@ def train_streaming(
     for speakers in (*folds(real), EVERYONE):
         cuts = training_cuts(real, out / "words", speakers, WAITING)
         labels = f"tokenizer.vocabulary={len(vocabulary(cuts)) + 1}"
-        configs = _cycles(STREAMING, STREAMED_CYCLES, [*BOTH, labels, *settings])
+        configs = _cycles(STREAMING, STREAMED_CYCLES, [*STREAMED, labels, *settings])
         how = {"resume": resume, "show_progress": show_progress}
         recognizer = train_in_cycles(configs, cuts, out, speakers, Path(init, speakers), **how)
         recognizer = keep_labels(recognizer, sorted(DIGITS))
@@ -163,7 +165,7 @@ def train_in_cycles(
 
 
 def _cycles(name: str, steps: Sequence[int], settings: Sequence[str]) -> list[Config]:
-    """Return the configuration of each cycle of so many ``steps``; each has the next seed."""
+    """Return a configuration for each cycle: ``steps`` has the steps of each, and each has the next seed."""
     configs = []
     for number, count in enumerate(steps):
         config = override(load_config(name), [f"training.max_steps={count}", *settings])

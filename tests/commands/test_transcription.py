@@ -63,6 +63,16 @@ def test_transcribe_window_by_window(asrlib, fails, model, tmp_path):
     fails("transcribe", model, tmp_path / "cut.flac", "--window", "2", naming=["cut.flac", "copy it again"])
 
 
+def test_words_that_a_stream_writes_at_the_end_have_a_line_of_their_own(asrlib, tmp_path):
+    recognizer = streams.recognizer(features={"tail_ms": 700})
+    recognizer.save(tmp_path / "causal", {})
+    samples = tiny.tones("low high mid low high", 8000)
+    soundfile.write(tmp_path / "a.wav", samples, 8000)
+    _, printed, _ = asrlib("transcribe", tmp_path / "causal", tmp_path / "a.wav", "--stream")
+    *_, partial, last = printed.splitlines()
+    assert partial == f"  {len(samples) / 8000:7.2f} s  {last}"
+
+
 def test_transcribe_a_stream(asrlib, fails, model, tmp_path):
     """The network has random weights: its text does not matter, only that it grows bit by bit."""
     streams.recognizer(0).save(tmp_path / "causal", {})

@@ -42,6 +42,7 @@ def test_loading_is_quick_and_draws_no_random_numbers():
     "text, message",
     [
         ("features: {sample_rate: 0}", "key features.sample_rate is 0; it must be positive"),
+        ("features: {tail_ms: -1}", "key features.tail_ms is -1.0; it must not be negative"),
         ("features: {log_floor: 0}", "key features.log_floor is 0.0; it must be positive"),
         ("features: {normalize: batch}", "features: normalize is 'batch'; use one of none, utterance, bin"),
         ("features: {hop_ms: 30}", "features: window_ms 25.0 and hop_ms 30.0"),

@@ -10,7 +10,7 @@ import torch
 
 from asrlib.data.audio import read_audio
 from asrlib.decoding.hypothesis import Hypothesis, SearchResult
-from asrlib.decoding.long_form import JOINS, Listener, LongForm, scan
+from asrlib.decoding.long_form import JOINS, Listener, LongForm, cut_recording, scan
 from asrlib.errors import InputError
 from asrlib.models.build import build_model
 from asrlib.recognizer import Recognizer
@@ -71,6 +71,17 @@ def test_a_window_that_covers_the_recording_is_one_pass(tones, recording, head, 
     monkeypatch.setattr(tones.config.decoding, "head", head)
     monkeypatch.setattr(tones.config.decoding, "beam_width", beam)
     alike(tones.transcribe_long(recording, window=60), tones.transcribe(recording))
+
+
+def test_a_piece_and_the_silence_after_it_fit_into_a_window():
+    spoken, lengths = torch.cat([noise(0.3), torch.zeros(2400)] * 15), {}
+    for tail in (0, 400):
+        front_end = streams.recognizer(features={"tail_ms": tail}).front_end
+        listener = Listener(front_end, streams.recognizer().model, [1.0])
+        pieces = cut_recording([listener], lambda: [spoken], LongForm(2.0, 0.5, None, "pauses"))
+        lengths[tail] = [sum(map(len, piece())) for _, piece in pieces]
+    assert sum(lengths[0]) == sum(lengths[400]) == len(spoken)
+    assert max(lengths[0]) <= 2 * tiny.RATE and max(lengths[400]) <= 1.6 * tiny.RATE
 
 
 def test_so_it_is_for_a_conformer_and_its_probabilities():

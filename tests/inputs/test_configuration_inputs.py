@@ -115,6 +115,7 @@ def test_entry_17_a_huge_file_is_refused(tmp_path):
         ("joint: {dim: 1000000000}", "joint.dim"),
         ("features: {mels: 1000000000}", "features.mels"),
         ("features: {window_ms: 1e9}", "features.window_ms"),
+        ("features: {tail_ms: 1e9}", "features.tail_ms"),
         ("decoding: {beam_width: 1000000000}", "decoding.beam_width"),
         ("decoding: {max_symbols: 1000000000}", "decoding.max_symbols"),
         ("tokenizer: {vocabulary: 1000000000}", "tokenizer.vocabulary"),

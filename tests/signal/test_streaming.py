@@ -127,5 +127,11 @@ def test_a_tail_is_silence_that_follows_the_utterance(samples):
     torch.testing.assert_close(torch.cat(pieces), expected[0], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("tail", [-1, float("nan"), float("inf")])
+def test_a_tail_is_some_milliseconds(tail):
+    with pytest.raises(InputError, match="tail_ms is .*; give the duration of silence in ms"):
+        FrontEnd(8000, tail_ms=tail)
+
+
 def test_nothing_has_no_tail():
     assert StreamingFrontEnd(FrontEnd(8000, mels=12, tail_ms=90)).finish().shape == (0, 12)

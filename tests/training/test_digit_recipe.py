@@ -244,6 +244,7 @@ def test_a_streaming_model_starts_from_the_offline_one_of_its_set(real, trained,
     assert [(run, init) for _, run, init, _ in trained] == expected
     assert all(config.augment.expander_probability == 0.4 for config, *_ in trained)
     assert [config.training.max_steps for config, *_ in trained] == [*module.STREAMED_CYCLES] * 3
+    assert {config.features.tail_ms for config, *_ in trained} == {400}
     hears = {config.tokenizer.vocabulary for config, *_ in trained}
     assert min(hears) > len(DIGITS) + 1  # other words, which are forgotten at last
     assert result["folds"]["transducer"]["pooled"] == POOLED
@@ -254,7 +255,7 @@ def test_a_streaming_model_starts_from_the_offline_one_of_its_set(real, trained,
 def test_the_settings_are_those_of_the_configurations():
     override(load_config(module.PHONES), module.ALL_PHONES)
     override(load_config(module.OFFLINE), module.DIGITS_ONLY)
-    override(load_config(module.STREAMING), module.BOTH)
+    override(load_config(module.STREAMING), module.STREAMED)
 
 
 def test_the_encoder_that_learns_phones_fits_the_one_of_digits():

@@ -57,7 +57,8 @@ export class Picture {
     context.scale(dense, dense);
     const color = (name) => getComputedStyle(canvas).getPropertyValue(name);
     const rate = this.about.sample_rate / this.about.hop, seconds = this.frames.length / rate;
-    const span = this.whole ? Math.max(SPAN, seconds) : SPAN, start = Math.max(0, seconds - span);
+    const last = Math.max(0, ...this.tokens.map((token) => token.time)); // may lie in the silence after the end
+    const span = this.whole ? Math.max(SPAN, seconds, last + 0.5) : SPAN, start = Math.max(0, seconds - span);
     const x = (time) => ((time - start) / span) * width;
     const shown = this.frames.slice(Math.round(start * rate));
     if (shown.length > 0) {

@@ -51,7 +51,8 @@ class WholeUtterance {
 
   async finish() {
     // one window is the shortest that the graph takes, unless it completes windows itself
-    const all = joined(...this.pieces), missing = this.about.pad_end ? 0 : this.about.shortest - all.length;
+    const { pad_end: padEnd, shortest, tail = 0 } = this.about; // the graph appends the tail
+    const all = joined(...this.pieces), missing = padEnd ? 0 : shortest - tail - all.length;
     const signal = joined(all, new Float32Array(Math.max(0, missing)));
     const heard = new Heard(this.about);
     heard.add(await this.run({ signal: tensor("float32", signal) }));

@@ -54,10 +54,13 @@ def shown_words(
     wave = resample(torch.as_tensor(np.asarray(samples, dtype=np.float32)), sample_rate, rate)
     hop, seconds = round(recognizer.frame_seconds * rate), len(wave) / rate
     search, shown = StreamingCTC(recognizer.model), []
-    for first in range(0, -(-len(wave) // hop), chunk):
+    frames = -(-len(wave) // hop)
+    for first in range(0, frames, chunk):
         start, end = max(0, first - context), first + chunk + look_ahead
         log_probs = recognizer.ctc_log_probs([(wave[start * hop : end * hop], rate)])[0][0]
-        own = log_probs[first - start : first - start + chunk]
+        own = log_probs[first - start :]
+        if first + chunk < frames:  # else with the silence after the end, `features.tail_ms`
+            own = own[:chunk]
         if not len(own):
             break
         before = len(search.result.labels)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import streams
 
 import asrlib
 from asrlib.errors import InputError
@@ -24,6 +25,15 @@ def test_one_chunk_is_the_whole_utterance(plain, cut):
     shown = shown_words(plain, samples, cut.sampling_rate, 1000, 0)
     assert [word for word, _ in shown] == whole.tokens
     assert [second for _, second in shown] == pytest.approx([cut.duration] * len(shown), abs=1e-3)
+
+
+def test_words_in_the_silence_after_the_utterance_come_with_its_last_chunk():
+    causal = streams.recognizer(features={"tail_ms": 700}, decoding={"head": "ctc"})
+    samples = asrlib.cut_audio(asrlib.clips()[1])[:12000]
+    whole = causal.transcribe(samples, 8000)
+    for chunk in (4, 1000):
+        shown = shown_words(causal, samples, 8000, chunk, 1, context=1000)
+        assert [word for word, _ in shown] == whole.tokens
 
 
 def test_words_are_shown_when_their_chunk_and_what_lies_ahead_was_heard(plain, cut):
