@@ -47,7 +47,7 @@ FOLDS = "folds"
 # the folder of the networks that know digits only
 MODELS = "digits"
 # the steps of each cycle of the learning rate, of an offline and a streaming network
-CYCLES, STREAMED_CYCLES = (3500, 3500, 3500), (1800, 3000)
+CYCLES, STREAMED_CYCLES = (3500, 3500, 3500), (1800, 2400)
 HEADS = ("ctc", "transducer")
 # the folders of recordings
 SOURCES = (FSDD, COMMANDS, AN4, SPEECHOCEAN, *READ)
